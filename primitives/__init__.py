@@ -1,0 +1,52 @@
+"""Shared parts of all codecs: transforms, quantizers, entropy models and coders, streams. Knows nothing of codecs.
+
+Names are imported at first use, so that a codec that needs no torch never imports it.
+"""
+
+import importlib
+
+#: Stage classes and functions that this package offers, and the module each comes from.
+_MODULES = {
+    "errors": ("StreamError",),
+    "stage": ("Stage", "spec", "from_spec"),
+    "picture": ("Picture",),
+    "bitstream": ("BitReader", "BitWriter", "ByteReader", "ByteWriter"),
+    "container": ("Container",),
+    "color": ("YCbCr",),
+    "subsample": ("Subsample",),
+    "dct": ("BlockDCT",),
+    "wavelet": ("Wavelet",),
+    "quantizers": ("Uniform", "DeadZone", "QuantTable", "Embedded"),
+    "entropy": ("UniformCoded", "HuffmanCoded", "RangeCoded", "AnsCoded", "ContextCoded"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__():
+    return __all__
+
+
+def load_stage_class(name: str) -> type:
+    """The stage class called `name`, its module imported if need be.
+
+    Raises:
+        KeyError: no stage has that name.
+
+    >>> load_stage_class("Subsample").__module__
+    'codeckit.primitives.subsample'
+    """
+    from .stage import Stage
+
+    if name not in Stage.classes and name in _HOME:
+        importlib.import_module(f".{_HOME[name]}", __name__)
+    if name not in Stage.classes:
+        raise KeyError(f"no stage is called {name!r}; known: {', '.join(sorted(Stage.classes))}")
+    return Stage.classes[name]

@@ -1,0 +1,80 @@
+"""The `.ckt` container: one file format for every codec that has no standard format of its own.
+
+A file names its codec, carries the parameters and the fingerprint of the weights that decoding needs, and ends in a
+CRC-32 of everything before it, so that a receiver guesses nothing and damage is noticed. The byte table stands in
+docs/format.md; `pack` and `unpack` are the inverse pair that implements it::
+
+    "ckt"  version  codec  parameters  weights  payload  CRC-32
+
+With a numbered codec, no parameters and no weights that is 11 bytes around the payload.
+"""
+
+import zlib
+from dataclasses import dataclass
+
+from .bitstream import ByteReader, ByteWriter
+from .errors import StreamError
+
+MAGIC = b"ckt"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Container:
+    """What a `.ckt` file holds.
+
+    Attributes:
+        codec: the codec's number in the registry, or its name where it has none.
+        payload: what the codec's entropy stage wrote.
+        parameters: what the codec's decoder must know beside, usually nothing; the codec defines it.
+        weights: fingerprint of the network weights (4 bytes), or nothing.
+
+    >>> unpack(pack(Container(1, b"payload"))).payload
+    b'payload'
+    """
+
+    codec: int | str
+    payload: bytes
+    parameters: bytes = b""
+    weights: bytes = b""
+
+
+def pack(container: Container) -> bytes:
+    """The file's bytes.
+
+    >>> pack(Container(1, b"payload")).hex(" ", 1)
+    '63 6b 74 01 01 00 00 70 61 79 6c 6f 61 64 1e 7d 0d d6'
+    """
+    out = ByteWriter()
+    out.raw(MAGIC)
+    out.byte(VERSION)
+    if isinstance(container.codec, int):
+        out.varint(container.codec)
+    else:
+        out.varint(0)
+        out.block(container.codec.encode())
+    out.block(container.parameters)
+    out.block(container.weights)
+    out.raw(container.payload)
+    return out.getvalue() + zlib.crc32(out.getvalue()).to_bytes(4, "big")
+
+
+def unpack(data: bytes) -> Container:
+    """The inverse of `pack`.
+
+    Raises:
+        StreamError: not a `.ckt` file, of another version, cut, or damaged.
+    """
+    if data[:3] != MAGIC:
+        raise StreamError("not a .ckt file: it does not begin with 'ckt'")
+    if data[3:4] != bytes([VERSION]):
+        version = data[3] if len(data) > 3 else "missing"
+        raise StreamError(f".ckt format version {version}; this codeckit reads version {VERSION}")
+    if len(data) < 11 or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "big"):
+        raise StreamError("the .ckt file is cut or damaged: its CRC-32 does not match")
+    reader = ByteReader(data[4:-4])
+    codec = reader.varint()
+    if codec == 0:
+        codec = reader.block().decode("utf-8", "replace")
+    parameters, weights = reader.block(), reader.block()
+    return Container(codec, reader.rest(), parameters, weights)

@@ -1,0 +1,107 @@
+"""Stages: the one protocol that every codec is made of.
+
+Every codec is the same three verbs: transform, quantize, entropy-code. A *stage* is one step of it, with two methods
+that undo each other and nothing else that matters::
+
+    y = stage.forward(x)        # towards the bytes
+    x = stage.inverse(y)        # towards the picture
+
+A transform's ``inverse`` restores its input (exactly, or to float rounding). A quantizer's ``inverse`` is
+dequantization, so ``forward(inverse(forward(x))) == forward(x)``: quantizing twice changes nothing more. An entropy
+stage's ``forward`` returns ``bytes`` and its ``inverse`` restores its input exactly.
+
+Encoding folds ``forward`` over the stages from left to right, decoding folds ``inverse`` from right to left.
+
+A stage is a frozen dataclass of plain values (numbers, strings, tuples). Its fields are all that there is to know of
+it: two equal stages do the same, and a stream can name its stages by class and fields (`spec` and `from_spec`) without
+anything being executed that the package does not contain.
+"""
+
+import dataclasses
+
+from .errors import StreamError
+
+
+class Stage:
+    """Base of all stages: subclasses are frozen dataclasses with ``forward`` and ``inverse``.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Negate(Stage):
+    ...     def forward(self, x):
+    ...         return -x
+    ...     def inverse(self, y):
+    ...         return -y
+    >>> Negate().inverse(Negate().forward(3))
+    3
+    """
+
+    #: Every stage class by its name, for streams that name their stages. Filled as subclasses are defined.
+    classes: dict[str, type] = {}
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        Stage.classes[cls.__name__] = cls
+
+    def forward(self, x):
+        """Return `x` one step closer to the bytes."""
+        raise TypeError(f"{type(self).__name__} defines no forward(x)")
+
+    def inverse(self, y):
+        """Return `y` one step closer to the picture."""
+        raise TypeError(f"{type(self).__name__} defines no inverse(y)")
+
+    def for_decoding(self) -> "Stage":
+        """The stage reduced to the parameters that `inverse` needs and that its input does not carry.
+
+        A stream records this one. By default it is the stage itself; a stage whose `inverse` reads everything from
+        its input (a quantizer whose step sizes travel with the coefficients) returns its class's default instance.
+        """
+        return self
+
+
+def spec(stage: Stage):
+    """A stage as JSON-able data: its class name, with the fields that differ from the class's defaults.
+
+    >>> from codeckit.primitives import Subsample
+    >>> spec(Subsample()), spec(Subsample("4:4:4"))
+    ('Subsample', {'Subsample': {'sampling': '4:4:4'}})
+    """
+    fields = {
+        f.name: getattr(stage, f.name)
+        for f in dataclasses.fields(stage)
+        if f.default is dataclasses.MISSING or getattr(stage, f.name) != f.default
+    }
+    name = type(stage).__name__
+    return {name: fields} if fields else name
+
+
+def from_spec(data) -> Stage:
+    """The stage that `spec` described.
+
+    Raises:
+        StreamError: the data names a stage that does not exist here, or gives it parameters that it refuses.
+
+    >>> from_spec({"Subsample": {"sampling": "4:4:4"}})
+    Subsample(sampling='4:4:4')
+    """
+    if isinstance(data, str):
+        data = {data: {}}
+    if not isinstance(data, dict) or len(data) != 1:
+        raise StreamError(f"a stage is described by its name or {{name: fields}}, not by {str(data)[:80]!r}")
+    ((name, fields),) = data.items()
+    from . import load_stage_class
+
+    try:
+        return load_stage_class(name)(**_hashable(fields))
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise StreamError(f"the stream needs the stage {name!r} with {fields!r}: {error}") from error
+
+
+def _hashable(value):
+    """JSON gives lists where dataclasses hold tuples."""
+    if isinstance(value, dict):
+        return {str(key): _hashable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return tuple(_hashable(item) for item in value)
+    return value
