@@ -131,8 +131,9 @@ def unpack_header(reader: ByteReader, max_pixels: int = MAX_PIXELS) -> tuple[Pic
         shapes.append(tuple(reader.varint() for _ in range(reader.byte())))
     if not factors or any(v == 0 or h == 0 for v, h in factors) or any(len(shape) < 2 for shape in shapes):
         raise StreamError("the picture header describes no planes or planes without samples")
-    # A plane never holds more than the picture, padded to whole blocks; 256 is the largest block that is padded to.
-    most = 4 * (size[0] + 256) * (size[1] + 256)
+    # A plane never holds more than the picture, padded to whole blocks (256 is the largest block that is padded to),
+    # in up to 16 bit planes.
+    most = 16 * (size[0] + 256) * (size[1] + 256)
     if any(math.prod(shape) > most for shape in shapes):
         raise StreamError(f"planes of shape {shapes} are too large for a picture of {size[1]}×{size[0]} pixels")
     tables = ()
