@@ -1,0 +1,61 @@
+"""Measures of rate, distortion and information. Light: torch is imported when MS-SSIM is first computed.
+
+`METRICS` holds the distortion measures by the names that tables use. Wherever codeckit takes a metric's name it also
+takes a function of your own, ``metric(reference, image) -> float``, higher for better, on uint8 [H,W,3] or [H,W].
+
+>>> sorted(METRICS)
+['ms-ssim', 'psnr']
+"""
+
+from .bjontegaard import BDResult, bd_psnr, bd_rate
+from .distortion import TooSmallError, ms_ssim, psnr, to_decibels
+from .information import CodingCost, class_entropy_bits, coding_cost, conditional_entropy_bits, entropy_bits
+from .rate import bpp
+
+#: Distortion measures by name.
+METRICS = {"psnr": psnr, "ms-ssim": ms_ssim}
+
+__all__ = [
+    "METRICS",
+    "BDResult",
+    "CodingCost",
+    "TooSmallError",
+    "bd_psnr",
+    "bd_rate",
+    "bpp",
+    "class_entropy_bits",
+    "coding_cost",
+    "conditional_entropy_bits",
+    "entropy_bits",
+    "ms_ssim",
+    "psnr",
+    "resolve",
+    "to_decibels",
+]
+
+
+def resolve(metrics) -> dict:
+    """The functions behind `metrics`, by name: each entry is a name in `METRICS` or a function, named by itself.
+
+    Raises:
+        ValueError: an unknown name; the message lists the known ones.
+
+    >>> resolve(["psnr"]) == {"psnr": psnr}
+    True
+    >>> resolve(["vmaf"])
+    Traceback (most recent call last):
+    ...
+    ValueError: unknown metric 'vmaf'; known: psnr, ms-ssim; or pass a function (reference, image)
+    """
+    if isinstance(metrics, str) or callable(metrics):
+        metrics = [metrics]
+    functions = {}
+    for metric in metrics:
+        if callable(metric):
+            functions[metric.__name__] = metric
+        elif metric in METRICS:
+            functions[metric] = METRICS[metric]
+        else:
+            known = ", ".join(METRICS)
+            raise ValueError(f"unknown metric {metric!r}; known: {known}; or pass a function (reference, image)")
+    return functions
