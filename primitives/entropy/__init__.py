@@ -1,0 +1,1 @@
+"""Entropy coding: turning integers into as few bits as their probabilities allow, and back."""
