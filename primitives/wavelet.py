@@ -25,7 +25,7 @@ coefficients: ⌈n/2⌉ low and ⌊n/2⌋ high ones. One sample alone is its own
 **Scaling.** The standard scales 9/7 to a low-pass gain of 1 and a high-pass gain of 2, and makes up for it with one
 quantization step a subband. Here both gains are √2, which is as near to orthonormal as this biorthogonal pair comes:
 the squared error of the picture is nearly that of the coefficients, so **one quantization step serves all subbands**,
-and a flat picture of value v has low-low coefficients v·2^levels. 5/3 keeps the standard's scaling, its integers need it.
+and a flat picture of value v has low-low coefficients v·2^levels. 5/3 keeps the standard's scaling: integers need it.
 
 Coefficients lie in *pyramid* (Mallat) order in an array of the picture's own shape; `subbands` names the parts::
 
