@@ -40,7 +40,7 @@ def noise(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarr
 
 
 def extremes(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
-    """Samples of 0 and 255 alone, in patches of 1 to 8 pixels: every ringing and overflow there is. Shapes as in `photo`.
+    """Samples of 0 and 255 alone, in patches of 1 to 8 pixels: all the ringing there is. Shapes as in `photo`.
 
     >>> np.unique(extremes(16, 16))
     array([  0, 255], dtype=uint8)

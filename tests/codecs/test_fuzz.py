@@ -1,0 +1,39 @@
+"""A few hundred of the mutations of `codeckit.bench.fuzz`, in this process."""
+
+import pytest
+from codeckit.bench import fuzz
+from codeckit.bench.jpeg_identity import segments
+
+
+@pytest.fixture(scope="module")
+def streams():
+    return fuzz.jpeg_streams(), fuzz.ckt_streams()
+
+
+def test_the_streams_themselves_are_pictures(streams):
+    for data in (*streams[0], *streams[1]):
+        assert fuzz.attempt(fuzz.Case("", data)).verdict == "picture"
+        assert fuzz.attempt(fuzz.Case("", data[:-1])).verdict == "StreamError"
+
+
+def test_cutting_into_segments_loses_nothing(streams):
+    for data in streams[0]:
+        assert b"".join(segments(data)) == data
+
+
+@pytest.mark.parametrize("share", range(5))
+def test_mutations_give_pictures_or_stream_errors(streams, share):
+    for number in range(100 * share, 100 * share + 100):
+        case = fuzz.mutate(2026, number, *streams)
+        outcome = fuzz.attempt(case)
+        assert outcome.verdict != "violation", (case.name, outcome.message)
+
+
+def test_bombs_give_pictures_or_stream_errors():
+    for case in list(fuzz.bombs())[::7]:
+        outcome = fuzz.attempt(case)
+        assert outcome.verdict != "violation", (case.name, outcome.message)
+
+
+def test_mutations_are_repeatable(streams):
+    assert fuzz.mutate(1, 7, *streams) == fuzz.mutate(1, 7, *streams)
