@@ -18,6 +18,7 @@ anything being executed that the package does not contain.
 """
 
 import dataclasses
+from typing import ClassVar
 
 from .errors import StreamError
 
@@ -37,11 +38,14 @@ class Stage:
     """
 
     #: Every stage class by its name, for streams that name their stages. Filled as subclasses are defined.
-    classes: dict[str, type] = {}
+    classes: ClassVar[dict[str, type]] = {}
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         Stage.classes[cls.__name__] = cls
+
+    #: Whether `forward` of this (last) stage writes a complete file of a standard format, which no `.ckt` wraps.
+    native: ClassVar[bool] = False
 
     def forward(self, x):
         """Return `x` one step closer to the bytes."""

@@ -1,8 +1,8 @@
 """Whole arrays of bit strings packed at once: what the Huffman and fixed-length coders write.
 
 `pack_bits` and `unpack_bits` are an inverse pair: the low ``widths[i]`` bits of ``values[i]``, one after the other,
-most significant bit first, the last byte filled with zeros. `codeckit.primitives.BitWriter` writes the same bits one value
-at a time.
+most significant bit first, the last byte filled with zeros. `codeckit.primitives.BitWriter` writes the same bits, one
+value at a time.
 """
 
 import numpy as np

@@ -1,0 +1,248 @@
+"""A codec is a composition of stages; encoding folds them from left to right, decoding from right to left.
+
+::
+
+    image ── color ── subsample ── transform ── quantize ── entropy ──> bytes
+              forward →                                        ← inverse
+
+A codec is immutable. `Codec.replace` gives another codec in which one stage is exchanged, and its streams say so:
+whatever in a composition differs from the registered codec of its name is written into the stream's parameters, so
+that `codeckit.decode` rebuilds the same stages from the bytes alone (and from nothing but this package's classes).
+"""
+
+import json
+from dataclasses import dataclass, field
+from dataclasses import replace as replace_fields
+
+import numpy as np
+
+from ..primitives import container, information
+from ..primitives.errors import StreamError
+from ..primitives.picture import MAX_PIXELS, Picture
+from ..primitives.stage import Stage, from_spec, spec
+from .image_io import read_image, read_stream
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A configured codec: a name, its stages in order, and the setting it was configured with.
+
+    Attributes:
+        name: the registered name, or any name for a composition of one's own.
+        stages: stages by their role (``"color"``, ``"transform"``, ``"quantize"``, ``"entropy"`` …), in order. The
+            first takes an image (uint8 [H,W,3] or [H,W]), the last returns ``bytes``.
+        setting: the options that were chosen, for records and plots.
+
+    >>> import codeckit
+    >>> image = np.full((16, 24, 3), 200, np.uint8)
+    >>> codec = codeckit.codec("jpeg", quality=90)
+    >>> list(codec.stages)
+    ['color', 'subsample', 'transform', 'quantize', 'entropy']
+    >>> codec.decode(codec.encode(image)).shape
+    (16, 24, 3)
+    """
+
+    name: str
+    stages: dict[str, Stage]
+    setting: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        if not self.stages:
+            raise ValueError("a codec needs at least one stage")
+        for role, stage in self.stages.items():
+            if not isinstance(stage, Stage):
+                raise ValueError(f"the stage {role!r} is {stage!r}; stages derive from codeckit.primitives.Stage")
+
+    @property
+    def native(self) -> bool:
+        """Whether streams are complete files of a standard format (`.jpg`, `.webp`) instead of `.ckt` files."""
+        return list(self.stages.values())[-1].native
+
+    def replace(self, **stages: Stage) -> "Codec":
+        """The same codec with some stages exchanged, by their roles.
+
+        >>> import codeckit
+        >>> from codeckit.primitives import ContextCoded
+        >>> codec = codeckit.codec("jpeg").replace(entropy=ContextCoded())
+        >>> codec.encode(np.zeros((8, 8), np.uint8))[:3]
+        b'ckt'
+        """
+        unknown = stages.keys() - self.stages.keys()
+        if unknown:
+            raise ValueError(f"{self.name} has no stage {', '.join(sorted(unknown))}; it has {', '.join(self.stages)}")
+        setting = {**self.setting, **{role: repr(stage) for role, stage in stages.items()}}
+        return replace_fields(self, stages={**self.stages, **stages}, setting=setting)
+
+    def encode(self, image) -> bytes:
+        """Encode one image.
+
+        Args:
+            image: uint8 array [H,W,3] or [H,W], PIL image, or the path of an image file (turned upright if its EXIF
+                orientation says so).
+
+        Returns:
+            A complete stream: a file of the codec's standard format, or a `.ckt` file.
+        """
+        value = read_image(image)
+        for stage in self.stages.values():
+            value = stage.forward(value)
+        return value if self.native else self._wrap(value)
+
+    def decode(self, stream, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+        """Decode what `encode` of this codec (with any setting) wrote.
+
+        Args:
+            stream: bytes, or the path of a file.
+            max_pixels: the largest picture to accept.
+
+        Returns:
+            uint8 [H,W,3], or [H,W] for a grey picture.
+
+        Raises:
+            StreamError: the stream is cut, damaged, another codec's, or declares more than `max_pixels`.
+        """
+        data = read_stream(stream)
+        decoder = self
+        if not self.native or data[:3] == container.MAGIC:
+            decoder, data = self._unwrap(data)
+        *stages, last = decoder.stages.values()
+        value = last.inverse(data, max_pixels)
+        for stage in reversed(stages):
+            value = stage.inverse(value)
+        return value
+
+    def trace(self, image) -> "Trace":
+        """Encode `image` and keep what stood between the stages, with its entropy and its real bits.
+
+        >>> import codeckit
+        >>> print(codeckit.codec("jpeg").trace(np.zeros((64, 64), np.uint8)))
+        stage      by             shape        dtype  entropy (bits)    bits
+        image                     64×64        uint8               0   32768
+        color      YCbCr          64×64        uint8               0   32768
+        subsample  Subsample      64×64        uint8               0   32768
+        transform  BlockDCT       8×8×8×8      int16             475   65536
+        quantize   QuantTable     8×8×8×8      int16             475   65536
+        entropy    JpegHuffman    bytes                                 2440
+        """
+        value = read_image(image)
+        steps = [Step.of("image", "", value)]
+        for role, stage in self.stages.items():
+            value = stage.forward(value)
+            steps.append(Step.of(role, type(stage).__name__, value))
+        stream = value if self.native else self._wrap(value)
+        return Trace(self, tuple(steps), stream)
+
+    def _wrap(self, payload: bytes) -> bytes:
+        from .registry import number
+
+        default = _default_stages(self.name)
+        changed = {
+            role: spec(stage.for_decoding())
+            for role, stage in self.stages.items()
+            if role not in default or stage.for_decoding() != default[role].for_decoding()
+        }
+        parameters = json.dumps(changed, separators=(",", ":")).encode() if changed else b""
+        return container.pack(container.Container(number(self.name), payload, parameters))
+
+    def _unwrap(self, data: bytes) -> tuple["Codec", bytes]:
+        from .registry import name_of
+
+        held = container.unpack(data)
+        name = name_of(held.codec)
+        if name != self.name:
+            raise StreamError(f"made by {name!r}, not by {self.name!r}; codeckit.decode finds the codec")
+        return composition(name, held.parameters), held.payload
+
+
+def composition(name: str, parameters: bytes) -> Codec:
+    """The codec that a stream's parameters describe: the registered one with the stages that the stream names.
+
+    Raises:
+        StreamError: the parameters are damaged or name stages that do not exist here.
+    """
+    stages = _default_stages(name)
+    if parameters:
+        try:
+            changed = json.loads(parameters)
+        except ValueError as error:
+            raise StreamError(f"the parameters of the stream are not JSON: {error}") from error
+        if not isinstance(changed, dict):
+            raise StreamError("the parameters of the stream are not a JSON object of stages")
+        stages = {**stages, **{role: from_spec(data) for role, data in changed.items()}}
+    if not stages:
+        raise StreamError(f"the codec {name!r} is not known here, and the stream does not describe its stages")
+    if list(stages.values())[-1].native:
+        raise StreamError("the stream names an entropy stage that has a file format of its own")
+    return Codec(name, stages)
+
+
+def _default_stages(name: str) -> dict[str, Stage]:
+    from .registry import codec, is_registered
+
+    return dict(codec(name).stages) if is_registered(name) else {}
+
+
+def _arrays(value) -> tuple[np.ndarray, ...]:
+    return value.planes if isinstance(value, Picture) else (value,)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What stood behind one stage.
+
+    Attributes:
+        role: the stage's role in the codec, or ``"image"`` for the input.
+        stage: the stage's class name.
+        value: the stage's output: array, `Picture` or bytes.
+        bits: size of `value` as it stands: array elements times their width, or 8 bits a byte.
+        entropy: order-0 entropy of integer arrays, in bits, plane by plane, coefficient by coefficient (what an ideal
+            static coder with one table for each would need); None for others.
+    """
+
+    role: str
+    stage: str
+    value: object
+    bits: int
+    entropy: float | None
+
+    @classmethod
+    def of(cls, role: str, stage: str, value) -> "Step":
+        """Measure `value`."""
+        if isinstance(value, bytes):
+            return cls(role, stage, value, 8 * len(value), None)
+        arrays = _arrays(value)
+        entropy = None
+        if all(np.issubdtype(array.dtype, np.integer) for array in arrays):
+            entropy = sum(information.class_entropy_bits(array) for array in arrays)
+        return cls(role, stage, value, sum(8 * array.nbytes for array in arrays), entropy)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of each plane; empty for bytes."""
+        return () if isinstance(self.value, bytes) else tuple(array.shape for array in _arrays(self.value))
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One image's way through a codec: every stage's output, and the stream at the end. ``print`` it for a table."""
+
+    codec: Codec
+    steps: tuple[Step, ...]
+    stream: bytes
+
+    def __str__(self):
+        rows = [("stage", "by", "shape", "dtype", "entropy (bits)", "bits")]
+        for step in self.steps:
+            shape = " ".join("×".join(map(str, shape)) for shape in step.shapes) or "bytes"
+            dtype = "" if isinstance(step.value, bytes) else str(_arrays(step.value)[0].dtype)
+            entropy = "" if step.entropy is None else f"{step.entropy:.0f}"
+            rows.append((step.role, step.stage, shape, dtype, entropy, str(step.bits)))
+        if not self.codec.native:
+            rows.append(("file", ".ckt", "bytes", "", "", str(8 * len(self.stream))))
+        widths = [max(len(row[i]) for row in rows) for i in range(6)]
+        lines = []
+        for row in rows:
+            left = [cell.ljust(width) for cell, width in zip(row[:4], widths[:4], strict=True)]
+            right = [cell.rjust(width) for cell, width in zip(row[4:], widths[4:], strict=True)]
+            lines.append("  ".join(left + right).rstrip())
+        return "\n".join(lines)

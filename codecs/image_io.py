@@ -1,0 +1,118 @@
+"""Images in, streams in: whatever a user hands over becomes a uint8 array, or bytes.
+
+Pixels are uint8 [H,W,3] RGB, or [H,W] grey. What cannot be represented so (alpha, 16 bits, floats) is refused with the
+line that converts it, never silently changed.
+"""
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..primitives.errors import StreamError
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What an image file says beside its pixels; empty bytes where it says nothing.
+
+    Attributes:
+        exif: the Exif block (TIFF structure without the ``Exif\\0\\0`` in front).
+        icc: the ICC colour profile.
+        xmp: the XMP packet.
+        comment: free text, as bytes.
+    """
+
+    exif: bytes = b""
+    icc: bytes = b""
+    xmp: bytes = b""
+    comment: bytes = b""
+
+
+def read_image(image) -> np.ndarray:
+    """The pixels of an array, a PIL image, or an image file, upright.
+
+    Returns:
+        uint8 [H,W,3] or [H,W].
+
+    Raises:
+        ValueError: not an 8-bit grey or RGB image; the message says how to convert it.
+        FileNotFoundError: the path does not exist.
+
+    >>> read_image(np.zeros((2, 3, 1), np.uint8)).shape
+    (2, 3)
+    """
+    if not isinstance(image, np.ndarray):
+        from PIL import ImageOps
+
+        with _open(image) as opened:
+            return _pixels(ImageOps.exif_transpose(opened))
+    if image.dtype != np.uint8:
+        raise ValueError(f"images are uint8 arrays, not {image.dtype}; scale to 0…255, round, and use astype(np.uint8)")
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[:, :, 0]
+    if image.ndim == 3 and image.shape[2] == 4:
+        raise ValueError("codecs take no alpha channel; drop it with image[..., :3], or blend onto a background first")
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+        raise ValueError(f"images have shape [H,W,3] or [H,W], not {list(image.shape)}")
+    if image.size == 0:
+        raise ValueError(f"the image has no pixels: shape {list(image.shape)}")
+    return np.ascontiguousarray(image)
+
+
+def read_image_and_metadata(image) -> tuple[np.ndarray, Metadata]:
+    """The pixels as stored (not turned upright) and the metadata, in which the orientation stays."""
+    if isinstance(image, np.ndarray):
+        return read_image(image), Metadata()
+    with _open(image) as opened:
+        pixels = _pixels(opened)
+        info = opened.info
+        exif = info.get("exif", b"") or opened.getexif().tobytes()
+        xmp, comment = info.get("xmp", b""), info.get("comment", b"")
+    return pixels, Metadata(
+        exif=exif[6:] if exif.startswith(b"Exif\0\0") else exif,
+        icc=info.get("icc_profile") or b"",
+        xmp=xmp.encode() if isinstance(xmp, str) else xmp,
+        comment=comment.encode() if isinstance(comment, str) else comment,
+    )
+
+
+def _open(image):
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(image, Image.Image):
+        return image.copy()
+    if not isinstance(image, str | os.PathLike):
+        raise ValueError(f"an image is a uint8 array, a PIL image or a path, not {type(image).__name__}")
+    try:
+        return Image.open(image)
+    except UnidentifiedImageError as error:
+        raise StreamError(f"{image} is not an image file that Pillow can read") from error
+
+
+def _pixels(image) -> np.ndarray:
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        raise ValueError("codecs take no alpha channel; use image.convert('RGB'), or blend onto a background first")
+    if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
+        raise ValueError(f"the image has mode {image.mode}; codecs take 8-bit pictures: scale it to 0…255 first")
+    try:
+        return np.asarray(image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise StreamError(f"the image file is damaged: {error}") from error
+
+
+def read_stream(stream) -> bytes:
+    """The bytes of a bytes-like object, or of the file at a path.
+
+    >>> read_stream(bytearray(b"ckt"))
+    b'ckt'
+    """
+    if isinstance(stream, bytes | bytearray | memoryview):
+        return bytes(stream)
+    if isinstance(stream, str | os.PathLike):
+        return Path(stream).read_bytes()
+    if isinstance(stream, io.IOBase):
+        return stream.read()
+    raise ValueError(f"a stream is bytes or the path of a file, not {type(stream).__name__}")

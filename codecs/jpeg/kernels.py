@@ -1,0 +1,656 @@
+"""The sequential loops of JPEG's entropy coding (ITU-T T.81 Annex F and G), compiled.
+
+**Encoding in two steps.** A scan of blocks first becomes a list of *tokens*: a Huffman symbol and the extra bits that
+follow it. Their counts give the optimal Huffman tables, and costs of scans that are never written. Then the tokens are
+written with whatever tables were chosen. A token is an int64::
+
+    bits 0–31 extra bits    32–37 their number    40–50 code: table · 256 + symbol, or NO_SYMBOL or RESTART
+
+**Decoding from clean bits.** `unstuff` removes the zero bytes that follow each 0xFF in coded data and finds where
+restart markers divide it; the decoding loops then read bits at any position with one load and look Huffman codes up by
+their next 16 bits.
+
+Blocks are int16 [N,64] in natural order (row by row), all components behind one another; `layout` says where each
+component of a scan lies: columns of `OFFSET` … `AC`. Loops report trouble by a status, and the caller raises.
+"""
+
+import numpy as np
+from numba import njit
+
+#: Zigzag order (T.81 Figure A.6): natural index of the k-th coefficient; 16 more entries catch damaged runs.
+ZIGZAG = np.array(
+    [
+        *(0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5),
+        *(12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28),
+        *(35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51),
+        *(58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63),
+    ],
+    np.int64,
+)
+
+# Columns of a layout: first block, blocks across and down, blocks an MCU across and down, DC and AC table.
+OFFSET, WIDE, HIGH, H, V, DC, AC = range(7)
+
+#: Codes of tokens that are no Huffman symbol: extra bits alone, and a restart marker.
+NO_SYMBOL, RESTART = 4 * 256 * 2, 4 * 256 * 2 + 1
+CODES = RESTART + 1
+
+#: Status of the decoding loops.
+OK, BAD_CODE, TOO_SHORT, BAD_RUN = range(4)
+
+# Bits of |v|, for every v that fits 16 bits.
+_SIZE = np.array([value.bit_length() for value in range(1 << 15)] + [16], np.uint8)
+
+
+@njit(cache=True, inline="always")
+def _token(code, extra, count):
+    return np.int64(code) << 40 | np.int64(count) << 32 | np.int64(extra)
+
+
+@njit(cache=True, inline="always")
+def _value_token(table, run, value):
+    """Run of zeros and a value: symbol (run, size), then the value's bits; negative values less one (T.81 F.1.2)."""
+    size = np.int64(_SIZE[abs(value)])
+    extra = (value if value > 0 else value - 1) & ((1 << size) - 1)
+    return _token(table << 8 | run << 4 | size, extra, size)
+
+
+@njit(cache=True)
+def _mcus(layout):
+    """MCUs across and down: of one component, its own blocks; of several, groups of H × V blocks of each."""
+    if layout.shape[0] == 1:
+        return layout[0, WIDE], layout[0, HIGH]
+    wide, high = 0, 0
+    for c in range(layout.shape[0]):
+        wide = max(wide, -(-layout[c, WIDE] // layout[c, H]))
+        high = max(high, -(-layout[c, HIGH] // layout[c, V]))
+    return wide, high
+
+
+@njit(cache=True)
+def _visit(layout, order):
+    """Indices of a scan's blocks in coding order, and the component of each; -1 for padding. Returns blocks an MCU."""
+    wide, high = _mcus(layout)
+    n = 0
+    if layout.shape[0] == 1:
+        for i in range(wide * high):
+            order[i, 0] = layout[0, OFFSET] + i
+            order[i, 1] = 0
+        return 1
+    for my in range(high):
+        for mx in range(wide):
+            for c in range(layout.shape[0]):
+                for y in range(my * layout[c, V], (my + 1) * layout[c, V]):
+                    for x in range(mx * layout[c, H], (mx + 1) * layout[c, H]):
+                        inside = y < layout[c, HIGH] and x < layout[c, WIDE]
+                        order[n, 0] = layout[c, OFFSET] + y * layout[c, WIDE] + x if inside else -1
+                        order[n, 1] = c
+                        n += 1
+    blocks = 0
+    for c in range(layout.shape[0]):
+        blocks += layout[c, H] * layout[c, V]
+    return blocks
+
+
+def visit(layout: np.ndarray) -> tuple[np.ndarray, int]:
+    """Blocks of a scan in coding order (int32 [n,2]: block or -1 for padding, component), and blocks an MCU."""
+    if len(layout) == 1:
+        n = layout[0, WIDE] * layout[0, HIGH]
+    else:
+        wide, high = _mcus(layout)
+        n = wide * high * int((layout[:, H] * layout[:, V]).sum())
+    order = np.empty((n, 2), np.int32)
+    return order, _visit(layout, order)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Encoding: blocks to tokens
+
+
+@njit(cache=True)
+def tokens_sequential(blocks, order, layout, interval, tokens, counts):
+    """Tokens of a sequential scan (T.81 F.1.2); `interval` is the number of blocks between restarts, or 0."""
+    n = 0
+    previous = np.zeros(layout.shape[0], np.int64)
+    for i in range(order.shape[0]):
+        if interval and i and i % interval == 0:
+            tokens[n] = _token(RESTART, 0, 0)
+            n += 1
+            previous[:] = 0
+        index, c = order[i]
+        dc_table, ac_table = layout[c, DC], 4 + layout[c, AC]
+        if index < 0:  # padding costs least if it repeats the DC and has no AC
+            tokens[n] = _token(dc_table << 8, 0, 0)
+            tokens[n + 1] = _token(ac_table << 8, 0, 0)
+            counts[dc_table << 8] += 1
+            counts[ac_table << 8] += 1
+            n += 2
+            continue
+        block = blocks[index]
+        dc = np.int64(block[0])
+        token = _value_token(dc_table, 0, dc - previous[c])
+        previous[c] = dc
+        tokens[n] = token
+        counts[token >> 40] += 1
+        n += 1
+        run = 0
+        for k in range(1, 64):
+            value = np.int64(block[ZIGZAG[k]])
+            if value == 0:
+                run += 1
+                continue
+            while run > 15:
+                tokens[n] = _token(ac_table << 8 | 0xF0, 0, 0)
+                counts[ac_table << 8 | 0xF0] += 1
+                n += 1
+                run -= 16
+            token = _value_token(ac_table, run, value)
+            tokens[n] = token
+            counts[token >> 40] += 1
+            n += 1
+            run = 0
+        if run:
+            tokens[n] = _token(ac_table << 8, 0, 0)
+            counts[ac_table << 8] += 1
+            n += 1
+    return n
+
+
+@njit(cache=True)
+def tokens_dc(blocks, order, layout, interval, high, low, tokens, counts):
+    """Tokens of a progressive DC scan (T.81 G.1.2.1); `high` is 0 in the first one, else bit `low` is refined."""
+    n = 0
+    previous = np.zeros(layout.shape[0], np.int64)
+    for i in range(order.shape[0]):
+        if interval and i and i % interval == 0:
+            tokens[n] = _token(RESTART, 0, 0)
+            n += 1
+            previous[:] = 0
+        index, c = order[i]
+        if high:
+            bit = (np.int64(blocks[index, 0]) >> low) & 1 if index >= 0 else 0
+            token = _token(NO_SYMBOL, bit, 1)
+        else:
+            dc = np.int64(blocks[index, 0]) >> low if index >= 0 else previous[c]
+            token = _value_token(layout[c, DC], 0, dc - previous[c])
+            previous[c] = dc
+            counts[token >> 40] += 1
+        tokens[n] = token
+        n += 1
+    return n
+
+
+@njit(cache=True)
+def _end_of_band(ac_table, run, counts):
+    """An EOBn symbol for `run` blocks that hold nothing more (T.81 G.1.2.2)."""
+    size = np.int64(_SIZE[run]) - 1
+    code = (4 + ac_table) << 8 | size << 4
+    counts[code] += 1
+    return _token(code, run - (1 << size), size)
+
+
+@njit(cache=True)
+def tokens_ac_first(blocks, order, layout, interval, start, end, low, tokens, counts):
+    """Tokens of the first scan of a band of AC coefficients, without their `low` lowest bits (T.81 G.1.2.2)."""
+    n, ended = 0, 0
+    table = layout[0, AC]
+    for i in range(order.shape[0]):
+        if interval and i and i % interval == 0:
+            if ended:
+                tokens[n] = _end_of_band(table, ended, counts)
+                n, ended = n + 1, 0
+            tokens[n] = _token(RESTART, 0, 0)
+            n += 1
+        block = blocks[order[i, 0]]
+        run = 0
+        for k in range(start, end + 1):
+            value = np.int64(block[ZIGZAG[k]])
+            value = value >> low if value >= 0 else -(-value >> low)
+            if value == 0:
+                run += 1
+                continue
+            if ended:
+                tokens[n] = _end_of_band(table, ended, counts)
+                n, ended = n + 1, 0
+            while run > 15:
+                tokens[n] = _token((4 + table) << 8 | 0xF0, 0, 0)
+                counts[(4 + table) << 8 | 0xF0] += 1
+                n += 1
+                run -= 16
+            token = _value_token(4 + table, run, value)
+            tokens[n] = token
+            counts[token >> 40] += 1
+            n += 1
+            run = 0
+        if run:
+            ended += 1
+            if ended == 0x7FFF:
+                tokens[n] = _end_of_band(table, ended, counts)
+                n, ended = n + 1, 0
+    if ended:
+        tokens[n] = _end_of_band(table, ended, counts)
+        n += 1
+    return n
+
+
+@njit(cache=True)
+def _correction_tokens(bits, first, last, tokens, n):
+    """Correction bits as tokens of up to 32."""
+    while first < last:
+        count = min(last - first, 32)
+        extra = np.int64(0)
+        for i in range(first, first + count):
+            extra = extra << 1 | bits[i]
+        tokens[n] = _token(NO_SYMBOL, extra, count)
+        n += 1
+        first += count
+    return n
+
+
+@njit(cache=True)
+def tokens_ac_refine(blocks, order, layout, interval, start, end, low, tokens, counts):
+    """Tokens of a scan that adds bit `low` to a band of AC coefficients (T.81 G.1.2.3).
+
+    Coefficients that were not zero before get a correction bit each, behind the symbol whose run passes them; runs
+    count only those that were zero.
+    """
+    n, ended = 0, 0
+    table = layout[0, AC]
+    # Correction bits that wait: of the blocks of the current end-of-band run, then of the current block.
+    waiting = np.empty(1024 + 64, np.uint8)
+    pending = 0
+    for i in range(order.shape[0]):
+        if interval and i and i % interval == 0:
+            if ended:
+                tokens[n] = _end_of_band(table, ended, counts)
+                n = _correction_tokens(waiting, 0, pending, tokens, n + 1)
+                ended, pending = 0, 0
+            tokens[n] = _token(RESTART, 0, 0)
+            n += 1
+        block = blocks[order[i, 0]]
+        last_new = start - 1  # the last coefficient that becomes ±1 now
+        for k in range(start, end + 1):
+            if abs(np.int64(block[ZIGZAG[k]])) >> low == 1:
+                last_new = k
+        run, passed = 0, pending
+        for k in range(start, end + 1):
+            value = np.int64(block[ZIGZAG[k]])
+            size = abs(value) >> low
+            if size == 0:
+                run += 1
+                continue
+            while run > 15 and k <= last_new:
+                if ended:
+                    tokens[n] = _end_of_band(table, ended, counts)
+                    n = _correction_tokens(waiting, 0, pending, tokens, n + 1)
+                    ended = 0
+                tokens[n] = _token((4 + table) << 8 | 0xF0, 0, 0)
+                counts[(4 + table) << 8 | 0xF0] += 1
+                n = _correction_tokens(waiting, pending, passed, tokens, n + 1)
+                pending, passed = 0, 0
+                run -= 16
+            if size > 1:
+                waiting[passed] = size & 1
+                passed += 1
+                continue
+            if ended:
+                tokens[n] = _end_of_band(table, ended, counts)
+                n = _correction_tokens(waiting, 0, pending, tokens, n + 1)
+                ended = 0
+            code = (4 + table) << 8 | run << 4 | 1
+            tokens[n] = _token(code, 1 if value > 0 else 0, 1)
+            counts[code] += 1
+            n = _correction_tokens(waiting, pending, passed, tokens, n + 1)
+            pending, passed, run = 0, 0, 0
+        if run or passed > pending:
+            ended += 1
+            pending = passed
+            if ended == 0x7FFF or pending > 1024 - 64:
+                tokens[n] = _end_of_band(table, ended, counts)
+                n = _correction_tokens(waiting, 0, pending, tokens, n + 1)
+                ended, pending = 0, 0
+    if ended:
+        tokens[n] = _end_of_band(table, ended, counts)
+        n = _correction_tokens(waiting, 0, pending, tokens, n + 1)
+    return n
+
+
+@njit(cache=True)
+def extra_bits(tokens):
+    """Bits that follow the symbols, in all."""
+    total = np.int64(0)
+    for token in tokens:
+        total += (token >> 32) & 63
+    return total
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Encoding: tokens to bytes
+
+
+@njit(cache=True, inline="always")
+def _put_byte(out, n, byte):
+    out[n] = byte
+    if byte == 0xFF:  # stuffing: 0xFF in coded data is followed by a zero, else it is a marker (T.81 B.1.1.5)
+        out[n + 1] = 0
+        return n + 2
+    return n + 1
+
+
+@njit(cache=True, inline="always")
+def _put_word(out, n, word):
+    """Four bytes; nearly always none of them is 0xFF, which one comparison shows."""
+    inverted = ~word & np.uint64(0xFFFFFFFF)
+    if (inverted - np.uint64(0x01010101)) & ~inverted & np.uint64(0x80808080) == 0:
+        for i in range(4):
+            out[n + i] = np.uint8(word >> np.uint64(24 - 8 * i))
+        return n + 4
+    for i in range(4):
+        n = _put_byte(out, n, np.uint8(word >> np.uint64(24 - 8 * i)))
+    return n
+
+
+@njit(cache=True)
+def write_tokens(tokens, codes, lengths, out):
+    """Tokens as entropy-coded data with stuffing; the last byte is filled with ones. Returns the number of bytes."""
+    n, restarts = 0, 0
+    buffer, held = np.uint64(0), 0
+    for token in tokens:
+        code = token >> 40
+        if code == RESTART:
+            while held >= 8:
+                held -= 8
+                n = _put_byte(out, n, np.uint8(buffer >> np.uint64(held)))
+            if held:
+                n = _put_byte(out, n, np.uint8(buffer << np.uint64(8 - held) | np.uint64((1 << (8 - held)) - 1)))
+            buffer, held = np.uint64(0), 0
+            out[n], out[n + 1] = 0xFF, 0xD0 + restarts % 8
+            n += 2
+            restarts += 1
+            continue
+        length = np.int64(lengths[code])
+        buffer = buffer << np.uint64(length) | np.uint64(codes[code])
+        held += length
+        if held >= 32:
+            held -= 32
+            n = _put_word(out, n, buffer >> np.uint64(held) & np.uint64(0xFFFFFFFF))
+        count = (token >> 32) & 63
+        buffer = buffer << np.uint64(count) | np.uint64(token & 0xFFFFFFFF)
+        held += count
+        if held >= 32:
+            held -= 32
+            n = _put_word(out, n, buffer >> np.uint64(held) & np.uint64(0xFFFFFFFF))
+    while held >= 8:
+        held -= 8
+        n = _put_byte(out, n, np.uint8(buffer >> np.uint64(held)))
+    if held:
+        n = _put_byte(out, n, np.uint8(buffer << np.uint64(8 - held) | np.uint64((1 << (8 - held)) - 1)))
+    return n
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Decoding: bytes to clean bits
+
+
+@njit(cache=True)
+def unstuff(data, position, clean, starts):
+    """Copy the entropy-coded data at `position` without stuffing, up to the next marker that is no restart.
+
+    Args:
+        data: the file, uint8.
+        position: where the coded data begin.
+        clean: receives the data; as long as what is left of the file.
+        starts: receives the index in `clean` where each restart interval begins, and where the last one ends.
+
+    Returns:
+        (position of the marker or the file's end, number of intervals, or -1 if restart markers are out of order or
+        more than `starts` holds).
+    """
+    n, intervals = 0, 1
+    starts[0] = 0
+    size = data.size
+    while position < size:
+        byte = data[position]
+        if byte != 0xFF:
+            clean[n] = byte
+            n += 1
+            position += 1
+            continue
+        follower = position + 1
+        while follower < size and data[follower] == 0xFF:  # fill bytes
+            follower += 1
+        if follower == size:
+            break
+        code = data[follower]
+        if code == 0:
+            clean[n] = 0xFF
+            n += 1
+        elif 0xD0 <= code <= 0xD7:
+            if code != 0xD0 + (intervals - 1) % 8 or intervals + 1 >= starts.size:
+                return position, -1
+            starts[intervals] = n
+            intervals += 1
+        else:
+            break
+        position = follower + 1
+    starts[intervals] = n
+    return position, intervals
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Decoding: clean bits to blocks
+
+
+@njit(cache=True)
+def fill_lookup(counts, symbols, lookup):
+    """The decoding table of a Huffman code: for the next 16 bits, code length << 8 | symbol, or 0 for no code.
+
+    `counts` are the numbers of codes of 1…16 bits and `symbols` the symbols in order of code (T.81 B.2.4.2). Returns
+    False if the counts are no prefix code.
+    """
+    position, k = 0, 0
+    for length in range(1, 17):
+        span = 1 << (16 - length)
+        for _ in range(counts[length - 1]):
+            if position + span > 65536:
+                return False
+            lookup[position : position + span] = length << 8 | symbols[k]
+            position += span
+            k += 1
+    lookup[position:] = 0
+    return True
+
+
+@njit(cache=True, inline="always")
+def _peek(clean, bit):
+    """The 32 bits from position `bit` on, in the low half of an int64."""
+    byte = bit >> 3
+    word = (
+        np.uint64(clean[byte]) << np.uint64(32)
+        | np.uint64(clean[byte + 1]) << np.uint64(24)
+        | np.uint64(clean[byte + 2]) << np.uint64(16)
+        | np.uint64(clean[byte + 3]) << np.uint64(8)
+        | np.uint64(clean[byte + 4])
+    )
+    return np.int64(word >> np.uint64(8 - (bit & 7))) & 0xFFFFFFFF
+
+
+@njit(cache=True, inline="always")
+def _extend(bits, size):
+    """The value that `size` extra bits stand for (T.81 F.2.2.1)."""
+    return bits if bits >> (size - 1) else bits - (1 << size) + 1
+
+
+@njit(cache=True)
+def decode_sequential(clean, starts, order, layout, interval, lookups, blocks):
+    """Blocks of a sequential scan (T.81 F.2.2). The block behind the last one receives the padding."""
+    previous = np.zeros(layout.shape[0], np.int64)
+    n = order.shape[0]
+    part = 0
+    bit, last = np.int64(0), 8 * np.int64(starts[1])
+    for i in range(n):
+        if interval and i and i % interval == 0:
+            part += 1
+            bit, last = 8 * np.int64(starts[part]), 8 * np.int64(starts[part + 1])
+            previous[:] = 0
+        index, c = order[i]
+        block = blocks[index]
+        window = _peek(clean, bit)
+        entry = np.int64(lookups[layout[c, DC], window >> 16])
+        length, size = entry >> 8, entry & 255
+        if length == 0 or size > 15:
+            return BAD_CODE
+        if size:
+            previous[c] += _extend((window >> (32 - length - size)) & ((1 << size) - 1), size)
+        bit += length + size
+        block[0] = previous[c]
+        lookup = lookups[4 + layout[c, AC]]
+        k = 1
+        while k < 64:
+            window = _peek(clean, bit)
+            entry = np.int64(lookup[window >> 16])
+            length, run, size = entry >> 8, (entry >> 4) & 15, entry & 15
+            bit += length + size
+            if size == 0:
+                if length == 0:
+                    return BAD_CODE
+                if run < 15:
+                    break
+                k += 16
+                continue
+            k += run
+            if k > 63:
+                return BAD_RUN
+            block[ZIGZAG[k]] = _extend((window >> (32 - length - size)) & ((1 << size) - 1), size)
+            k += 1
+        if bit > last:
+            return TOO_SHORT
+    return OK
+
+
+@njit(cache=True)
+def decode_dc(clean, starts, order, layout, interval, high, low, lookups, blocks):
+    """A progressive DC scan (T.81 G.1.2.1), first (`high` = 0) or refining."""
+    previous = np.zeros(layout.shape[0], np.int64)
+    part = 0
+    bit, last = np.int64(0), 8 * np.int64(starts[1])
+    for i in range(order.shape[0]):
+        if interval and i and i % interval == 0:
+            part += 1
+            bit, last = 8 * np.int64(starts[part]), 8 * np.int64(starts[part + 1])
+            previous[:] = 0
+        index, c = order[i]
+        window = _peek(clean, bit)
+        if high:
+            blocks[index, 0] |= (window >> 31) << low
+            bit += 1
+        else:
+            entry = np.int64(lookups[layout[c, DC], window >> 16])
+            length, size = entry >> 8, entry & 255
+            if length == 0 or size > 15:
+                return BAD_CODE
+            if size:
+                previous[c] += _extend((window >> (32 - length - size)) & ((1 << size) - 1), size)
+            bit += length + size
+            blocks[index, 0] = previous[c] << low
+        if bit > last:
+            return TOO_SHORT
+    return OK
+
+
+@njit(cache=True)
+def decode_ac_first(clean, starts, order, layout, interval, start, end, low, lookups, blocks):
+    """The first scan of a band of AC coefficients (T.81 G.1.2.2)."""
+    lookup = lookups[4 + layout[0, AC]]
+    part, ended = 0, 0
+    bit, last = np.int64(0), 8 * np.int64(starts[1])
+    for i in range(order.shape[0]):
+        if interval and i and i % interval == 0:
+            part += 1
+            bit, last = 8 * np.int64(starts[part]), 8 * np.int64(starts[part + 1])
+            ended = 0
+        if ended:
+            ended -= 1
+            continue
+        block = blocks[order[i, 0]]
+        k = start
+        while k <= end:
+            window = _peek(clean, bit)
+            entry = np.int64(lookup[window >> 16])
+            length, run, size = entry >> 8, (entry >> 4) & 15, entry & 15
+            if length == 0:
+                return BAD_CODE
+            if size == 0 and run < 15:
+                ended = (1 << run) - 1 + ((window >> (32 - length - run)) & ((1 << run) - 1))
+                bit += length + run
+                break
+            bit += length + size
+            k += run
+            if size:
+                if k > end:
+                    return BAD_RUN
+                block[ZIGZAG[k]] = _extend((window >> (32 - length - size)) & ((1 << size) - 1), size) << low
+            k += 1
+        if bit > last:
+            return TOO_SHORT
+    return OK
+
+
+@njit(cache=True)
+def decode_ac_refine(clean, starts, order, layout, interval, start, end, low, lookups, blocks):
+    """A scan that adds bit `low` to a band of AC coefficients (T.81 G.1.2.3)."""
+    lookup = lookups[4 + layout[0, AC]]
+    one = 1 << low
+    part, ended = 0, 0
+    bit, last = np.int64(0), 8 * np.int64(starts[1])
+    for i in range(order.shape[0]):
+        if interval and i and i % interval == 0:
+            part += 1
+            bit, last = 8 * np.int64(starts[part]), 8 * np.int64(starts[part + 1])
+            ended = 0
+        block = blocks[order[i, 0]]
+        k = start
+        while ended == 0 and k <= end:
+            window = _peek(clean, bit)
+            entry = np.int64(lookup[window >> 16])
+            length, run, size = entry >> 8, (entry >> 4) & 15, entry & 15
+            if length == 0 or size > 1:
+                return BAD_CODE
+            bit += length
+            value = 0
+            if size:
+                value = one if (window >> (31 - length)) & 1 else -one
+                bit += 1
+            elif run < 15:
+                ended = (1 << run) + ((window >> (32 - length - run)) & ((1 << run) - 1))
+                bit += run
+                break
+            # Pass `run` coefficients that stay zero, correcting all others on the way.
+            while k <= end:
+                position = ZIGZAG[k]
+                if block[position]:
+                    if _peek(clean, bit) >> 31 and not block[position] & one:
+                        block[position] += one if block[position] > 0 else -one
+                    bit += 1
+                elif run == 0:
+                    break
+                else:
+                    run -= 1
+                k += 1
+            if value:
+                if k > end:
+                    return BAD_RUN
+                block[ZIGZAG[k]] = value
+            k += 1
+        if ended:
+            while k <= end:
+                position = ZIGZAG[k]
+                if block[position]:
+                    if _peek(clean, bit) >> 31 and not block[position] & one:
+                        block[position] += one if block[position] > 0 else -one
+                    bit += 1
+                k += 1
+            ended -= 1
+        if bit > last:
+            return TOO_SHORT
+    return OK

@@ -1,0 +1,350 @@
+"""The marker syntax of JPEG files (ITU-T T.81 Annex B): what stands around the coded scans.
+
+A file is a sequence of *segments*: a marker (0xFF and a code), a length and a body. ``parse`` reads the segments up to
+the next scan into a `Header`; functions named after the markers write them.
+
+=====  ==========================================================
+SOI    start of image
+APP0   JFIF: the planes are grey or YCbCr (T.871)
+APP1   Exif metadata, or an XMP packet
+APP2   ICC profile, in chunks
+APP14  Adobe: says which colour transform the planes had (T.872)
+DQT    quantization tables, in zigzag order
+SOF    frame: size, components, sampling factors; its code names the process
+DHT    Huffman tables
+DRI    restart interval in MCUs
+SOS    scan: components, band, bits; entropy-coded data follow
+EOI    end of image
+=====  ==========================================================
+"""
+
+import struct
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...primitives.errors import StreamError
+from ..image_io import Metadata
+from .kernels import ZIGZAG
+
+SOI, EOI, SOS, DQT, DHT, DRI, DNL, COM = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xDD, 0xDC, 0xFE
+APP0, APP1, APP2, APP14 = 0xE0, 0xE1, 0xE2, 0xEE
+
+#: Start-of-frame codes, and what we do not decode.
+BASELINE, EXTENDED, PROGRESSIVE = 0xC0, 0xC1, 0xC2
+UNSUPPORTED = {
+    0xC3: "lossless",
+    0xC5: "hierarchical (differential sequential)",
+    0xC6: "hierarchical (differential progressive)",
+    0xC7: "hierarchical (differential lossless)",
+    0xC9: "arithmetic-coded sequential",
+    0xCA: "arithmetic-coded progressive",
+    0xCB: "arithmetic-coded lossless",
+    0xCD: "hierarchical (arithmetic-coded differential sequential)",
+    0xCE: "hierarchical (arithmetic-coded differential progressive)",
+    0xCF: "hierarchical (arithmetic-coded differential lossless)",
+    0xDE: "hierarchical",
+    0xF7: "JPEG-LS",
+}
+
+_EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
+
+
+@dataclass(frozen=True)
+class Component:
+    """One component of a frame: its identifier, sampling factors and quantization table."""
+
+    identifier: int
+    h: int
+    v: int
+    table: int
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One scan: which components (by position in the frame), band of coefficients, and bits.
+
+    Attributes:
+        components: positions in the frame.
+        start, end: first and last coefficient in zigzag order.
+        high, low: successive approximation; `low` is the lowest bit that the scan codes, `high` is `low` + 1 in a
+            refining scan and 0 in a first one.
+        tables: (DC, AC) Huffman table of each component.
+    """
+
+    components: tuple[int, ...]
+    start: int = 0
+    end: int = 63
+    high: int = 0
+    low: int = 0
+    tables: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass
+class Header:
+    """What the segments read so far have said; tables may change between scans.
+
+    Huffman tables (counts, symbols) stand by class << 4 | number, quantization tables (uint16 [8,8]) by number.
+    """
+
+    process: int = 0
+    size: tuple[int, int] = (0, 0)
+    components: tuple[Component, ...] = ()
+    quantization: dict[int, np.ndarray] = field(default_factory=dict)
+    huffman: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    restart: int = 0
+    jfif: bool = False
+    adobe: int | None = None
+    exif: bytes = b""
+    xmp: bytes = b""
+    comment: bytes = b""
+    icc: dict[int, bytes] = field(default_factory=dict)
+
+    @property
+    def metadata(self) -> Metadata:
+        """The file's metadata."""
+        icc = b"".join(self.icc[number] for number in sorted(self.icc))
+        return Metadata(self.exif, icc, self.xmp, self.comment)
+
+
+class Segments:
+    """Walks through a file's segments.
+
+    >>> segments = Segments(b"\\xff\\xd8\\xff\\xdd\\x00\\x04\\x00\\x07\\xff\\xd9")
+    >>> header = Header()
+    >>> segments.parse(header), header.restart
+    (None, 7)
+    """
+
+    def __init__(self, data: bytes):
+        if data[:2] != b"\xff\xd8":
+            raise StreamError("not a JPEG file: it does not begin with the bytes FF D8")
+        self.data = data
+        self.position = 2
+
+    def parse(self, header: Header) -> Scan | None:
+        """Read segments into `header` up to the next scan, whose coded data begin at `position`; None at the end.
+
+        Raises:
+            StreamError: cut, malformed, or of an unsupported process, which the message names.
+        """
+        while True:
+            code = self._marker()
+            if code == EOI:
+                return None
+            if 0xD0 <= code <= 0xD8 or code == 0x01:
+                continue  # stray restart markers and the like stand alone and say nothing here
+            body = self._body(code)
+            if code == SOS:
+                return _parse_scan(body, header)
+            if code in (BASELINE, EXTENDED, PROGRESSIVE):
+                _parse_frame(code, body, header)
+            elif code in UNSUPPORTED:
+                raise StreamError(f"this JPEG file is {UNSUPPORTED[code]}, which is not supported")
+            elif code == DQT:
+                _parse_quantization(body, header)
+            elif code == DHT:
+                _parse_huffman(body, header)
+            elif code == DRI:
+                header.restart = _unpack(">H", body, "DRI")[0]
+            elif code == DNL:
+                raise StreamError("this JPEG file gives its height in a DNL segment, which is not supported")
+            else:
+                _parse_application(code, body, header)
+
+    def _marker(self) -> int:
+        data, position = self.data, self.position
+        if position >= len(data):
+            raise StreamError("the JPEG file is cut: it ends without an end-of-image marker")
+        if data[position] != 0xFF:
+            # Anything between segments is passed over, as other decoders do, but a marker must follow.
+            position = data.find(b"\xff", position)
+            if position < 0:
+                raise StreamError("the JPEG file is cut or damaged: no marker follows")
+        while position < len(data) and data[position] == 0xFF:
+            position += 1
+        if position >= len(data):
+            raise StreamError("the JPEG file is cut: it ends inside a marker")
+        self.position = position + 1
+        if data[position] == 0:
+            return self._marker_after_stuffing()
+        return data[position]
+
+    def _marker_after_stuffing(self) -> int:
+        """Coded data where a segment should stand: look for the next real marker."""
+        data, position = self.data, self.position
+        while True:
+            position = data.find(b"\xff", position)
+            if position < 0 or position + 1 >= len(data):
+                raise StreamError("the JPEG file is cut or damaged: no marker follows")
+            if data[position + 1] not in (0x00, 0xFF):
+                self.position = position + 2
+                return data[position + 1]
+            position += 1
+
+    def _body(self, code: int) -> bytes:
+        start = self.position
+        length = int.from_bytes(self.data[start : start + 2], "big")
+        if length < 2 or start + length > len(self.data):
+            raise StreamError(f"the JPEG file is cut or damaged: its segment FF {code:02X} has no {length} bytes")
+        self.position = start + length
+        return self.data[start + 2 : start + length]
+
+
+def _unpack(layout: str, body: bytes, name: str) -> tuple:
+    if len(body) < struct.calcsize(layout):
+        raise StreamError(f"the JPEG file is damaged: its {name} segment is too short")
+    return struct.unpack_from(layout, body)
+
+
+def _parse_frame(code: int, body: bytes, header: Header) -> None:
+    if header.components:
+        raise StreamError("the JPEG file holds more than one frame, which is not supported")
+    precision, height, width, n = _unpack(">BHHB", body, "SOF")
+    if precision != 8:
+        raise StreamError(f"this JPEG file has {precision}-bit samples; only 8-bit ones are supported")
+    if height == 0:
+        raise StreamError("this JPEG file leaves its height to a DNL segment, which is not supported")
+    if width == 0 or n not in (1, 3, 4) or len(body) != 6 + 3 * n:
+        raise StreamError(f"this JPEG frame has {n} components and width {width}: pictures have 1, 3 or 4 components")
+    components = []
+    for i in range(n):
+        identifier, sampling, table = body[6 + 3 * i : 9 + 3 * i]
+        h, v = sampling >> 4, sampling & 15
+        if not (1 <= h <= 4 and 1 <= v <= 4) or table > 3:
+            raise StreamError(f"component {i} has sampling factors {h}×{v} and quantization table {table}")
+        components.append(Component(identifier, h, v, table))
+    header.process, header.size, header.components = code, (height, width), tuple(components)
+
+
+def _parse_scan(body: bytes, header: Header) -> Scan:
+    if not header.components:
+        raise StreamError("the JPEG file is damaged: a scan stands before the frame header")
+    n = body[0] if body else 0
+    if not 1 <= n <= 4 or len(body) != 4 + 2 * n:
+        raise StreamError(f"the JPEG file is damaged: a scan of {n} components")
+    positions, tables = [], []
+    for i in range(n):
+        identifier, table = body[1 + 2 * i], body[2 + 2 * i]
+        found = [p for p, c in enumerate(header.components) if c.identifier == identifier and p not in positions]
+        if not found or table >> 4 > 3 or table & 15 > 3:
+            raise StreamError(f"the JPEG file is damaged: a scan of component {identifier} with tables {table:#04x}")
+        positions.append(found[0])
+        tables.append((table >> 4, table & 15))
+    start, end, approximation = body[1 + 2 * n : 4 + 2 * n]
+    if header.process != PROGRESSIVE:
+        start, end, approximation = 0, 63, 0  # sequential scans hold everything, whatever these bytes say
+    high, low = approximation >> 4, approximation & 15
+    if not start <= end <= 63 or low > 13 or (high and high != low + 1):
+        raise StreamError(f"the JPEG file is damaged: a scan of coefficients {start}…{end}, bits {high}, {low}")
+    if header.process == PROGRESSIVE and (end != 0 if start == 0 else n > 1):
+        raise StreamError("the JPEG file is damaged: a progressive scan mixes DC and AC, or AC of several components")
+    if n > 1 and sum(header.components[p].h * header.components[p].v for p in positions) > 10:
+        raise StreamError("the JPEG file is damaged: more than 10 blocks in an MCU")
+    return Scan(tuple(positions), start, end, high, low, tuple(tables))
+
+
+def _parse_quantization(body: bytes, header: Header) -> None:
+    while body:
+        wide, table = body[0] >> 4, body[0] & 15
+        length = 129 if wide else 65
+        if wide > 1 or table > 3 or len(body) < length:
+            raise StreamError("the JPEG file is damaged: a malformed quantization table")
+        steps = np.frombuffer(body[1:length], ">u2" if wide else np.uint8)
+        natural = np.empty(64, np.uint16)
+        natural[ZIGZAG] = steps
+        header.quantization[table] = natural.reshape(8, 8)
+        body = body[length:]
+
+
+def _parse_huffman(body: bytes, header: Header) -> None:
+    while body:
+        counts = np.frombuffer(body[1:17], np.uint8)
+        n = int(counts.sum())
+        if len(body) < 17 + n or n > 256 or body[0] >> 4 > 1 or body[0] & 15 > 3:
+            raise StreamError("the JPEG file is damaged: a malformed Huffman table")
+        if sum(int(count) << (16 - length) for length, count in enumerate(counts, 1)) > 1 << 16:
+            raise StreamError("the JPEG file is damaged: a Huffman table that is no prefix code")
+        header.huffman[body[0]] = counts, np.frombuffer(body[17 : 17 + n], np.uint8)
+        body = body[17 + n :]
+
+
+def _parse_application(code: int, body: bytes, header: Header) -> None:
+    if code == APP0 and body[:5] == b"JFIF\0":
+        header.jfif = True
+    elif code == APP14 and body[:5] == b"Adobe" and len(body) >= 12:
+        header.adobe = body[11]
+    elif code == APP1 and body.startswith(_EXIF):
+        header.exif = header.exif or body[len(_EXIF) :]
+    elif code == APP1 and body.startswith(_XMP):
+        header.xmp = header.xmp or body[len(_XMP) :]
+    elif code == APP2 and body.startswith(_ICC) and len(body) > 14:
+        header.icc[body[12]] = body[14:]
+    elif code == COM:
+        header.comment = header.comment or body
+
+
+def segment(code: int, body: bytes) -> bytes:
+    """A marker segment.
+
+    >>> segment(DRI, b"\\x00\\x07").hex()
+    'ffdd00040007'
+    """
+    if len(body) > 65533:
+        raise ValueError(f"a JPEG segment holds at most 65533 bytes, not {len(body)}; drop or shorten the metadata")
+    return struct.pack(">BBH", 0xFF, code, len(body) + 2) + body
+
+
+def application_segments(metadata: Metadata | None, color: str) -> bytes:
+    """JFIF (for grey and YCbCr planes) or Adobe (for RGB ones), and the metadata."""
+    out = b""
+    if color == "rgb":
+        out += segment(APP14, b"Adobe" + struct.pack(">HHHB", 100, 0, 0, 0))
+    else:
+        out += segment(APP0, b"JFIF\0" + struct.pack(">HBHHBB", 0x0101, 0, 1, 1, 0, 0))
+    if metadata is None:
+        return out
+    if metadata.exif:
+        out += segment(APP1, _EXIF + metadata.exif)
+    if metadata.xmp:
+        out += segment(APP1, _XMP + metadata.xmp)
+    chunks = [metadata.icc[i : i + 65519] for i in range(0, len(metadata.icc), 65519)]
+    for number, chunk in enumerate(chunks, 1):
+        out += segment(APP2, _ICC + bytes([number, len(chunks)]) + chunk)
+    if metadata.comment:
+        out += segment(COM, metadata.comment)
+    return out
+
+
+def quantization_segment(tables: list[np.ndarray]) -> bytes:
+    """DQT with all tables (uint16 [8,8]), numbered in order."""
+    body = b""
+    for number, table in enumerate(tables):
+        steps = np.asarray(table).ravel()[ZIGZAG]
+        wide = int(steps.max() > 255)
+        body += bytes([wide << 4 | number]) + steps.astype(">u2" if wide else np.uint8).tobytes()
+    return segment(DQT, body)
+
+
+def frame_segment(process: int, size: tuple[int, int], components: list[Component]) -> bytes:
+    """SOF."""
+    body = struct.pack(">BHHB", 8, *size, len(components))
+    for component in components:
+        body += bytes([component.identifier, component.h << 4 | component.v, component.table])
+    return segment(process, body)
+
+
+def huffman_segment(tables: dict[int, tuple[np.ndarray, np.ndarray]]) -> bytes:
+    """DHT with all tables, by class << 4 | number: counts of codes of 1…16 bits, symbols in order of code."""
+    body = b""
+    for number, (counts, symbols) in sorted(tables.items()):
+        body += bytes([number]) + counts.astype(np.uint8).tobytes() + symbols.astype(np.uint8).tobytes()
+    return segment(DHT, body)
+
+
+def scan_segment(scan: Scan, identifiers: list[int]) -> bytes:
+    """SOS."""
+    body = bytes([len(scan.components)])
+    for position, (dc, ac) in zip(scan.components, scan.tables, strict=True):
+        body += bytes([identifiers[position], dc << 4 | ac])
+    return segment(SOS, body + bytes([scan.start, scan.end, scan.high << 4 | scan.low]))

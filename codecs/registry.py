@@ -1,0 +1,183 @@
+"""The registry: every codec by name, with what a user needs to choose one.
+
+Listing the registry imports no codec; building one imports its module and nothing else.
+"""
+
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from ..primitives.errors import StreamError
+from .base import Codec
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered codec.
+
+    Attributes:
+        name: what `codec(name)` takes.
+        family: ``"classical"`` and ``"learned"`` are compositions of our stages, ``"library"`` is a library's codec.
+        media: what it codes.
+        quality: lowest and highest value of its quality scale; higher is better.
+        summary: one line.
+        factory: ``"module:function"`` or the function itself; its keyword arguments are the codec's options.
+        number: the codec's number in `.ckt` files, 0 for none (its name is written instead).
+        extension: file name ending of its streams.
+        requires: packages that must be installed beside the core.
+        install: the command that installs them.
+    """
+
+    name: str
+    family: str
+    media: str
+    quality: tuple[float, float]
+    summary: str
+    factory: str | Callable[..., Codec]
+    number: int = 0
+    extension: str = ".ckt"
+    requires: tuple[str, ...] = ()
+    install: str = ""
+
+    @property
+    def available(self) -> bool:
+        """Whether everything that the codec needs is installed."""
+        return all(importlib.util.find_spec(package) for package in self.requires)
+
+    def load(self) -> Callable[..., Codec]:
+        """The function that builds the codec."""
+        if callable(self.factory):
+            return self.factory
+        module, function = self.factory.split(":")
+        return getattr(importlib.import_module(module, __package__), function)
+
+
+_ENTRIES = {
+    entry.name: entry
+    for entry in (
+        Entry(
+            "jpeg",
+            "classical",
+            "image",
+            (1, 100),
+            "JPEG (ITU-T T.81) of our own stages; genuine .jpg files",
+            ".jpeg:jpeg",
+            number=1,
+            extension=".jpg",
+        ),
+        Entry(
+            "libjpeg",
+            "library",
+            "image",
+            (1, 100),
+            "libjpeg-turbo, by Pillow",
+            ".library:libjpeg",
+            extension=".jpg",
+        ),
+        Entry("webp", "library", "image", (1, 100), "WebP through Pillow", ".library:webp", extension=".webp"),
+    )
+}
+
+
+def list_codecs() -> tuple[Entry, ...]:
+    """All registered codecs.
+
+    >>> [entry.name for entry in list_codecs()][:3]
+    ['jpeg', 'libjpeg', 'webp']
+    """
+    return tuple(_ENTRIES.values())
+
+
+def is_registered(name: str) -> bool:
+    """Whether a codec has that name."""
+    return name in _ENTRIES
+
+
+def entry(name: str) -> Entry:
+    """The registry's entry for a codec.
+
+    Raises:
+        ValueError: no codec has that name; the message lists those that exist.
+
+    >>> entry("jpeg").quality
+    (1, 100)
+    """
+    if name not in _ENTRIES:
+        raise ValueError(f"no codec is called {name!r}; there are {', '.join(sorted(_ENTRIES))}")
+    return _ENTRIES[name]
+
+
+def codec(name: str, **options) -> Codec:
+    """A configured, immutable codec.
+
+    Args:
+        name: a registered codec (`list_codecs`).
+        **options: the codec's options; every codec has a default for each.
+
+    Raises:
+        ValueError: unknown name, unknown option or bad value; the message lists what is legal.
+
+    >>> codec("jpeg", quality=90).setting
+    {'quality': 90}
+    >>> codec("jpeg", qualty=90)
+    Traceback (most recent call last):
+    ...
+    ValueError: jpeg has no option 'qualty'; it has quality, subsampling, tables, progressive, optimize, restart_interval, metadata
+    """  # noqa: E501
+    factory = entry(name).load()
+    legal = inspect.signature(factory).parameters
+    for option in options:
+        if option not in legal:
+            raise ValueError(f"{name} has no option {option!r}; it has {', '.join(legal)}")
+    setting = dict(options)
+    if "quality" in legal:
+        setting = {"quality": legal["quality"].default, **setting}
+    return replace(factory(**options), name=name, setting=setting)
+
+
+def register_codec(
+    name: str, factory: Callable[..., Codec], *, quality: tuple[float, float] = (1, 100), summary: str = ""
+) -> None:
+    """Add a codec of one's own, so that `codec(name)`, `evaluate`, `compare` and `decode` know it.
+
+    Args:
+        name: a new name.
+        factory: a function whose keyword arguments (``quality`` among them) all have defaults and which returns a
+            `Codec`.
+        quality: lowest and highest quality.
+        summary: one line for `list_codecs`.
+
+    >>> from codeckit.codecs import Codec
+    >>> from codeckit.primitives import BlockDCT, QuantTable, Subsample, UniformCoded, YCbCr
+    >>> def plain(quality=50):
+    ...     stages = dict(color=YCbCr(), subsample=Subsample("4:4:4"), transform=BlockDCT(),
+    ...                   quantize=QuantTable(quality), entropy=UniformCoded())
+    ...     return Codec("plain", stages)
+    >>> register_codec("plain", plain)
+    >>> codec("plain", quality=20).setting
+    {'quality': 20}
+    """
+    if name in _ENTRIES and _ENTRIES[name].factory is not factory:
+        raise ValueError(f"a codec called {name!r} is registered already")
+    _ENTRIES[name] = Entry(name, "own", "image", quality, summary, factory)
+
+
+def number(name: str) -> int | str:
+    """What a `.ckt` file writes for a codec: its number, or its name where it has none."""
+    return (_ENTRIES[name].number if name in _ENTRIES else 0) or name
+
+
+def name_of(written: int | str) -> str:
+    """The inverse of `number`.
+
+    Raises:
+        StreamError: no codec has that number here.
+    """
+    if isinstance(written, str):
+        return written
+    for known in _ENTRIES.values():
+        if known.number == written:
+            return known.name
+    raise StreamError(f"the stream names codec number {written}, which this version of codeckit does not have")

@@ -1,0 +1,168 @@
+"""Colour: RGB and luma/chroma, in 8-bit samples with the rounding of JFIF.
+
+Natural pictures vary mostly in brightness, and eyes see brightness sharper than colour. So codecs turn R, G, B into a
+luma Y (a weighted mean) and two colour differences, scaled to the same 8 bits:
+
+    Y  = K_r R + (1 − K_r − K_b) G + K_b B
+    Cb = (B − Y) / (2 − 2 K_b) + 128
+    Cr = (R − Y) / (2 − 2 K_r) + 128
+
+with full range 0…255 for all three. K_r, K_b are 0.299, 0.114 for BT.601 (what JFIF prescribes: ITU-T T.871 clause 7)
+and 0.2126, 0.0722 for BT.709.
+
+Results are *rounded* to integers (flooring would lose half a level on average and cap any codec at 43.7 dB; rounding
+caps it at 53 dB). The arithmetic is 16-bit fixed point with constants that T.871 prints to five decimals: what libjpeg
+computes, to the bit, so that our JPEG decodes to the same pixels as everybody's.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from .picture import Picture
+from .stage import Stage
+
+#: (K_r, K_b) of each matrix.
+MATRICES = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
+
+
+def _fixed(value: float) -> int:
+    """A constant with 16 fractional bits."""
+    return round(value * 65536)
+
+
+def _forward_constants(matrix: str) -> np.ndarray:
+    kr, kb = MATRICES[matrix]
+    kg = 1 - kr - kb
+    cb, cr = 2 - 2 * kb, 2 - 2 * kr
+    y = [_fixed(kr), _fixed(kg), _fixed(kb)]
+    u = [-_fixed(kr / cb), -_fixed(kg / cb), _fixed(0.5)]
+    v = [_fixed(0.5), -_fixed(kg / cr), -_fixed(kb / cr)]
+    return np.array([y, u, v], np.int32)
+
+
+def _inverse_constants(matrix: str) -> np.ndarray:
+    kr, kb = MATRICES[matrix]
+    kg = 1 - kr - kb
+    cb, cr = 2 - 2 * kb, 2 - 2 * kr
+    return np.array([_fixed(round(c, 5)) for c in (cr, cb, kb * cb / kg, kr * cr / kg)], np.int32)
+
+
+@njit(cache=True)
+def _rgb_to_ycbcr(rgb, constants, luma, blue, red):
+    ry, gy, by = constants[0]
+    ru, gu, bu = constants[1]
+    rv, gv, bv = constants[2]
+    half = np.int32(1 << 15)
+    # Differences are offset by 128 and rounded half down, as libjpeg rounds them.
+    centre = np.int32((128 << 16) + (1 << 15) - 1)
+    shift = np.int32(16)
+    for i in range(luma.size):
+        r, g, b = np.int32(rgb[3 * i]), np.int32(rgb[3 * i + 1]), np.int32(rgb[3 * i + 2])
+        luma[i] = (ry * r + gy * g + by * b + half) >> shift
+        blue[i] = (ru * r + gu * g + bu * b + centre) >> shift
+        red[i] = (rv * r + gv * g + bv * b + centre) >> shift
+
+
+@njit(cache=True)
+def _ycbcr_to_rgb(luma, blue, red, constants, rgb):
+    red_r, blue_b, blue_g, red_g = constants
+    half = np.int32(1 << 15)
+    shift = np.int32(16)
+    low, high = np.int32(0), np.int32(255)
+    for i in range(luma.size):
+        y, u, v = np.int32(luma[i]), np.int32(blue[i]) - np.int32(128), np.int32(red[i]) - np.int32(128)
+        r = y + ((red_r * v + half) >> shift)
+        g = y + ((-blue_g * u - red_g * v + half) >> shift)
+        b = y + ((blue_b * u + half) >> shift)
+        rgb[3 * i] = min(max(r, low), high)
+        rgb[3 * i + 1] = min(max(g, low), high)
+        rgb[3 * i + 2] = min(max(b, low), high)
+
+
+def rgb_to_ycbcr(image: np.ndarray, matrix: str = "bt601") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Planes Y, Cb, Cr (each uint8 [H,W]) of an RGB image (uint8 [H,W,3]).
+
+    Source: ITU-T T.871 clause 7.
+
+    >>> y, cb, cr = rgb_to_ycbcr(np.array([[[255, 0, 0]]], np.uint8))
+    >>> int(y[0, 0]), int(cb[0, 0]), int(cr[0, 0])
+    (76, 85, 255)
+    """
+    image = np.ascontiguousarray(image)
+    planes = tuple(np.empty(image.shape[:2], np.uint8) for _ in range(3))
+    _rgb_to_ycbcr(image.ravel(), _forward_constants(matrix), *(plane.ravel() for plane in planes))
+    return planes
+
+
+def ycbcr_to_rgb(y: np.ndarray, cb: np.ndarray, cr: np.ndarray, matrix: str = "bt601") -> np.ndarray:
+    """RGB image (uint8 [H,W,3]) of planes Y, Cb, Cr (each uint8 [H,W]), clipped to 0…255.
+
+    >>> plane = lambda value: np.array([[value]], np.uint8)
+    >>> ycbcr_to_rgb(plane(76), plane(85), plane(255)).tolist()
+    [[[254, 0, 0]]]
+    """
+    rgb = np.empty((*y.shape, 3), np.uint8)
+    planes = (np.ascontiguousarray(plane).ravel() for plane in (y, cb, cr))
+    _ycbcr_to_rgb(*planes, _inverse_constants(matrix), rgb.ravel())
+    return rgb
+
+
+def cmyk_to_rgb(cmyk: np.ndarray) -> np.ndarray:
+    """RGB (uint8 [H,W,3]) of CMYK in Adobe's inverted convention (uint8 [H,W,4], 255 = no ink).
+
+    Printing inks have no exact RGB; this is the usual plain product of paper left uncovered, R = C · K / 255, rounded.
+
+    >>> cmyk_to_rgb(np.array([[[255, 128, 0, 255]]], np.uint8)).tolist()
+    [[[255, 128, 0]]]
+    """
+    black = cmyk[..., 3:].astype(np.int32)
+    ink = 255 - cmyk[..., :3].astype(np.int32)
+    product = ink * black + 128
+    return np.clip(black - ((product + (product >> 8)) >> 8), 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class YCbCr(Stage):
+    """Image (uint8 [H,W,3] or [H,W]) to a `Picture` of Y, Cb, Cr planes, and back.
+
+    A grey image becomes one plane. `inverse` follows the picture's own colour model, so that files which hold RGB,
+    CMYK or YCCK come out as RGB too.
+
+    Attributes:
+        matrix: ``"bt601"`` (JFIF) or ``"bt709"``.
+
+    >>> image = np.full((2, 3, 3), 100, np.uint8)
+    >>> bool((YCbCr().inverse(YCbCr().forward(image)) == image).all())
+    True
+    """
+
+    matrix: str = "bt601"
+
+    def __post_init__(self):
+        if self.matrix not in MATRICES:
+            raise ValueError(f"matrix is one of {', '.join(MATRICES)}, not {self.matrix!r}")
+
+    def forward(self, image: np.ndarray) -> Picture:
+        """Convert an image; the planes have its size."""
+        size = image.shape[:2]
+        if image.ndim == 2:
+            return Picture((image,), size)
+        return Picture(rgb_to_ycbcr(image, self.matrix), size, ((1, 1),) * 3, "ycbcr")
+
+    def inverse(self, picture: Picture) -> np.ndarray:
+        """uint8 [H,W] of a grey picture, uint8 [H,W,3] of all others."""
+        planes = picture.planes
+        if picture.color == "grey":
+            return planes[0]
+        if picture.color == "ycbcr":
+            return ycbcr_to_rgb(*planes, self.matrix)
+        if picture.color == "rgb":
+            return np.stack(planes, axis=-1)
+        if picture.color == "ycck":  # YCbCr of the inks C, M, Y complemented, and K as it is
+            cmy = 255 - ycbcr_to_rgb(*planes[:3], self.matrix)
+            return cmyk_to_rgb(np.dstack([cmy, planes[3]]))
+        if picture.color == "cmyk":
+            return cmyk_to_rgb(np.stack(planes, axis=-1))
+        raise ValueError(f"a picture of colour model {picture.color!r} has no RGB pixels")
