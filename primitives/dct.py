@@ -27,7 +27,7 @@ import numpy as np
 from numba import njit
 
 from .errors import StreamError
-from .picture import Picture
+from .picture import Picture, pad_edge
 from .stage import Stage
 
 # Constants of the Loeffler factorization with 13 fractional bits.
@@ -129,35 +129,48 @@ def _round_shift(value, bits):
     return (value + np.int32(1 << (bits - 1))) >> np.int32(bits)
 
 
+@njit(cache=True, inline="always")
+def _shifted(sample):
+    """A sample around zero (T.81 A.3.1)."""
+    return np.int32(sample) - np.int32(128)
+
+
+@njit(cache=True, inline="always")
+def _sample(value):
+    """A sample from the second inverse pass: rounded, shifted back and clipped."""
+    return min(max(_round_shift(value, _BITS + 5) + np.int32(128), np.int32(0)), np.int32(255))
+
+
+# Both directions take a whole row of blocks at a time, so that every inner loop does the same to many columns or blocks
+# and compilers vectorize it.
+
+
 @njit(cache=True)
 def _islow_forward(plane, out):
-    # Both passes work on eight rows (then columns) at once, held as [sample, lane]: loops that compilers vectorize.
-    samples = np.empty(64, np.int32)
-    half = np.empty(64, np.int32)
-    for row in range(out.shape[0]):
-        for column in range(out.shape[1]):
-            for i in range(8):
-                for k in range(8):
-                    samples[8 * k + i] = np.int32(plane[8 * row + i, 8 * column + k]) - np.int32(128)
-            for i in range(8):  # rows; two extra fractional bits stay
+    rows, columns = out.shape[:2]
+    half = np.empty((8, 8 * columns), np.int32)
+    eighth = np.float32(0.125)
+    for row in range(rows):
+        for i in range(8):  # the rows of the blocks; two extra fractional bits stay
+            samples, into = plane[8 * row + i], half[i]
+            for column in range(columns):
+                x = 8 * column
                 y0, y1, y2, y3, y4, y5, y6, y7 = _forward_8(
-                    samples[i], samples[8 + i], samples[16 + i], samples[24 + i],
-                    samples[32 + i], samples[40 + i], samples[48 + i], samples[56 + i],
+                    _shifted(samples[x]), _shifted(samples[x + 1]), _shifted(samples[x + 2]),
+                    _shifted(samples[x + 3]), _shifted(samples[x + 4]), _shifted(samples[x + 5]),
+                    _shifted(samples[x + 6]), _shifted(samples[x + 7]),
                 )  # fmt: skip
-                half[i], half[32 + i] = y0 << np.int32(2), y4 << np.int32(2)
-                half[8 + i], half[16 + i] = _round_shift(y1, _BITS - 2), _round_shift(y2, _BITS - 2)
-                half[24 + i], half[40 + i] = _round_shift(y3, _BITS - 2), _round_shift(y5, _BITS - 2)
-                half[48 + i], half[56 + i] = _round_shift(y6, _BITS - 2), _round_shift(y7, _BITS - 2)
-            for i in range(8):
-                for k in range(8):
-                    samples[8 * i + k] = half[8 * k + i]
+                into[x], into[x + 4] = y0 << np.int32(2), y4 << np.int32(2)
+                into[x + 1], into[x + 2] = _round_shift(y1, _BITS - 2), _round_shift(y2, _BITS - 2)
+                into[x + 3], into[x + 5] = _round_shift(y3, _BITS - 2), _round_shift(y5, _BITS - 2)
+                into[x + 6], into[x + 7] = _round_shift(y6, _BITS - 2), _round_shift(y7, _BITS - 2)
+        for column in range(columns):
             block = out[row, column]
-            for k in range(8):  # columns
+            for k in range(8):  # their columns
+                x = 8 * column + k
                 y0, y1, y2, y3, y4, y5, y6, y7 = _forward_8(
-                    samples[k], samples[8 + k], samples[16 + k], samples[24 + k],
-                    samples[32 + k], samples[40 + k], samples[48 + k], samples[56 + k],
-                )  # fmt: skip
-                eighth = np.float32(0.125)
+                    half[0, x], half[1, x], half[2, x], half[3, x], half[4, x], half[5, x], half[6, x], half[7, x]
+                )
                 block[k], block[32 + k] = _round_shift(y0, 2) * eighth, _round_shift(y4, 2) * eighth
                 block[8 + k] = _round_shift(y1, _BITS + 2) * eighth
                 block[16 + k] = _round_shift(y2, _BITS + 2) * eighth
@@ -167,40 +180,33 @@ def _islow_forward(plane, out):
                 block[56 + k] = _round_shift(y7, _BITS + 2) * eighth
 
 
-@njit(cache=True, inline="always")
-def _store(plane, y, x, value):
-    plane[y, x] = min(max(_round_shift(value, _BITS + 5) + np.int32(128), np.int32(0)), np.int32(255))
-
-
 @njit(cache=True)
 def _islow_inverse(coefficients, plane):
-    half = np.empty(64, np.int32)
-    lanes = np.empty(64, np.int32)
-    for row in range(coefficients.shape[0]):
-        for column in range(coefficients.shape[1]):
+    rows, columns = coefficients.shape[:2]
+    half = np.empty((8, 8 * columns), np.int32)
+    for row in range(rows):
+        for column in range(columns):
             block = coefficients[row, column]
-            for k in range(8):  # columns; two extra fractional bits stay
+            for k in range(8):  # the columns of the blocks; two extra fractional bits stay
                 x0, x1, x2, x3, x4, x5, x6, x7 = _inverse_8(
                     np.int32(block[k]), np.int32(block[8 + k]), np.int32(block[16 + k]), np.int32(block[24 + k]),
                     np.int32(block[32 + k]), np.int32(block[40 + k]), np.int32(block[48 + k]), np.int32(block[56 + k]),
                 )  # fmt: skip
-                half[k], half[8 + k] = _round_shift(x0, _BITS - 2), _round_shift(x1, _BITS - 2)
-                half[16 + k], half[24 + k] = _round_shift(x2, _BITS - 2), _round_shift(x3, _BITS - 2)
-                half[32 + k], half[40 + k] = _round_shift(x4, _BITS - 2), _round_shift(x5, _BITS - 2)
-                half[48 + k], half[56 + k] = _round_shift(x6, _BITS - 2), _round_shift(x7, _BITS - 2)
-            for i in range(8):
-                for k in range(8):
-                    lanes[8 * k + i] = half[8 * i + k]
-            for i in range(8):  # rows
+                x = 8 * column + k
+                half[0, x], half[1, x] = _round_shift(x0, _BITS - 2), _round_shift(x1, _BITS - 2)
+                half[2, x], half[3, x] = _round_shift(x2, _BITS - 2), _round_shift(x3, _BITS - 2)
+                half[4, x], half[5, x] = _round_shift(x4, _BITS - 2), _round_shift(x5, _BITS - 2)
+                half[6, x], half[7, x] = _round_shift(x6, _BITS - 2), _round_shift(x7, _BITS - 2)
+        for i in range(8):  # their rows
+            samples, into = half[i], plane[8 * row + i]
+            for column in range(columns):
+                x = 8 * column
                 x0, x1, x2, x3, x4, x5, x6, x7 = _inverse_8(
-                    lanes[i], lanes[8 + i], lanes[16 + i], lanes[24 + i],
-                    lanes[32 + i], lanes[40 + i], lanes[48 + i], lanes[56 + i],
+                    samples[x], samples[x + 1], samples[x + 2], samples[x + 3],
+                    samples[x + 4], samples[x + 5], samples[x + 6], samples[x + 7],
                 )  # fmt: skip
-                half[i], half[8 + i], half[16 + i], half[24 + i] = x0, x1, x2, x3
-                half[32 + i], half[40 + i], half[48 + i], half[56 + i] = x4, x5, x6, x7
-            for i in range(8):
-                for k in range(8):
-                    _store(plane, 8 * row + i, 8 * column + k, half[8 * k + i])
+                into[x], into[x + 1], into[x + 2], into[x + 3] = _sample(x0), _sample(x1), _sample(x2), _sample(x3)
+                into[x + 4], into[x + 5], into[x + 6], into[x + 7] = _sample(x4), _sample(x5), _sample(x6), _sample(x7)
 
 
 @dataclass(frozen=True)
@@ -245,7 +251,7 @@ class BlockDCT(Stage):
 
     def _forward(self, plane: np.ndarray) -> np.ndarray:
         height, width = plane.shape
-        plane = np.pad(plane, ((0, -height % self.size), (0, -width % self.size)), mode="edge")
+        plane = pad_edge(plane, height + -height % self.size, width + -width % self.size)
         if self.method == "float":
             return dct2(to_blocks(plane, self.size).astype(np.float32) - 128)
         out = np.empty((plane.shape[0] // 8, plane.shape[1] // 8, 64), np.float32)

@@ -129,8 +129,10 @@ def unpack_header(reader: ByteReader, max_pixels: int = MAX_PIXELS) -> tuple[Pic
         sampling = reader.byte()
         factors.append((sampling >> 4, sampling & 15))
         shapes.append(tuple(reader.varint() for _ in range(reader.byte())))
-    if not factors or any(v == 0 or h == 0 for v, h in factors) or any(len(shape) < 2 for shape in shapes):
+    if not factors or any(v == 0 or h == 0 for v, h in factors):
         raise StreamError("the picture header describes no planes or planes without samples")
+    if any(not 2 <= len(shape) <= 8 or min(shape) < 1 for shape in shapes):
+        raise StreamError(f"planes of shape {shapes} are no planes: they have 2 … 8 axes, none of them empty")
     # A plane never holds more than the picture, padded to whole blocks (256 is the largest block that is padded to),
     # in up to 16 bit planes.
     most = 16 * (size[0] + 256) * (size[1] + 256)
@@ -170,3 +172,15 @@ def check_size(size: tuple[int, int], max_pixels: int) -> None:
             f"the stream declares {width}×{height} pixels, more than the limit of {max_pixels}; "
             "pass a larger max_pixels if you trust it"
         )
+
+
+def pad_edge(plane: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The plane extended to [height, width] by repeating its last row and column; itself if it has that size.
+
+    >>> pad_edge(np.array([[1, 2]]), 2, 3).tolist()
+    [[1, 2, 2], [1, 2, 2]]
+    """
+    h, w = plane.shape
+    if (h, w) == (height, width):
+        return plane
+    return np.pad(plane, ((0, height - h), (0, width - w)), mode="edge")

@@ -27,7 +27,7 @@ import numpy as np
 from numba import njit
 
 from .errors import StreamError
-from .picture import Picture
+from .picture import Picture, pad_edge
 from .stage import Stage
 
 #: Luma's (v, h) factors for each name; chroma has (1, 1).
@@ -114,7 +114,7 @@ def downsample(plane: np.ndarray, v: int, h: int) -> np.ndarray:
     [[1, 9]]
     """
     height, width = plane.shape
-    padded = np.pad(plane, ((0, -height % v), (0, -width % h)), mode="edge")
+    padded = pad_edge(plane, height + -height % v, width + -width % h)
     if (v, h) == (1, 1):
         return padded
     out = np.empty((padded.shape[0] // v, padded.shape[1] // h), np.uint8)
@@ -180,9 +180,8 @@ class Subsample(Stage):
         planes = []
         for i, (plane, (v, h)) in enumerate(zip(picture.planes, factors, strict=True)):
             height, width = (-(-extent // self.align) * self.align for extent in picture.plane_size(i))
-            wide = np.pad(plane, ((0, 0), (0, width * (h_max // h) - plane.shape[1])), mode="edge")
-            small = downsample(wide, v_max // v, h_max // h)
-            planes.append(np.pad(small, ((0, height - small.shape[0]), (0, 0)), mode="edge"))
+            wide = pad_edge(plane, plane.shape[0], width * (h_max // h))
+            planes.append(pad_edge(downsample(wide, v_max // v, h_max // h), height, width))
         return picture.replace(planes=tuple(planes))
 
     def inverse(self, picture: Picture) -> Picture:

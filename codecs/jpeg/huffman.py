@@ -155,7 +155,9 @@ class _Writer:
             huffman = {number: table for number, table in tables.STANDARD.items() if number & 15 in used}
         words, lengths = tables.code_words(huffman)
         bits = int(counts @ lengths[: len(counts)].astype(np.int64)) + int(kernels.extra_bits(found))
-        out = np.empty(bits // 4 + 4 * len(found) // max(self.stage.restart_interval, 1) + 64, np.uint8)
+        restarts = np.count_nonzero(found >> 40 == kernels.RESTART) if self.stage.restart_interval else 0
+        # At worst every byte is stuffed, and each restart is a marker behind one more byte of padding.
+        out = np.empty(bits // 4 + 4 * restarts + 64, np.uint8)
         n = kernels.write_tokens(found, words, lengths, out)
         numbers = tuple((int(self.layout[c, kernels.DC]), int(self.layout[c, kernels.AC])) for c in scan.components)
         header = markers.scan_segment(
@@ -241,16 +243,16 @@ class _Reader:
         expected = -(-len(order) // interval) if interval else 1
         if found < expected or found > expected + 1:
             raise StreamError(f"the JPEG file is cut or damaged: {found} restart intervals instead of {expected}")
-        lookups = self.lookups(scan)
+        lookups, shorts = self.lookups(scan)
         place = (clean, starts, order, layout, interval)
         if header.process != markers.PROGRESSIVE:
-            status = kernels.decode_sequential(*place, lookups, self.blocks)
+            status = kernels.decode_sequential(*place, lookups, shorts, self.blocks)
         elif scan.start == 0:
-            status = kernels.decode_dc(*place, scan.high, scan.low, lookups, self.blocks)
+            status = kernels.decode_dc(*place, scan.high, scan.low, lookups, shorts, self.blocks)
         elif scan.high == 0:
-            status = kernels.decode_ac_first(*place, scan.start, scan.end, scan.low, lookups, self.blocks)
+            status = kernels.decode_ac_first(*place, scan.start, scan.end, scan.low, lookups, shorts, self.blocks)
         else:
-            status = kernels.decode_ac_refine(*place, scan.start, scan.end, scan.low, lookups, self.blocks)
+            status = kernels.decode_ac_refine(*place, scan.start, scan.end, scan.low, lookups, shorts, self.blocks)
         if status == kernels.TOO_SHORT:
             raise StreamError("the JPEG file is cut or damaged: a scan ends too early")
         if status != kernels.OK:
@@ -275,20 +277,21 @@ class _Reader:
                 raise StreamError("the JPEG file is damaged: its scans repeat or skip bits of coefficients")
             band[:] = scan.low
 
-    def lookups(self, scan: Scan) -> np.ndarray:
-        """Decoding tables of the scan's Huffman codes, uint16 [8, 65536]: DC 0…3, AC 0…3."""
+    def lookups(self, scan: Scan) -> tuple[np.ndarray, np.ndarray]:
+        """Decoding tables of the scan's Huffman codes, uint16 [8, 65536] and [8, 1024]: DC 0…3, AC 0…3."""
         header, needed = self.header, set()
         for dc, ac in scan.tables:
             if scan.start == 0 and scan.high == 0:
                 needed.add(dc)
             if scan.end > 0:
                 needed.add(0x10 | ac)
-        lookups = np.empty((8, 65536), np.uint16)
+        lookups, shorts = np.empty((8, 65536), np.uint16), np.empty((8, 1024), np.uint16)
         for number in needed:
             if number not in header.huffman:
                 raise StreamError(f"the JPEG file is damaged: Huffman table {number:#04x} is missing")
-            kernels.fill_lookup(*header.huffman[number], lookups[(number >> 4) * 4 + (number & 15)])
-        return lookups
+            row = (number >> 4) * 4 + (number & 15)
+            kernels.fill_lookup(*header.huffman[number], lookups[row], shorts[row])
+        return lookups, shorts
 
 
 def _color(header: Header) -> str:

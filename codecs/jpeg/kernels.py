@@ -8,7 +8,7 @@ written with whatever tables were chosen. A token is an int64::
 
 **Decoding from clean bits.** `unstuff` removes the zero bytes that follow each 0xFF in coded data and finds where
 restart markers divide it; the decoding loops then read bits at any position with one load and look Huffman codes up by
-their next 16 bits.
+their next bits.
 
 Blocks are int16 [N,64] in natural order (row by row), all components behind one another; `layout` says where each
 component of a scan lies: columns of `OFFSET` … `AC`. Loops report trouble by a status, and the caller raises.
@@ -17,7 +17,7 @@ component of a scan lies: columns of `OFFSET` … `AC`. Loops report trouble by 
 import numpy as np
 from numba import njit
 
-#: Zigzag order (T.81 Figure A.6): natural index of the k-th coefficient; 16 more entries catch damaged runs.
+#: Zigzag order (T.81 Figure A.6): natural index of the k-th coefficient.
 ZIGZAG = np.array(
     [
         *(0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5),
@@ -442,37 +442,50 @@ def unstuff(data, position, clean, starts):
 
 
 @njit(cache=True)
-def fill_lookup(counts, symbols, lookup):
-    """The decoding table of a Huffman code: for the next 16 bits, code length << 8 | symbol, or 0 for no code.
+def fill_lookup(counts, symbols, lookup, short):
+    """Decoding tables of a Huffman code: code length << 8 | symbol for the next bits, or 0 where there is no code.
 
-    `counts` are the numbers of codes of 1…16 bits and `symbols` the symbols in order of code (T.81 B.2.4.2). Returns
-    False if the counts are no prefix code.
+    `lookup` is indexed by the next 16 bits. `short` by the next 10, for the frequent codes that are no longer: it stays
+    in the processor's first cache. `counts` are the numbers of codes of 1…16 bits and `symbols` the symbols in order of
+    code (T.81 B.2.4.2); they must be a prefix code.
     """
     position, k = 0, 0
     for length in range(1, 17):
         span = 1 << (16 - length)
         for _ in range(counts[length - 1]):
-            if position + span > 65536:
-                return False
             lookup[position : position + span] = length << 8 | symbols[k]
             position += span
             k += 1
     lookup[position:] = 0
-    return True
+    for i in range(short.size):
+        entry = lookup[i << 6]
+        short[i] = entry if entry >> 8 <= 10 else 0
 
 
 @njit(cache=True, inline="always")
 def _peek(clean, bit):
-    """The 32 bits from position `bit` on, in the low half of an int64."""
-    byte = bit >> 3
+    """The 32 bits from position `bit` on. Indices are unsigned, else every access would first ask for its sign."""
+    at = np.uint64(bit) >> np.uint64(3)
     word = (
-        np.uint64(clean[byte]) << np.uint64(32)
-        | np.uint64(clean[byte + 1]) << np.uint64(24)
-        | np.uint64(clean[byte + 2]) << np.uint64(16)
-        | np.uint64(clean[byte + 3]) << np.uint64(8)
-        | np.uint64(clean[byte + 4])
+        np.uint64(clean[at]) << np.uint64(56)
+        | np.uint64(clean[at + np.uint64(1)]) << np.uint64(48)
+        | np.uint64(clean[at + np.uint64(2)]) << np.uint64(40)
+        | np.uint64(clean[at + np.uint64(3)]) << np.uint64(32)
+        | np.uint64(clean[at + np.uint64(4)]) << np.uint64(24)
+        | np.uint64(clean[at + np.uint64(5)]) << np.uint64(16)
+        | np.uint64(clean[at + np.uint64(6)]) << np.uint64(8)
+        | np.uint64(clean[at + np.uint64(7)])
     )
-    return np.int64(word >> np.uint64(8 - (bit & 7))) & 0xFFFFFFFF
+    return np.int64((word << np.uint64(bit & 7)) >> np.uint64(32))
+
+
+@njit(cache=True, inline="always")
+def _next_entry(lookups, shorts, table, window):
+    """Length << 8 | symbol of the code that the 32 bits of `window` begin with; 0 for none."""
+    entry = np.int64(shorts[table, np.uint64(window) >> np.uint64(22)])
+    if entry == 0:
+        entry = np.int64(lookups[table, np.uint64(window) >> np.uint64(16)])
+    return entry
 
 
 @njit(cache=True, inline="always")
@@ -482,7 +495,7 @@ def _extend(bits, size):
 
 
 @njit(cache=True)
-def decode_sequential(clean, starts, order, layout, interval, lookups, blocks):
+def decode_sequential(clean, starts, order, layout, interval, lookups, shorts, blocks):
     """Blocks of a sequential scan (T.81 F.2.2). The block behind the last one receives the padding."""
     previous = np.zeros(layout.shape[0], np.int64)
     n = order.shape[0]
@@ -496,7 +509,7 @@ def decode_sequential(clean, starts, order, layout, interval, lookups, blocks):
         index, c = order[i]
         block = blocks[index]
         window = _peek(clean, bit)
-        entry = np.int64(lookups[layout[c, DC], window >> 16])
+        entry = _next_entry(lookups, shorts, layout[c, DC], window)
         length, size = entry >> 8, entry & 255
         if length == 0 or size > 15:
             return BAD_CODE
@@ -504,11 +517,11 @@ def decode_sequential(clean, starts, order, layout, interval, lookups, blocks):
             previous[c] += _extend((window >> (32 - length - size)) & ((1 << size) - 1), size)
         bit += length + size
         block[0] = previous[c]
-        lookup = lookups[4 + layout[c, AC]]
+        table = 4 + layout[c, AC]
         k = 1
         while k < 64:
             window = _peek(clean, bit)
-            entry = np.int64(lookup[window >> 16])
+            entry = _next_entry(lookups, shorts, table, window)
             length, run, size = entry >> 8, (entry >> 4) & 15, entry & 15
             bit += length + size
             if size == 0:
@@ -529,7 +542,7 @@ def decode_sequential(clean, starts, order, layout, interval, lookups, blocks):
 
 
 @njit(cache=True)
-def decode_dc(clean, starts, order, layout, interval, high, low, lookups, blocks):
+def decode_dc(clean, starts, order, layout, interval, high, low, lookups, shorts, blocks):
     """A progressive DC scan (T.81 G.1.2.1), first (`high` = 0) or refining."""
     previous = np.zeros(layout.shape[0], np.int64)
     part = 0
@@ -545,7 +558,7 @@ def decode_dc(clean, starts, order, layout, interval, high, low, lookups, blocks
             blocks[index, 0] |= (window >> 31) << low
             bit += 1
         else:
-            entry = np.int64(lookups[layout[c, DC], window >> 16])
+            entry = _next_entry(lookups, shorts, layout[c, DC], window)
             length, size = entry >> 8, entry & 255
             if length == 0 or size > 15:
                 return BAD_CODE
@@ -559,9 +572,9 @@ def decode_dc(clean, starts, order, layout, interval, high, low, lookups, blocks
 
 
 @njit(cache=True)
-def decode_ac_first(clean, starts, order, layout, interval, start, end, low, lookups, blocks):
+def decode_ac_first(clean, starts, order, layout, interval, start, end, low, lookups, shorts, blocks):
     """The first scan of a band of AC coefficients (T.81 G.1.2.2)."""
-    lookup = lookups[4 + layout[0, AC]]
+    table = 4 + layout[0, AC]
     part, ended = 0, 0
     bit, last = np.int64(0), 8 * np.int64(starts[1])
     for i in range(order.shape[0]):
@@ -576,7 +589,7 @@ def decode_ac_first(clean, starts, order, layout, interval, start, end, low, loo
         k = start
         while k <= end:
             window = _peek(clean, bit)
-            entry = np.int64(lookup[window >> 16])
+            entry = _next_entry(lookups, shorts, table, window)
             length, run, size = entry >> 8, (entry >> 4) & 15, entry & 15
             if length == 0:
                 return BAD_CODE
@@ -597,9 +610,9 @@ def decode_ac_first(clean, starts, order, layout, interval, start, end, low, loo
 
 
 @njit(cache=True)
-def decode_ac_refine(clean, starts, order, layout, interval, start, end, low, lookups, blocks):
+def decode_ac_refine(clean, starts, order, layout, interval, start, end, low, lookups, shorts, blocks):
     """A scan that adds bit `low` to a band of AC coefficients (T.81 G.1.2.3)."""
-    lookup = lookups[4 + layout[0, AC]]
+    table = 4 + layout[0, AC]
     one = 1 << low
     part, ended = 0, 0
     bit, last = np.int64(0), 8 * np.int64(starts[1])
@@ -612,7 +625,7 @@ def decode_ac_refine(clean, starts, order, layout, interval, start, end, low, lo
         k = start
         while ended == 0 and k <= end:
             window = _peek(clean, bit)
-            entry = np.int64(lookup[window >> 16])
+            entry = _next_entry(lookups, shorts, table, window)
             length, run, size = entry >> 8, (entry >> 4) & 15, entry & 15
             if length == 0 or size > 1:
                 return BAD_CODE
