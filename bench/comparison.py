@@ -1,0 +1,124 @@
+"""The comparison behind ``codeckit compare``: codecs and qualities as words in, a written report out.
+
+A codec is specified as ``NAME:OPTION=VALUE:OPTION=VALUE``, such as ``libjpeg:progressive=true`` or
+``jpeg:subsampling=4:4:4``. Each codec is swept over the qualities that were asked for; without any, over a spread of
+its own scale: 10, 30, 50, 70 and 90 % of a long scale, every step of a short one. A ``quality`` in the specification
+itself stands alone.
+"""
+
+from pathlib import Path
+
+from ..codecs import registry
+from ..codecs.base import Codec
+from .report import Report, compare, curve_label, find_anchor
+from .sweep import SweepError, evaluate
+
+
+def run_comparison(
+    images, codecs, qualities=None, metrics=("psnr", "ms-ssim"), anchor=None, out="results", jobs=1, progress=True
+) -> Report:
+    """Sweep codecs over images and write a report.
+
+    Args:
+        images: what `codeckit.bench.dataset` takes.
+        codecs: specifications, as a list or separated by commas, or configured `Codec`s.
+        qualities: numbers on every codec's own scale, or None for a spread over each.
+        metrics: as for `evaluate`.
+        anchor: the codec that BD-rates refer to, a specification or a curve's label; None for libjpeg if it is among
+            the codecs, else the first.
+        out: folder of the report; running again with the same folder continues a sweep that was stopped.
+        jobs: worker processes.
+        progress: show a progress bar on stderr.
+
+    Returns:
+        The `Report`. Its `failures` tell of jobs that failed; only if all did, `SweepError` is raised.
+
+    Raises:
+        ValueError: an unknown codec, option or anchor, or a quality outside a codec's scale.
+    """
+    settings = expand(codecs, qualities)
+    if anchor is not None and ":" in anchor:
+        anchor = curve_label(*parse_spec(anchor))
+    find_anchor([curve_label(codec.name, codec.setting) for codec in settings], anchor)  # not only after the sweep
+    failures = ()
+    try:
+        table = evaluate(settings, images, metrics, jobs=jobs, out=Path(out) / "journal.jsonl", progress=progress)
+    except SweepError as error:
+        if not error.table:
+            raise
+        table, failures = error.table, error.failures
+    return compare(table, anchor=anchor, out=out, failures=failures)
+
+
+def expand(codecs, qualities=None) -> list[Codec]:
+    """One configured codec for each specification and quality.
+
+    >>> [codec.setting for codec in expand("libjpeg:optimize=true", [30, 60])]
+    [{'quality': 30, 'optimize': True}, {'quality': 60, 'optimize': True}]
+    >>> [codec.setting["quality"] for codec in expand("libjpeg")]
+    [10, 30, 50, 70, 90]
+    """
+    if isinstance(codecs, str):
+        codecs = codecs.split(",")
+    if isinstance(codecs, Codec):
+        codecs = [codecs]
+    settings = []
+    for codec in codecs:
+        if isinstance(codec, Codec):
+            settings.append(codec)
+            continue
+        name, options = parse_spec(codec)
+        if "quality" in options:
+            settings.append(registry.codec(name, **options))
+            continue
+        low, high = registry.entry(name).quality
+        for quality in spread(low, high) if qualities is None else qualities:
+            if not low <= quality <= high:
+                raise ValueError(
+                    f"{name}'s quality goes from {low} to {high}, not to {quality}; leave the qualities out to give "
+                    f"every codec its own, or write one into the codec: {name}:quality={high}"
+                )
+            settings.append(registry.codec(name, quality=quality, **options))
+    return settings
+
+
+def parse_spec(spec: str) -> tuple[str, dict]:
+    """Name and options of a codec's specification. A part without ``=`` belongs to the value before it.
+
+    >>> parse_spec("jpeg:subsampling=4:4:4:progressive=true:restart=8")
+    ('jpeg', {'subsampling': '4:4:4', 'progressive': True, 'restart': 8})
+    """
+    name, *parts = spec.strip().split(":")
+    texts: dict[str, str] = {}
+    for part in parts:
+        option, equals, value = part.partition("=")
+        if equals:
+            texts[option] = value
+        elif texts:
+            texts[next(reversed(texts))] += f":{part}"
+        else:
+            raise ValueError(f"{spec!r}: after the codec's name comes OPTION=VALUE, not {part!r}")
+    return name, {option: _parse_value(text) for option, text in texts.items()}
+
+
+def _parse_value(text):
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def spread(low: float, high: float) -> list[float]:
+    """Qualities that show a codec's range.
+
+    >>> spread(1, 100), spread(1, 4)
+    ([10, 30, 50, 70, 90], [1, 2, 3, 4])
+    """
+    if high - low < 10:
+        return list(range(int(low), int(high) + 1))
+    return [int(low + (high - low) * percent / 100) for percent in (10, 30, 50, 70, 90)]

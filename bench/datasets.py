@@ -1,0 +1,168 @@
+"""Data sets: pictures by name, read when they are needed.
+
+`dataset` finds pictures; it does not read them. A `DatasetImage` is a name and a path (and a label), small and
+picklable, so that a worker process can be handed a thousand of them and loads one at a time.
+
+The sample pictures come with scikit-image, which codeckit depends on; nothing is downloaded. They are photographs
+stored without loss as PNG:
+
+===========  ==========  =======================================================================
+astronaut    512 × 512   Eileen Collins; NASA, Great Images in NASA. Public domain
+coffee       600 × 400   a cup of coffee; Rachel Michetti, Pikolo Espresso Bar. CC0
+chelsea      451 × 300   a cat; Stéfan van der Walt. CC0
+===========  ==========  =======================================================================
+"""
+
+import csv
+import hashlib
+import importlib.util
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..codecs.image_io import read_image
+
+#: File name endings that count as pictures.
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
+
+#: The sample pictures, by name.
+SAMPLES = ("astronaut", "coffee", "chelsea")
+
+
+@dataclass(frozen=True)
+class DatasetImage:
+    """A picture of a data set, not yet read.
+
+    Attributes:
+        name: unique in its data set.
+        source: the path of its file, or its pixels (uint8 [H,W,3] or [H,W]).
+        label: its class from ``labels.csv``, an int where the file says a number, or None.
+
+    ``numpy.asarray(image)`` reads it too.
+    """
+
+    name: str
+    source: Path | np.ndarray = field(compare=False)
+    label: int | str | None = None
+
+    def load(self) -> np.ndarray:
+        """The pixels, upright (EXIF orientation applied): uint8 [H,W,3], or [H,W] for a grey picture.
+
+        Raises:
+            ValueError: not an 8-bit grey or RGB picture.
+            StreamError: the file is damaged.
+        """
+        return read_image(self.source)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.load(), dtype=dtype)
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with the picture's file (or pixels)."""
+        if isinstance(self.source, np.ndarray):
+            digest = hashlib.sha256(f"{self.source.dtype}{self.source.shape}".encode())
+            digest.update(np.ascontiguousarray(self.source))
+        else:
+            digest = hashlib.sha256(Path(self.source).read_bytes())
+        return digest.hexdigest()[:16]
+
+
+class Dataset(Sequence):
+    """An immutable sequence of `DatasetImage` with unique names."""
+
+    def __init__(self, images: Iterable[DatasetImage]):
+        self._images = tuple(images)
+        names = [image.name for image in self._images]
+        twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else ()
+        if twice:
+            raise ValueError(f"two pictures are called {twice[0]!r}; names must differ within a data set")
+
+    def __len__(self):
+        return len(self._images)
+
+    def __getitem__(self, index):
+        found = self._images[index]
+        return Dataset(found) if isinstance(index, slice) else found
+
+    def __repr__(self):
+        return f"<data set of {len(self)} pictures>"
+
+
+def dataset(source, recursive: bool = False) -> Dataset:
+    """The pictures that `source` names.
+
+    Args:
+        source: a folder (its pictures, sorted by name), an image file, ``"sample"`` (the sample pictures) or
+            ``"sample:NAME"`` (one of them), an array uint8 [H,W,3] or [H,W], or a list of any of these. A folder's
+            ``labels.csv``, with columns ``file`` and ``label``, gives its pictures labels.
+        recursive: look into a folder's folders, too.
+
+    Raises:
+        FileNotFoundError: a path, or a file that labels.csv lists, does not exist.
+        ValueError: a folder holds no picture, an unknown sample, or two pictures of one name.
+
+    >>> [image.name for image in dataset("sample")]
+    ['astronaut', 'coffee', 'chelsea']
+    >>> dataset("sample:coffee")[0].load().shape
+    (400, 600, 3)
+    """
+    if isinstance(source, Dataset):
+        return source
+    if isinstance(source, list | tuple):
+        return Dataset(image for n, item in enumerate(source) for image in _find(item, recursive, f"image-{n}"))
+    return Dataset(_find(source, recursive, "image-0"))
+
+
+def _find(source, recursive, unnamed):
+    """The pictures of one source, as a list or Dataset."""
+    if isinstance(source, DatasetImage):
+        return [source]
+    if isinstance(source, Dataset):
+        return source
+    if isinstance(source, np.ndarray):
+        return [DatasetImage(unnamed, source)]
+    if not isinstance(source, str | os.PathLike):
+        raise ValueError(f"pictures are paths, arrays, data sets or lists of these, not {type(source).__name__}")
+    if isinstance(source, str) and source.partition(":")[0] == "sample":
+        return _samples(source.partition(":")[2])
+    path = Path(source)
+    if path.is_dir():
+        return _folder(path, recursive)
+    if not path.is_file():
+        raise FileNotFoundError(f"no picture or folder at {path}")
+    return [DatasetImage(path.name, path)]
+
+
+def _samples(name):
+    if name and name not in SAMPLES:
+        raise ValueError(f"no sample picture is called {name!r}; there are {', '.join(SAMPLES)}")
+    # Found without importing scikit-image, whose functions would rather look into a download cache.
+    folder = Path(importlib.util.find_spec("skimage").origin).parent / "data"
+    return [DatasetImage(sample, folder / f"{sample}.png") for sample in ([name] if name else SAMPLES)]
+
+
+def _folder(folder, recursive):
+    files = folder.rglob("*") if recursive else folder.iterdir()
+    paths = sorted(path for path in files if path.suffix.lower() in EXTENSIONS and path.is_file())
+    if not paths:
+        raise ValueError(f"no pictures in {folder}" + ("" if recursive else " (folders in it are not searched)"))
+    labels = _labels(folder)
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    missing = sorted(labels.keys() - set(names))
+    if missing:
+        raise FileNotFoundError(f"{folder / 'labels.csv'} lists {missing[0]!r}, which is not among the pictures")
+    return [DatasetImage(name, path, labels.get(name)) for name, path in zip(names, paths, strict=True)]
+
+
+def _labels(folder):
+    path = folder / "labels.csv"
+    if not path.exists():
+        return {}
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        if not {"file", "label"} <= set(rows.fieldnames or ()):
+            raise ValueError(f"{path} needs columns 'file' and 'label'; it has {rows.fieldnames}")
+        return {row["file"]: int(row["label"]) if row["label"].isdigit() else row["label"] for row in rows}

@@ -1,0 +1,259 @@
+"""Sweeps: every codec on every image; real bytes, decoded again, compared with the input.
+
+Each (codec, image) pair is a job of its own, so jobs run in any order and in as many processes as there are cores, each
+on one thread. A finished job is appended to a journal (`out`) as one line of JSON by one ``write``, so a sweep that is
+killed has lost only what it was doing: the same call continues where it stopped. A job is known by a digest of the
+codec's name, setting and stages and of the image's name and content; whatever of these changes is measured anew. (A
+codec whose *code* has changed looks the same: start such a sweep with a new journal.)
+"""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import statistics
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import threadpoolctl
+
+from .. import metrics as measures
+from ..codecs import registry
+from ..codecs.base import Codec
+from .datasets import DatasetImage, dataset
+from .records import Measurement, Measurements, json_line, setting_key
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that raised an error: which, and what it said."""
+
+    image: str
+    codec: str
+    setting: dict
+    error: str
+
+    def __str__(self):
+        return f"{self.codec} {setting_key(self.setting)} on {self.image}: {self.error}"
+
+
+class SweepError(RuntimeError):
+    """Some jobs of a sweep failed.
+
+    Attributes:
+        table: the `Measurements` of the jobs that did not.
+        failures: one `Failure` a job that did.
+    """
+
+    def __init__(self, table: Measurements, failures: tuple[Failure, ...]):
+        super().__init__(f"{len(failures)} of {len(table) + len(failures)} jobs failed; the first: {failures[0]}")
+        self.table = table
+        self.failures = failures
+
+
+def evaluate(
+    codecs: Codec | Iterable[Codec],
+    images,
+    metrics=("psnr", "ms-ssim"),
+    *,
+    jobs: int = 1,
+    out=None,
+    repeats: int = 1,
+    progress: bool = True,
+) -> Measurements:
+    """Measure every codec on every image.
+
+    Args:
+        codecs: configured codecs, one a setting.
+        images: what `dataset` takes: a data set, a folder, ``"sample"``, arrays, or a list of these.
+        metrics: names (``"psnr"``, ``"ms-ssim"``) or functions ``(reference, image) -> float`` on uint8 arrays.
+        jobs: worker processes; −1 for one a core.
+        out: file of JSON Lines that keeps finished jobs; the next call with the same file skips them.
+        repeats: encode and decode so many times and record the median time. Before a codec is timed in a process it
+            has coded one picture there.
+        progress: show a progress bar on stderr, if that is a terminal.
+
+    Returns:
+        One `Measurement` a codec and image, codec by codec. A measure that is not defined for a picture (MS-SSIM below
+        161 samples a side) is NaN.
+
+    Raises:
+        SweepError: jobs failed. All others were run; the error carries their measurements, and the next call with the
+            same `out` tries only the failed ones.
+        ValueError: no images or codecs, an unknown metric, or two different codecs of one name and setting.
+
+    >>> import codeckit
+    >>> table = evaluate(codeckit.codec("libjpeg", quality=75), "sample:coffee", ["psnr"])
+    >>> table[0].image, table[0].codec, table[0].setting, round(table[0].values["psnr"])
+    ('coffee', 'libjpeg', {'quality': 75}, 33)
+    """
+    codecs = [codecs] if isinstance(codecs, Codec) else list(codecs)
+    images = dataset(images)
+    functions = measures.resolve(metrics)
+    if not codecs or not images:
+        raise ValueError("evaluate needs at least one codec and one image")
+    if repeats < 1:
+        raise ValueError(f"repeats is at least 1, not {repeats}")
+    _check_names(codecs)
+
+    fingerprints = [image.fingerprint() for image in images]
+    wanted = {
+        job_key(codec, image, fingerprint): (codec, image)
+        for codec in codecs
+        for image, fingerprint in zip(images, fingerprints, strict=True)
+    }
+    done = {} if out is None else read_journal(out)
+    done = {key: done[key] for key in wanted if key in done and functions.keys() <= done[key].values.keys()}
+    missing = {key: pair for key, pair in wanted.items() if key not in done}
+
+    from tqdm import tqdm
+
+    failures = []
+    bar = tqdm(total=len(wanted), initial=len(done), unit="image", disable=None if progress else True)
+    with bar, _journal(out) as append:
+        for key, result in _run(missing, functions, repeats, jobs):
+            failed = isinstance(result, Failure)
+            if failed:
+                failures.append(result)
+            else:
+                done[key] = result
+            append({"job": key, **({"failure": asdict(result)} if failed else {"measurement": result.to_json()})})
+            bar.update()
+    table = Measurements(_only(done[key], functions) for key in wanted if key in done)
+    if failures:
+        raise SweepError(table, tuple(failures))
+    return table
+
+
+def _check_names(codecs):
+    stages = {}
+    for codec in codecs:
+        own = repr(codec.stages)
+        if stages.setdefault((codec.name, setting_key(codec.setting)), own) != own:
+            raise ValueError(f"two different codecs are called {codec.name} {codec.setting}; give one another name")
+
+
+def _only(record: Measurement, functions) -> Measurement:
+    """A journal may hold more measures than were asked for."""
+    return Measurement(**{**vars(record), "values": {name: record.values[name] for name in functions}})
+
+
+def job_key(codec: Codec, image: DatasetImage, fingerprint: str) -> str:
+    """Digest of everything that a job's result depends on, save the code."""
+    parts = [codec.name, setting_key(codec.setting), repr(codec.stages), image.name, fingerprint]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+# --- the journal ---
+
+
+def read_journal(path) -> dict[str, Measurement]:
+    """The finished jobs of a journal, by key; none if there is no such file.
+
+    A last line without its newline is what a killed run left: it is cut off.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    path = Path(path)
+    if not path.exists():
+        return {}
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        os.truncate(path, len(whole))
+    found = {}
+    for number, line in enumerate(whole.splitlines(), 1):
+        try:
+            entry = json.loads(line)
+            if "measurement" in entry:
+                found[entry["job"]] = Measurement.from_json(entry["measurement"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}, line {number} is not a sweep's journal: {error}") from error
+    return found
+
+
+@contextlib.contextmanager
+def _journal(path):
+    """A function that appends an entry: one line by one write, so that no line is ever half there behind another."""
+    if path is None:
+        yield lambda entry: None
+        return
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def append(entry):
+        line = json_line(entry).encode()
+        if os.write(file, line) != len(line):
+            raise OSError(f"{path}: the disk is full")
+
+    try:
+        yield append
+    finally:
+        os.close(file)
+
+
+# --- the jobs ---
+
+
+def _run(jobs_by_key, functions, repeats, jobs):
+    """(key, `Measurement` or `Failure`) of every job, as they finish."""
+    if jobs == 1 or len(jobs_by_key) < 2:
+        for key, (codec, image) in jobs_by_key.items():
+            yield key, _measure(codec, image, functions, repeats)
+        return
+    import joblib
+
+    own = [entry for entry in registry.list_codecs() if entry.family == "own"]
+    run = joblib.Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered")
+    yield from run(
+        joblib.delayed(_work)(key, own, codec, image, functions, repeats) for key, (codec, image) in jobs_by_key.items()
+    )
+
+
+def _work(key, own, codec, image, functions, repeats):
+    """One job in a worker process, to which the codecs that the user registered are new."""
+    for entry in own:
+        if not registry.is_registered(entry.name):
+            registry.register_codec(entry.name, entry.factory, quality=entry.quality, summary=entry.summary)
+    return key, _measure(codec, image, functions, repeats)
+
+
+_warm = set()  # codecs that have coded something in this process
+
+
+def _measure(codec, image, functions, repeats):
+    try:
+        reference = image.load()
+        key = codec.name, setting_key(codec.setting)
+        if key not in _warm:  # the first time, modules are imported, code is compiled and weights are read
+            codec.decode(codec.encode(reference))
+            _warm.add(key)
+        with threadpoolctl.threadpool_limits(1):
+            encode_s, stream = _timed(codec.encode, reference, repeats)
+            decode_s, decoded = _timed(codec.decode, stream, repeats)
+            values = {name: _value(function, reference, decoded) for name, function in functions.items()}
+        size = len(stream)
+        rate = measures.bpp(size, reference.shape)
+        return Measurement(image.name, codec.name, codec.setting, size, rate, True, encode_s, decode_s, values)
+    except Exception as error:  # whatever a codec raises, the other jobs go on
+        return Failure(image.name, codec.name, codec.setting, f"{type(error).__name__}: {error}")
+
+
+def _timed(function, argument, repeats):
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = function(argument)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds), result
+
+
+def _value(function, reference, decoded):
+    try:
+        return float(function(reference, decoded))
+    except measures.TooSmallError:
+        return math.nan
