@@ -10,7 +10,8 @@ with Pillow, sample by sample, and the goal is no difference at all.
 A variant is one random draw of picture (generated, or from the astronaut photograph), size (1×1 to 768×512), quality,
 sampling factors, baseline or progressive, Huffman tables, restart interval, colour model and encoder:
 
-* ``pillow``: its encoder; grey, YCbCr, RGB and CMYK, own quantization tables up to 65535
+* ``pillow``: its encoder; grey, YCbCr, RGB and CMYK, own quantization tables up to 8000 (with larger steps
+  libjpeg-turbo's encoder overflows, and then its decoder, on every processor in another way)
 * ``ycck``: CMYK files of the same encoder with the Adobe marker's transform flag set, which makes them YCCK
 * ``cjpeg``: libjpeg-turbo's command line encoder, for all other sampling factors
 * ``jpegtran``: the same coefficients under other scan scripts, restarts and rotations
@@ -18,7 +19,7 @@ sampling factors, baseline or progressive, Huffman tables, restart interval, col
 * ``codeckit``: our own encoder
 
 The two command line tools (Debian package libjpeg-turbo-progs) are skipped, and the output says so, where they are not
-installed. The exit status is 1 if any variant differs or is refused by us alone.
+installed. The exit status is 1 if any variant differs or is refused.
 """
 
 import argparse
@@ -126,7 +127,7 @@ def pillow_variant(rng, photographs, channels=None) -> Variant:
         options["subsampling"] = "4:4:4" if options["keep_rgb"] else str(rng.choice(["4:4:4", "4:2:2", "4:2:0"]))
     if rng.random() < 0.2:
         del options["quality"]
-        largest = int(rng.choice([2, 255, 400, 65535]))
+        largest = int(rng.choice([2, 255, 400, 8000]))
         options["qtables"] = [rng.integers(1, largest + 1, 64).tolist() for _ in range(int(rng.integers(1, 3)))]
     name = " ".join(f"{key}={value}" for key, value in options.items() if key != "qtables")
     name += f" tables up to {largest}" if "qtables" in options else ""
@@ -318,7 +319,7 @@ def main(argv=None) -> int:
         verdict, difference = compare(variant.data)
         counts[variant.group][verdict] += 1
         largest[variant.group] = max(largest[variant.group], difference)
-        if verdict not in ("identical", "refused by both"):
+        if verdict != "identical":
             failures.append((variant, verdict, difference))
 
     columns = ["identical", "different", "refused by both", "refused by us", "refused by Pillow"]
