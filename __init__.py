@@ -14,10 +14,10 @@ _HOME = {
     "codec": "codecs.registry",
     "compare": "bench",
     "dataset": "bench",
-    "decode": "codecs.api",
-    "encode": "codecs.api",
+    "decode": "api",
+    "encode": "api",
     "evaluate": "bench",
-    "info": "codecs.api",
+    "info": "api",
     "list_codecs": "codecs.registry",
     "register_codec": "codecs.registry",
 }

@@ -79,6 +79,20 @@ def read_image_and_metadata(image) -> tuple[np.ndarray, Metadata]:
     )
 
 
+def upright(pixels: np.ndarray, stream: bytes) -> np.ndarray:
+    """Decoded pixels turned as the Exif orientation of their file says; other streams' pixels as they are."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(stream)) as file:
+            orientation = file.getexif().get(0x0112, 1)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+        return pixels
+    turned = Image.fromarray(pixels)
+    turned.getexif()[0x0112] = orientation
+    return np.array(ImageOps.exif_transpose(turned))
+
+
 def _open(image):
     from PIL import Image, UnidentifiedImageError
 

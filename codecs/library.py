@@ -101,3 +101,14 @@ def check_quality(quality, low=1, high=100) -> None:
     """
     if isinstance(quality, bool) or not isinstance(quality, int | float | np.number) or not low <= quality <= high:
         raise ValueError(f"quality is a number from {low} to {high}, not {quality!r}")
+
+
+def describe(data: bytes) -> tuple[tuple[int, int], int, dict]:
+    """Size (H, W), channels and format of an image file that Pillow reads, without decoding its pixels."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return (image.height, image.width), 1 if image.mode == "L" else 3, {"format": image.format}
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise StreamError(f"not an image file that can be read: {error}") from error

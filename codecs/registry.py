@@ -26,6 +26,8 @@ class Entry:
         factory: ``"module:function"`` or the function itself; its keyword arguments are the codec's options.
         number: the codec's number in `.ckt` files, 0 for none (its name is written instead).
         extension: file name ending of its streams.
+        magic: what its files begin with, as (position, bytes) pairs; empty for `.ckt`.
+        describer: ``"module:function"`` that tells size, channels and details of such a file.
         requires: packages that must be installed beside the core.
         install: the command that installs them.
     """
@@ -38,6 +40,8 @@ class Entry:
     factory: str | Callable[..., Codec]
     number: int = 0
     extension: str = ".ckt"
+    magic: tuple[tuple[int, bytes], ...] = ()
+    describer: str = ""
     requires: tuple[str, ...] = ()
     install: str = ""
 
@@ -48,35 +52,53 @@ class Entry:
 
     def load(self) -> Callable[..., Codec]:
         """The function that builds the codec."""
-        if callable(self.factory):
-            return self.factory
-        module, function = self.factory.split(":")
-        return getattr(importlib.import_module(module, __package__), function)
+        return self.factory if callable(self.factory) else _load(self.factory)
+
+    def describe(self, data: bytes) -> tuple[tuple[int, int], int, dict]:
+        """Size (H, W), channels and other facts of a file in the codec's own format."""
+        return _load(self.describer)(data)
+
+
+def _load(path: str) -> Callable:
+    module, function = path.split(":")
+    return getattr(importlib.import_module(module, __package__), function)
 
 
 _ENTRIES = {
     entry.name: entry
     for entry in (
         Entry(
-            "jpeg",
-            "classical",
-            "image",
-            (1, 100),
-            "JPEG (ITU-T T.81) of our own stages; genuine .jpg files",
-            ".jpeg:jpeg",
+            name="jpeg",
+            family="classical",
+            media="image",
+            quality=(1, 100),
+            summary="JPEG (ITU-T T.81) of our own stages; genuine .jpg files",
+            factory=".jpeg:jpeg",
             number=1,
+            extension=".jpg",
+            magic=((0, b"\xff\xd8"),),
+            describer=".jpeg:describe",
+        ),
+        Entry(
+            name="libjpeg",
+            family="library",
+            media="image",
+            quality=(1, 100),
+            summary="libjpeg-turbo, through Pillow",
+            factory=".library:libjpeg",
             extension=".jpg",
         ),
         Entry(
-            "libjpeg",
-            "library",
-            "image",
-            (1, 100),
-            "libjpeg-turbo, by Pillow",
-            ".library:libjpeg",
-            extension=".jpg",
+            name="webp",
+            family="library",
+            media="image",
+            quality=(1, 100),
+            summary="WebP (libwebp), through Pillow",
+            factory=".library:webp",
+            extension=".webp",
+            magic=((0, b"RIFF"), (8, b"WEBP")),
+            describer=".library:describe",
         ),
-        Entry("webp", "library", "image", (1, 100), "WebP through Pillow", ".library:webp", extension=".webp"),
     )
 }
 
@@ -181,3 +203,19 @@ def name_of(written: int | str) -> str:
         if known.number == written:
             return known.name
     raise StreamError(f"the stream names codec number {written}, which this version of codeckit does not have")
+
+
+def sniff(data: bytes) -> Entry:
+    """The codec that decodes files beginning like `data`.
+
+    Raises:
+        StreamError: none does.
+
+    >>> sniff(b"RIFF\\0\\0\\0\\0WEBPVP8 ").name
+    'webp'
+    """
+    for known in _ENTRIES.values():
+        if known.magic and all(data[at : at + len(magic)] == magic for at, magic in known.magic):
+            return known
+    formats = ", ".join(sorted({known.extension for known in _ENTRIES.values() if known.magic}))
+    raise StreamError(f"not a stream that codeckit decodes: neither .ckt nor {formats}")

@@ -1,6 +1,6 @@
 """JPEG (ITU-T T.81) as a composition of shared stages; writes and reads genuine `.jpg` files."""
 
 from .codec import jpeg
-from .huffman import JpegHuffman
+from .huffman import JpegHuffman, describe
 
-__all__ = ["JpegHuffman", "jpeg"]
+__all__ = ["JpegHuffman", "describe", "jpeg"]

@@ -294,6 +294,23 @@ class _Reader:
         return lookups, shorts
 
 
+def describe(data: bytes) -> tuple[tuple[int, int], int, dict]:
+    """Size (H, W), channels, and what the markers of a `.jpg` file up to its first scan tell."""
+    header = Header()
+    if markers.Segments(data).parse(header) is None:
+        raise StreamError("the JPEG file holds no picture")
+    processes = {markers.BASELINE: "baseline", markers.EXTENDED: "extended", markers.PROGRESSIVE: "progressive"}
+    details = {
+        "format": "JPEG",
+        "process": processes[header.process],
+        "colour": _color(header),
+        "sampling": ",".join(f"{component.h}x{component.v}" for component in header.components),
+        "restart_interval": header.restart,
+    }
+    details |= {f"{name}_bytes": len(data) for name, data in vars(header.metadata).items() if data}
+    return header.size, 1 if len(header.components) == 1 else 3, details
+
+
 def _color(header: Header) -> str:
     """What the planes mean: JFIF and Adobe markers say it, or component identifiers (read as libjpeg reads them)."""
     n, adobe = len(header.components), header.adobe

@@ -1,0 +1,165 @@
+"""Encode with a target, decode anything, tell what a file is: the top of the public API."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .codecs import registry
+from .codecs.base import Codec, composition
+from .codecs.image_io import read_image, read_stream
+from .primitives import container
+from .primitives.bitstream import ByteReader
+from .primitives.picture import MAX_PIXELS, unpack_header
+
+
+def encode(image, name: str, *, quality=None, bpp=None, psnr=None, **options) -> bytes:
+    """Encode an image with a codec, at a quality or at a target.
+
+    Rate control is a search over the codec's quality scale, with real streams: `bpp` gives the highest quality whose
+    stream takes no more bits a pixel (headers included), `psnr` the lowest quality that reaches so many dB.
+
+    Args:
+        image: uint8 array [H,W,3] or [H,W], PIL image, or path.
+        name: a registered codec.
+        quality, bpp, psnr: one of them, or none for the codec's default quality.
+        **options: other options of the codec.
+
+    Returns:
+        The stream.
+
+    Raises:
+        ValueError: unknown codec or option, several targets at once, or a target that no quality reaches.
+
+    >>> image = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
+    >>> stream = encode(image, "jpeg", bpp=4)
+    >>> 8 * len(stream) / image.size <= 4
+    True
+    """
+    if sum(target is not None for target in (quality, bpp, psnr)) > 1:
+        raise ValueError("give one of quality, bpp and psnr")
+    if bpp is None and psnr is None:
+        if quality is not None:
+            options["quality"] = quality
+        return registry.codec(name, **options).encode(image)  # the image itself: a codec may keep its metadata
+
+    reference = read_image(image)
+    pixels = reference.shape[0] * reference.shape[1]
+    low, high = registry.entry(name).quality
+
+    def stream_at(level):
+        return registry.codec(name, quality=level, **options).encode(image)
+
+    if bpp is not None:
+        stream = _last(stream_at, lambda stream: 8 * len(stream) / pixels <= bpp, low, high)
+        if stream is None:
+            least = 8 * len(stream_at(low)) / pixels
+            raise ValueError(f"{name} needs {least:.4g} bpp for this image at its lowest quality, {low}; not {bpp}")
+        return stream
+
+    from .metrics import psnr as measure
+
+    def reaches(stream):
+        return measure(reference, _like(decode(stream, max_pixels=pixels), reference)) >= psnr
+
+    # From the top down, qualities reach the target up to the lowest one that does.
+    stream = _last(lambda level: stream_at(high + low - level), reaches, low, high)
+    if stream is None:
+        raise ValueError(f"{name} does not reach {psnr} dB on this image, even at its highest quality, {high}")
+    return stream
+
+
+def _last(stream_at, fits, low: int, high: int) -> bytes | None:
+    """The stream at the last level that fits, by bisection: levels fit from `low` up to some one."""
+    best = None
+    while low <= high:
+        middle = (low + high) // 2
+        stream = stream_at(middle)
+        if fits(stream):
+            best, low = stream, middle + 1
+        else:
+            high = middle - 1
+    return best
+
+
+def _like(decoded: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Codecs without grey give grey images back as RGB."""
+    return decoded[..., 0] if decoded.ndim > image.ndim else decoded
+
+
+def decode(stream, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Decode a stream of any codec, found from the bytes alone.
+
+    Args:
+        stream: bytes or a path: a `.ckt` file, or a file of a standard format that some codec here decodes.
+        max_pixels: the largest picture to accept, as a guard against streams that declare absurd sizes.
+
+    Returns:
+        uint8 [H,W,3], or [H,W] for a grey picture; pixels as the file stores them (an Exif orientation is not applied).
+
+    Raises:
+        StreamError: no known format, cut, damaged, or too large.
+
+    >>> from codeckit import codec
+    >>> decode(codec("webp").encode(np.zeros((4, 6, 3), np.uint8))).shape
+    (4, 6, 3)
+    """
+    data = read_stream(stream)
+    return find_codec(data).decode(data, max_pixels=max_pixels)
+
+
+def find_codec(data: bytes) -> Codec:
+    """The codec that decodes a stream.
+
+    Raises:
+        StreamError: none does.
+
+    >>> from codeckit import codec
+    >>> find_codec(codec("jpeg").encode(np.zeros((8, 8), np.uint8))).name
+    'jpeg'
+    """
+    if data[:3] == container.MAGIC:
+        held = container.unpack(data)
+        return composition(registry.name_of(held.codec), held.parameters)
+    return registry.codec(registry.sniff(data).name)
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a stream says of itself.
+
+    Attributes:
+        codec: name of the codec that decodes it.
+        size: (H, W) in pixels.
+        channels: 1 for grey, 3 for colour.
+        bytes: size of the stream.
+        bpp: bits a pixel.
+        details: what else its format tells (stages of a `.ckt`, process and sampling of a `.jpg`, metadata).
+    """
+
+    codec: str
+    size: tuple[int, int]
+    channels: int
+    bytes: int
+    bpp: float
+    details: dict
+
+
+def info(stream) -> Info:
+    """What a stream holds, without decoding its pixels.
+
+    >>> from codeckit import codec
+    >>> found = info(codec("jpeg").encode(np.zeros((20, 30, 3), np.uint8)))
+    >>> found.size, found.channels, found.details["process"], found.details["sampling"]
+    ((20, 30), 3, 'baseline', '2x2,1x1,1x1')
+    """
+    data = read_stream(stream)
+    codec = find_codec(data)
+    if data[:3] == container.MAGIC:
+        held = container.unpack(data)
+        header, shapes = unpack_header(ByteReader(held.payload), 1 << 62)
+        stages = {role: repr(stage) for role, stage in codec.stages.items()}
+        details = {"format": f"ckt version {container.VERSION}", "colour": header.color, "stages": stages}
+        size, channels = header.size, 1 if len(shapes) == 1 else 3
+    else:
+        size, channels, details = registry.sniff(data).describe(data)
+    return Info(codec.name, size, channels, len(data), 8 * len(data) / (size[0] * size[1]), details)

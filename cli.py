@@ -1,0 +1,189 @@
+"""The command line: ``codeckit encode | decode | info | codecs | compare``.
+
+Results go to stdout or files, progress to stderr. Errors are one line; the exit status is 2 for bad use (an unknown
+codec, a target that cannot be reached) and 1 for bad data (a damaged stream, a missing file).
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from . import __version__
+from .primitives.errors import StreamError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return the exit status.
+
+    >>> main(["codecs", "--json"]) == 0  # doctest: +ELLIPSIS
+    [{"name": "jpeg", ...
+    True
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except (StreamError, OSError) as error:
+        print(f"codeckit {options.command}: {error}", file=sys.stderr)
+        return 1
+    except ValueError as error:
+        print(f"codeckit {options.command}: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="codeckit", description="Encode, decode and compare pictures with classical and learned codecs."
+    )
+    parser.add_argument("--version", action="version", version=f"codeckit {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    codec_help = "codec, with options behind colons: jpeg, jpeg:subsampling=4:4:4:progressive=true"
+
+    command = commands.add_parser("encode", help="encode an image file")
+    command.add_argument("input", metavar="IN", help="image file (any that Pillow reads)")
+    command.add_argument("output", metavar="OUT", help="stream to write")
+    command.add_argument("--codec", required=True, metavar="NAME", help=codec_help)
+    target = command.add_mutually_exclusive_group()
+    target.add_argument("--quality", type=_number, metavar="Q", help="on the codec's scale; higher is better")
+    target.add_argument("--bpp", type=float, metavar="B", help="most bits a pixel that the stream may take")
+    target.add_argument("--psnr", type=float, metavar="P", help="PSNR in dB to reach")
+    command.add_argument("--json", action="store_true", help="print the result as JSON")
+    command.set_defaults(run=_encode)
+
+    command = commands.add_parser("decode", help="decode any stream into an image file")
+    command.add_argument("input", metavar="IN", help="stream: .ckt, .jpg, .webp")
+    command.add_argument("output", metavar="OUT", help="image file to write; its ending says the format (.png)")
+    command.add_argument("--max-pixels", type=int, metavar="N", help="largest picture to accept")
+    command.set_defaults(run=_decode)
+
+    command = commands.add_parser("info", help="tell what a stream holds")
+    command.add_argument("input", metavar="FILE")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=_info)
+
+    command = commands.add_parser("codecs", help="list the codecs")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=_codecs)
+
+    command = commands.add_parser("compare", help="sweep codecs over images and write RD curves, tables and plots")
+    command.add_argument(
+        "images", nargs="+", metavar="IMAGES", help="files, folders, or 'sample' for three photographs"
+    )
+    command.add_argument("--codecs", required=True, metavar="A,B,C", help=codec_help)
+    command.add_argument(
+        "--qualities", type=_numbers, metavar="Q,Q,…", help="default: a spread over each codec's scale"
+    )
+    command.add_argument("--metrics", default="psnr,ms-ssim", metavar="M,M", help="default: psnr,ms-ssim")
+    command.add_argument("--anchor", metavar="NAME", help="codec that BD-rates refer to")
+    command.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes; -1 for one a core")
+    command.add_argument("--out", required=True, metavar="DIR", help="folder for records, tables and plots")
+    command.add_argument("--json", action="store_true", help="print the results as JSON instead of tables")
+    command.set_defaults(run=_compare)
+    return parser
+
+
+def _number(text: str) -> int | float:
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
+def _numbers(text: str) -> list[int | float]:
+    return [_number(part) for part in text.split(",")]
+
+
+def _encode(options) -> int:
+    from .api import encode, info
+    from .bench.comparison import parse_spec
+    from .bench.records import write_atomically
+
+    name, settings = parse_spec(options.codec)
+    given = {"quality": options.quality, "bpp": options.bpp, "psnr": options.psnr}
+    settings.update({target: value for target, value in given.items() if value is not None})
+    stream = encode(options.input, name, **settings)
+    write_atomically(options.output, stream)
+    found = info(stream)
+    if options.json:
+        print(json.dumps({"output": options.output, "bytes": found.bytes, "bpp": found.bpp, "codec": name}))
+    else:
+        height, width = found.size
+        print(f"{options.output}: {name}, {width}×{height}, {found.bytes} bytes, {found.bpp:.4f} bpp")
+    return 0
+
+
+def _decode(options) -> int:
+    import io
+
+    from PIL import Image
+
+    from .api import decode
+    from .bench.records import write_atomically
+    from .codecs.image_io import upright
+
+    ending = Path(options.output).suffix.lower()
+    if ending not in Image.registered_extensions():
+        raise ValueError(f"{options.output!r}: no image format has the ending {ending!r}; use .png")
+    stream = Path(options.input).read_bytes()
+    limit = {} if options.max_pixels is None else {"max_pixels": options.max_pixels}
+    image = upright(decode(stream, **limit), stream)
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, Image.registered_extensions()[ending])
+    write_atomically(options.output, out.getvalue())
+    print(f"{options.output}: {image.shape[1]}×{image.shape[0]}, {'grey' if image.ndim == 2 else 'colour'}")
+    return 0
+
+
+def _info(options) -> int:
+    from dataclasses import asdict
+
+    from .api import info
+
+    found = asdict(info(options.input))
+    if options.json:
+        print(json.dumps(found))
+        return 0
+    height, width = found.pop("size")
+    rows = {**found, "size": f"{width}×{height}", "bpp": f"{found['bpp']:.4f}", **found["details"]}
+    del rows["details"]
+    stages = rows.pop("stages", {})
+    rows.update({f"stage {role}": stage for role, stage in stages.items()})
+    _print_table([(name, str(value)) for name, value in rows.items()])
+    return 0
+
+
+def _codecs(options) -> int:
+    from .codecs.registry import list_codecs
+
+    entries = list_codecs()
+    if options.json:
+        names = ("name", "family", "media", "quality", "extension", "summary", "available", "install")
+        print(json.dumps([{name: getattr(entry, name) for name in names} for entry in entries]))
+        return 0
+    rows = [("name", "family", "media", "quality", "file", "available", "what")]
+    for entry in entries:
+        low, high = entry.quality
+        available = "yes" if entry.available else f"no: {entry.install}"
+        rows.append((entry.name, entry.family, entry.media, f"{low}–{high}", entry.extension, available, entry.summary))
+    _print_table(rows)
+    return 0
+
+
+def _print_table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _compare(options) -> int:
+    from .bench import run_comparison
+
+    report = run_comparison(
+        options.images,
+        options.codecs,
+        qualities=options.qualities,
+        metrics=options.metrics.split(","),
+        anchor=options.anchor,
+        out=options.out,
+        jobs=options.jobs,
+    )
+    print(report.to_json() if options.json else report)
+    return 1 if report.failures else 0
