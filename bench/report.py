@@ -312,7 +312,7 @@ def curve_label(codec: str, setting: dict) -> str:
     """A codec's name, with its options besides quality in brackets.
 
     >>> curve_label("libjpeg", {"quality": 75, "progressive": True, "subsampling": "4:4:4", "optimize": False})
-    'libjpeg (progressive, subsampling 4:4:4, no optimize)'
+    'libjpeg (no optimize, progressive, subsampling 4:4:4)'
     """
     options = []
     for name, value in sorted(setting.items()):

@@ -87,8 +87,8 @@ def evaluate(
 
     >>> import codeckit
     >>> table = evaluate(codeckit.codec("libjpeg", quality=75), "sample:coffee", ["psnr"])
-    >>> table[0].image, table[0].codec, table[0].setting, round(table[0].values["psnr"])
-    ('coffee', 'libjpeg', {'quality': 75}, 33)
+    >>> table[0].image, table[0].codec, table[0].setting, round(table[0].values["psnr"], 1)
+    ('coffee', 'libjpeg', {'quality': 75}, 32.4)
     """
     codecs = [codecs] if isinstance(codecs, Codec) else list(codecs)
     images = dataset(images)
