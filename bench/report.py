@@ -19,7 +19,7 @@ from .records import Measurements, Summary, write_atomically
 #: Measures with a decibel scale of their own for curves and deltas.
 _SCALES = {"ms-ssim": to_decibels}
 
-#: How measures are written in tables and plots: heading, digits, axis.
+#: How measures are written in tables and plots: heading, digits, axis. Curves and deltas of these are in dB.
 _NAMES = {"psnr": ("PSNR", 2, "PSNR (dB, RGB)"), "ms-ssim": ("MS-SSIM", 4, "MS-SSIM (dB, −10·log₁₀(1 − MS-SSIM))")}
 
 _PLOT_POINTS_PER_INCH = 150
@@ -110,12 +110,9 @@ class Report:
             cells = []
             for delta in self.deltas:
                 if delta.label == curve.label:
-                    overlap = f"{delta.rate.overlap:.0%}"
-                    cells += [
-                        _fixed(delta.rate.value, 1, "+", " %"),
-                        overlap,
-                        _fixed(delta.quality.value, 2, "+", " dB"),
-                    ]
+                    unit = " dB" if delta.metric in _NAMES else ""
+                    cells += [_fixed(delta.rate.value, 1, "+", " %"), f"{delta.rate.overlap:.0%}"]
+                    cells += [_fixed(delta.quality.value, 2, "+", unit)]
             if cells:
                 rows.append([curve.label, *cells])
         return rows

@@ -79,14 +79,14 @@ def ms_ssim(reference: np.ndarray, image: np.ndarray) -> float:
 
 
 def to_decibels(similarity: float) -> float:
-    """MS-SSIM on the scale of published plots: −10 · log10(1 − MS-SSIM) dB, infinite at 1.
+    """MS-SSIM on the scale of published plots: −10 · log10(1 − MS-SSIM) dB, infinite at 1, NaN for NaN.
 
     MS-SSIM crowds towards 1; on this scale halving what is missing is 3 dB everywhere.
 
     >>> round(to_decibels(0.99), 3)
     20.0
     """
-    return -10 * math.log10(1 - similarity) if similarity < 1 else math.inf
+    return math.inf if similarity >= 1 else -10 * math.log10(1 - similarity)
 
 
 def check_pair(reference: np.ndarray, image: np.ndarray) -> None:

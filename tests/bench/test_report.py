@@ -79,6 +79,23 @@ def test_no_number_is_a_dash_and_null():
     assert json.loads(report.to_json())["deltas"][0]["bd_rate_percent"] is None
 
 
+def test_measures_that_are_nowhere_defined_leave_an_empty_panel(tmp_path):
+    rows = [
+        row(name, q, q / 50 * factor, 20 + q / 5, math.nan) for name, factor in (("a", 1), ("b", 2)) for q in (9, 50)
+    ]
+    report = compare(Measurements(rows), out=tmp_path)
+    assert report.deltas[0].rate.value == pytest.approx(100.0) and math.isnan(report.deltas[1].rate.value)
+
+
+def test_own_measures_have_no_unit():
+    values = [(name, n, {"sharpness": 0.1 * n}) for name in "ab" for n in (1, 2, 3)]
+    rows = [Measurement("i", name, {"quality": n}, 1, n, True, 0.1, 0.1, measured) for name, n, measured in values]
+    assert compare(Measurements(rows)).deltas_table() == [
+        ["against a", "BD-rate sharpness", "overlap", "BD-sharpness"],
+        ["b", "+0.0 %", "100%", "+0.00"],
+    ]
+
+
 def test_lossless_points_do_not_spoil_curves(tmp_path):
     lossless = row("libjpeg", 100, 9.0, math.inf, 1.0)
     report = compare(Measurements([*curve("libjpeg"), lossless, *curve("webp", 0.5)]), out=tmp_path)

@@ -124,6 +124,7 @@ def test_ms_ssim_refuses_small_pictures_by_type():
 def test_decibels():
     assert metrics.to_decibels(1.0) == math.inf
     assert metrics.to_decibels(0.9) == pytest.approx(10.0)
+    assert math.isnan(metrics.to_decibels(math.nan))
 
 
 def test_metrics_are_light_to_import():
