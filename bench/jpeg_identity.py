@@ -18,6 +18,9 @@ sampling factors, baseline or progressive, Huffman tables, restart interval, col
 * ``edited``: files with fill bytes, comments, tables apart, no JFIF marker, trailing garbage
 * ``codeckit``: our own encoder
 
+Left out: progressive files that lack some of their scans. libjpeg smooths over the missing bits, which the standard
+leaves to decoders (T.81 K.8), and ours does not.
+
 The two command line tools (Debian package libjpeg-turbo-progs) are skipped, and the output says so, where they are not
 installed. The exit status is 1 if any variant differs or is refused.
 """

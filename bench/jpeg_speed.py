@@ -112,7 +112,7 @@ def main(argv=None) -> int:
         if index == 0:
             print("  ".join(f"{name.strip():>12}" for name in row))
         formats = {"quality": "d", "size ratio": ".4f", "PSNR dB": "+.3f"}
-        print("  ".join(f"{value:>12{formats.get(name, '.2f')}}" for name, value in row.items()), flush=True)
+        print("  ".join(format(value, formats.get(name, ".2f")).rjust(12) for name, value in row.items()), flush=True)
     return 0
 
 
