@@ -5,6 +5,9 @@ on one thread. A finished job is appended to a journal (`out`) as one line of JS
 killed has lost only what it was doing: the same call continues where it stopped. A job is known by a digest of the
 codec's name, setting and stages and of the image's name and content; whatever of these changes is measured anew. (A
 codec whose *code* has changed looks the same: start such a sweep with a new journal.)
+
+Times belong to the run that measured them. To compare codecs' speeds, measure all in one run, with ``jobs=1``: several
+workers share caches and memory.
 """
 
 import contextlib
