@@ -39,8 +39,8 @@ class AnsCoder:
     >>> for symbol in reversed([0, 2, 1, 0]):
     ...     coder.push(symbol, model)
     >>> coder.words()
-    array([3670016], dtype=uint32)
-    >>> coder = AnsCoder([3670016])
+    array([88080384], dtype=uint32)
+    >>> coder = AnsCoder([88080384])
     >>> [coder.pop(model) for _ in range(4)]
     [0, 2, 1, 0]
 

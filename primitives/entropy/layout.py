@@ -18,8 +18,7 @@ def frequency_order(shape: tuple[int, ...]) -> np.ndarray:
     >>> frequency_order((3, 3)).tolist()
     [0, 1, 3, 2, 4, 6, 5, 7, 8]
     """
-    indices = np.indices(shape, np.int64).reshape(len(shape), -1)
-    return np.argsort(indices.sum(0), kind="stable")
+    return np.argsort(_index_sums(shape), kind="stable")
 
 
 def diagonals(shape: tuple[int, ...]) -> np.ndarray:
@@ -28,7 +27,14 @@ def diagonals(shape: tuple[int, ...]) -> np.ndarray:
     >>> diagonals((3, 3)).tolist()
     [0, 1, 1, 2, 2, 2, 3, 3, 4]
     """
-    return np.sort(np.indices(shape, np.int64).reshape(len(shape), -1).sum(0), kind="stable")
+    return np.sort(_index_sums(shape))
+
+
+def _index_sums(shape):
+    sums = np.zeros((1,), np.int64)
+    for extent in shape:
+        sums = (sums[:, None] + np.arange(extent)).ravel()
+    return sums
 
 
 def to_scan(plane: np.ndarray) -> np.ndarray:

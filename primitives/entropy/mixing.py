@@ -40,24 +40,24 @@ _COUNT_BITS = 10
 _COUNT_MASK = (1 << _COUNT_BITS) - 1
 
 
-def _squash_table():
-    """squash(x) in units of 2^-16 for x = -LIMIT … LIMIT, between 1 and 2^16 - 1."""
+def _squash_table(bits):
+    """squash(x) in units of 2^-bits for x = -LIMIT … LIMIT."""
     with localcontext() as context:
         context.prec = 40
         step = (Decimal(1) / 256).exp()
         odds = (Decimal(-LIMIT) / 256).exp()
         table = []
         for _ in range(2 * LIMIT + 1):
-            table.append(int((65536 * odds / (1 + odds)).to_integral_value()))
+            table.append(int((2**bits * odds / (1 + odds)).to_integral_value()))
             odds *= step
-    return np.clip(np.array(table, np.int32), 1, 65535)
+    return np.array(table, np.int64)
 
 
-#: squash(x) at index x + LIMIT.
-SQUASH = _squash_table()
+#: squash(x) in units of 2^-16 at index x + LIMIT, between 1 and 2^16 - 1.
+SQUASH = np.clip(_squash_table(16), 1, 65535).astype(np.int32)
 
 #: stretch(p) for probabilities p in units of 2^-12, at the middle of each unit.
-STRETCH = (np.searchsorted(SQUASH, np.arange(4096) * 16 + 8) - LIMIT).astype(np.int32)
+STRETCH = (np.searchsorted(_squash_table(40), (2 * np.arange(4096) + 1) << 27) - LIMIT).astype(np.int32)
 
 #: 1/(n + 1.5) in units of 2^-16.
 _RATE = np.array([(2 << 16) // (2 * n + 3) for n in range(_COUNT_MASK + 1)], np.int64)

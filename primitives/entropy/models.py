@@ -109,7 +109,7 @@ class AdaptiveModel:
     >>> before = model.interval(2)[1]
     >>> model.update(2)
     >>> before, model.interval(2)[1]
-    (4194304, 7340029)
+    (4194304, 7340031)
     """
 
     def __init__(self, alphabet: int):

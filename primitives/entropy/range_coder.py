@@ -43,7 +43,7 @@ class RangeEncoder:
     >>> for symbol in [0, 2, 1, 0]:
     ...     encoder.encode(symbol, model)
     >>> encoder.words()
-    array([889192447], dtype=uint32)
+    array([1879048192], dtype=uint32)
     """
 
     def __init__(self):
@@ -99,7 +99,7 @@ class RangeDecoder:
 
     >>> from codeckit.primitives.entropy.models import StaticModel
     >>> model = StaticModel.from_counts([2, 1, 1])
-    >>> decoder = RangeDecoder([889192447])
+    >>> decoder = RangeDecoder([1879048192])
     >>> [decoder.decode(model) for _ in range(4)]
     [0, 2, 1, 0]
     """

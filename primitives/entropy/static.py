@@ -18,9 +18,10 @@ in one plane form a class: they share a table. Class by class, the symbols are c
 1, -2 … become 0, 1, 2, 3 …), numbers below 32 are their own token, and larger ones share a token with all numbers of
 the same two leading bits; what is below these bits follows as it is, since it is nearly uniform. There are 86 tokens.
 
-**Tables** travel in the payload: code lengths, or frequencies of 12 bits a class. The frequencies are expanded to the
-24 bits of the coders and handed to `constriction` as exact integers (`StaticModel.for_constriction`), so that every
-machine decodes with the same intervals. `range_coder` and `ans` show how the coders work, and read the same words.
+**Tables** travel in the payload: code lengths, or frequencies of 7 to 12 bits, by the size of the class
+(`table_bits`). The frequencies are expanded to the 24 bits of the coders and handed to `constriction` as exact integers
+(`StaticModel.for_constriction`), so that every machine decodes with the same intervals. `range_coder` and `ans` show
+how the coders work, and read the same words.
 
 None of this looks at neighbours: `ContextCoded` (in `context`) does.
 
@@ -47,8 +48,16 @@ DIRECT = 32
 #: Number of tokens.
 TOKENS = DIRECT + 2 * 27
 
-#: Frequencies in a payload add up to 2^TABLE_BITS in each class.
-TABLE_BITS = 12
+
+def table_bits(size: int) -> int:
+    """Frequencies in the table of a class of `size` symbols add up to 2 to this power.
+
+    A table that is finer than the counts are certain costs more than it saves: half the bits of the count are enough.
+
+    >>> table_bits(10), table_bits(6144), table_bits(10**6)
+    (7, 10, 12)
+    """
+    return min(max(size.bit_length() // 2 + 4, 7), 12)  # 2^7 for 86 tokens at least
 
 
 def tokenize(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -89,10 +98,11 @@ def untokenize(tokens: np.ndarray, extra: np.ndarray) -> np.ndarray:
     return np.where(folded & 1, -(folded >> 1) - 1, folded >> 1).astype(np.int32)
 
 
-class _StaticCoded(Stage):
+class _StaticCoded:
     """What the static coders share: planes to classes of values, values to tokens, and the payload's sections.
 
-    Subclasses write and read the tables and the tokens of all classes.
+    Subclasses define ``_encode(classes, tables)``, which writes a table a class to a `BitWriter` and returns the tokens
+    of all classes as bytes, and its inverse ``_decode(data, tables, sizes)``.
     """
 
     def forward(self, picture: Picture) -> bytes:
@@ -124,14 +134,6 @@ class _StaticCoded(Stage):
         planes = tuple(_join([next(classes) for _ in _class_sizes(shape)], shape) for shape in shapes)
         return header.replace(planes=planes)
 
-    def _encode(self, classes, tables):
-        """The tokens of all classes as bytes; writes the tables to the `BitWriter`."""
-        raise NotImplementedError
-
-    def _decode(self, data, tables, sizes):
-        """The inverse of `_encode`: one array of tokens a class, `sizes` long."""
-        raise NotImplementedError
-
 
 def _split(scan, shape):
     """The values of each class of a plane in scan order."""
@@ -153,8 +155,10 @@ def _join(classes, shape):
 
 
 @dataclass(frozen=True)
-class HuffmanCoded(_StaticCoded):
+class HuffmanCoded(_StaticCoded, Stage):
     """Canonical Huffman codes of at most 16 bits, one a class (see `huffman`).
+
+    A zero takes a bit, however likely it is. JPEG avoids that by coding runs of zeros and ends of blocks as symbols.
 
     >>> plane = np.array([[0, 0, 1], [0, -70000, 0]])
     >>> payload = HuffmanCoded().forward(Picture((plane,), size=(2, 3)))
@@ -180,12 +184,15 @@ class HuffmanCoded(_StaticCoded):
 
 
 class _ModelCoded(_StaticCoded):
-    """What range coding and ANS share: the frequencies, and words of 32 bits."""
+    """What range coding and ANS share: the frequencies, and words of 32 bits.
+
+    A class in which only one token occurs takes no words.
+    """
 
     def _encode(self, classes, tables):
         parts = []
         for tokens in classes:
-            frequencies = quantize_counts(np.bincount(tokens, minlength=TOKENS), TABLE_BITS)
+            frequencies = quantize_counts(np.bincount(tokens, minlength=TOKENS), table_bits(tokens.size))
             _pack_frequencies(tables, frequencies)
             used = np.flatnonzero(frequencies)
             if used.size > 1:
@@ -200,7 +207,7 @@ class _ModelCoded(_StaticCoded):
             decoder = self._decoder(np.frombuffer(data, "<u4").astype(np.uint32))
             classes = []
             for size in sizes:
-                frequencies = _unpack_frequencies(tables)
+                frequencies = _unpack_frequencies(tables, table_bits(size))
                 used = np.flatnonzero(frequencies)
                 if used.size > 1:
                     classes.append(used[decoder.decode(_model(frequencies[used]), size)])
@@ -214,8 +221,8 @@ class _ModelCoded(_StaticCoded):
 
 
 def _model(frequencies):
-    """constriction's model for frequencies that add up to 2^TABLE_BITS."""
-    return StaticModel(frequencies << (PRECISION - TABLE_BITS)).for_constriction()
+    """constriction's model for frequencies that add up to a smaller power of two."""
+    return StaticModel(frequencies * ((1 << PRECISION) // frequencies.sum())).for_constriction()
 
 
 def _pack_frequencies(tables, frequencies):
@@ -228,7 +235,7 @@ def _pack_frequencies(tables, frequencies):
         tables.write(int(frequency) + 1, width)
 
 
-def _unpack_frequencies(tables):
+def _unpack_frequencies(tables, bits):
     """The inverse of `_pack_frequencies`."""
     frequencies = np.zeros(TOKENS, np.int64)
     used = tables.read(TOKENS.bit_length())
@@ -238,16 +245,16 @@ def _unpack_frequencies(tables):
         width = 1
         while not tables.read(1):
             width += 1
-            if width > TABLE_BITS + 1:
+            if width > bits + 1:
                 raise StreamError("a frequency in a table is too large")
         frequencies[token] = (1 << (width - 1) | tables.read(width - 1)) - 1
-    if frequencies.sum() != 1 << TABLE_BITS:
-        raise StreamError(f"the frequencies in a table do not add up to {1 << TABLE_BITS}")
+    if frequencies.sum() != 1 << bits:
+        raise StreamError(f"the frequencies in a table do not add up to {1 << bits}")
     return frequencies
 
 
 @dataclass(frozen=True)
-class RangeCoded(_ModelCoded):
+class RangeCoded(_ModelCoded, Stage):
     """Static frequencies, one table a class, and a range coder.
 
     >>> plane = np.array([[0, 0, 1], [0, -70000, 0]])
@@ -270,7 +277,7 @@ class RangeCoded(_ModelCoded):
 
 
 @dataclass(frozen=True)
-class AnsCoded(_ModelCoded):
+class AnsCoded(_ModelCoded, Stage):
     """Static frequencies, one table a class, and an rANS coder.
 
     What an ANS coder decodes first was encoded last, so the classes and their symbols are encoded backwards.
