@@ -229,7 +229,7 @@ MAKERS = {
 
 
 def segments(data: bytes) -> list[bytes]:
-    """A JPEG file cut before every marker segment; entropy-coded data stays with its SOS segment.
+    """A JPEG file, damaged or not, cut before every marker segment; coded data stays with its SOS segment.
 
     >>> for segment in segments(bytes.fromhex("ffd8 ffe00004abcd ffda0003aa 1234ff00ffd056 ffd9")):
     ...     print(segment.hex())
@@ -239,7 +239,7 @@ def segments(data: bytes) -> list[bytes]:
     ffd9
     """
     parts, start, at = [], 0, 2
-    while at < len(data):
+    while at + 1 < len(data):
         parts.append(data[start:at])
         start = at
         marker = data[at + 1]

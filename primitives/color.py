@@ -20,11 +20,15 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from .errors import StreamError
 from .picture import Picture
 from .stage import Stage
 
 #: (K_r, K_b) of each matrix.
 MATRICES = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
+
+# Planes of the colour models that have RGB pixels.
+_PLANES = {"grey": 1, "ycbcr": 3, "rgb": 3, "cmyk": 4, "ycck": 4}
 
 
 def _fixed(value: float) -> int:
@@ -99,10 +103,17 @@ def rgb_to_ycbcr(image: np.ndarray, matrix: str = "bt601") -> tuple[np.ndarray, 
 def ycbcr_to_rgb(y: np.ndarray, cb: np.ndarray, cr: np.ndarray, matrix: str = "bt601") -> np.ndarray:
     """RGB image (uint8 [H,W,3]) of planes Y, Cb, Cr (each uint8 [H,W]), clipped to 0…255.
 
+    Raises:
+        ValueError: the planes' shapes differ.
+
     >>> plane = lambda value: np.array([[value]], np.uint8)
     >>> ycbcr_to_rgb(plane(76), plane(85), plane(255)).tolist()
     [[[254, 0, 0]]]
     """
+    if not y.shape == cb.shape == cr.shape:
+        raise ValueError(
+            f"Y, Cb and Cr must have one shape, not {y.shape}, {cb.shape} and {cr.shape}; upsample them first"
+        )
     rgb = np.empty((*y.shape, 3), np.uint8)
     planes = (np.ascontiguousarray(plane).ravel() for plane in (y, cb, cr))
     _ycbcr_to_rgb(*planes, _inverse_constants(matrix), rgb.ravel())
@@ -152,8 +163,17 @@ class YCbCr(Stage):
         return Picture(rgb_to_ycbcr(image, self.matrix), size, ((1, 1),) * 3, "ycbcr")
 
     def inverse(self, picture: Picture) -> np.ndarray:
-        """uint8 [H,W] of a grey picture, uint8 [H,W,3] of all others."""
+        """uint8 [H,W] of a grey picture, uint8 [H,W,3] of all others.
+
+        Raises:
+            StreamError: the planes are not those of an image: their number, size or type is another.
+        """
         planes = picture.planes
+        if len(planes) != _PLANES.get(picture.color) or any(
+            plane.shape != picture.size or plane.dtype != np.uint8 for plane in planes
+        ):
+            described = ", ".join(f"{plane.dtype} {list(plane.shape)}" for plane in planes)
+            raise StreamError(f"planes {described} are no {picture.color} image of {picture.size} uint8 samples")
         if picture.color == "grey":
             return planes[0]
         if picture.color == "ycbcr":
@@ -163,6 +183,4 @@ class YCbCr(Stage):
         if picture.color == "ycck":  # YCbCr of the inks C, M, Y complemented, and K as it is
             cmy = 255 - ycbcr_to_rgb(*planes[:3], self.matrix)
             return cmyk_to_rgb(np.dstack([cmy, planes[3]]))
-        if picture.color == "cmyk":
-            return cmyk_to_rgb(np.stack(planes, axis=-1))
-        raise ValueError(f"a picture of colour model {picture.color!r} has no RGB pixels")
+        return cmyk_to_rgb(np.stack(planes, axis=-1))

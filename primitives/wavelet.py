@@ -193,13 +193,11 @@ class Wavelet(Stage):
         """Planes of coefficients (integer or float) to planes of uint8 samples.
 
         Raises:
-            StreamError: a plane has not the shape that the picture's size and sampling give it.
+            StreamError: a plane does not hold coefficients [h, w].
         """
         for index, plane in enumerate(picture.planes):
-            if plane.shape != picture.plane_size(index):
-                raise StreamError(
-                    f"plane {index} holds wavelet coefficients of shape {plane.shape}, not {picture.plane_size(index)}"
-                )
+            if plane.ndim != 2 or not plane.size:
+                raise StreamError(f"plane {index} of shape {plane.shape} holds no wavelet coefficients [h, w]")
         return picture.map(self._samples)
 
     def _samples(self, coefficients):

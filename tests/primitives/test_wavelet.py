@@ -117,5 +117,5 @@ def test_errors_name_the_problem():
         forward_97(np.zeros((2, 0)), 1)
     with pytest.raises(ValueError, match="uint8 samples, not int16"):
         Wavelet().forward(Picture((np.zeros((2, 2), np.int16),), size=(2, 2)))
-    with pytest.raises(StreamError, match="shape"):
-        Wavelet().inverse(Picture((np.zeros((2, 3), np.int32),), size=(2, 2)))
+    with pytest.raises(StreamError, match="plane 0 of shape"):
+        Wavelet().inverse(Picture((np.zeros((2, 2, 8, 8), np.int32),), size=(2, 2)))
