@@ -46,7 +46,7 @@ def load_stage_class(name: str) -> type:
     from .stage import Stage
 
     if name not in Stage.classes and name in _HOME:
-        importlib.import_module(f".{_HOME[name]}", __name__)
+        __getattr__(name)  # a module may itself be a package that imports its names at first use
     if name not in Stage.classes:
         raise KeyError(f"no stage is called {name!r}; known: {', '.join(sorted(Stage.classes))}")
     return Stage.classes[name]

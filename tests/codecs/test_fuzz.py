@@ -37,3 +37,11 @@ def test_bombs_give_pictures_or_stream_errors():
 
 def test_mutations_are_repeatable(streams):
     assert fuzz.mutate(1, 7, *streams) == fuzz.mutate(1, 7, *streams)
+
+
+def test_worker_processes_decode_and_survive(streams):
+    """In a fresh process, under the limits, where no stage has been imported before."""
+    jpegs, ckts = streams
+    cases = [fuzz.Case("jpeg", jpegs[0]), fuzz.Case("ckt", ckts[-1]), fuzz.Case("nothing", b"?")]
+    outcomes = [outcome for _, outcome in fuzz.run(cases, [*jpegs, *ckts], jobs=1)]
+    assert [outcome.verdict for outcome in outcomes] == ["picture", "picture", "StreamError"]
