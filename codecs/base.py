@@ -102,10 +102,22 @@ class Codec:
             StreamError: the stream is cut, damaged, another codec's, or declares more than `max_pixels`.
         """
         data = read_stream(stream)
-        decoder = self
-        if not self.native or data[:3] == container.MAGIC:
-            decoder, data = self._unwrap(data)
-        *stages, last = decoder.stages.values()
+        if self.native and data[:3] != container.MAGIC:
+            return self._unfold(data, max_pixels)
+        codec, payload = self._unwrap(data)
+        try:
+            image = codec._unfold(payload, max_pixels)
+        except StreamError:
+            raise
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # Which stages follow one another is for the stream to say; it may say nonsense.
+            raise StreamError(f"the stream's stages do not fit one another or its data: {error!r}") from error
+        if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim in (2, 3)):
+            raise StreamError("the stream's stages do not end in an image")
+        return image
+
+    def _unfold(self, data: bytes, max_pixels: int) -> np.ndarray:
+        *stages, last = self.stages.values()
         value = last.inverse(data, max_pixels)
         for stage in reversed(stages):
             value = stage.inverse(value)
@@ -116,13 +128,13 @@ class Codec:
 
         >>> import codeckit
         >>> print(codeckit.codec("jpeg").trace(np.zeros((64, 64), np.uint8)))
-        stage      by             shape        dtype  entropy (bits)    bits
-        image                     64×64        uint8               0   32768
-        color      YCbCr          64×64        uint8               0   32768
-        subsample  Subsample      64×64        uint8               0   32768
-        transform  BlockDCT       8×8×8×8      int16             475   65536
-        quantize   QuantTable     8×8×8×8      int16             475   65536
-        entropy    JpegHuffman    bytes                                 2440
+        stage      by           shape    dtype    entropy (bits)    bits
+        image                   64×64    uint8                 0   32768
+        color      YCbCr        64×64    uint8                 0   32768
+        subsample  Subsample    64×64    uint8                 0   32768
+        transform  BlockDCT     8×8×8×8  float32                  131072
+        quantize   QuantTable   8×8×8×8  int16                 0   65536
+        entropy    JpegHuffman  bytes                               1384
         """
         value = read_image(image)
         steps = [Step.of("image", "", value)]
@@ -164,7 +176,7 @@ def composition(name: str, parameters: bytes) -> Codec:
     if parameters:
         try:
             changed = json.loads(parameters)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise StreamError(f"the parameters of the stream are not JSON: {error}") from error
         if not isinstance(changed, dict):
             raise StreamError("the parameters of the stream are not a JSON object of stages")

@@ -87,7 +87,7 @@ def from_spec(data) -> Stage:
         StreamError: the data names a stage that does not exist here, or gives it parameters that it refuses.
 
     >>> from_spec({"Subsample": {"sampling": "4:4:4"}})
-    Subsample(sampling='4:4:4')
+    Subsample(sampling='4:4:4', align=8)
     """
     if isinstance(data, str):
         data = {data: {}}
@@ -98,7 +98,7 @@ def from_spec(data) -> Stage:
 
     try:
         return load_stage_class(name)(**_hashable(fields))
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
         raise StreamError(f"the stream needs the stage {name!r} with {fields!r}: {error}") from error
 
 

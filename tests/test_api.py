@@ -1,0 +1,113 @@
+"""The public functions and the command line, used as a newcomer uses them."""
+
+import json
+import subprocess
+import sys
+
+import codeckit
+import numpy as np
+import pytest
+from codeckit.bench.pictures import photo
+from codeckit.cli import main
+from codeckit.metrics import bpp, psnr
+from PIL import Image
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(photo(96, 120, 3, seed=1)).save(path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["jpeg", "libjpeg", "webp"])
+def test_rate_control(name, picture):
+    image = np.asarray(Image.open(picture))
+    stream = codeckit.encode(picture, name, bpp=1.5)
+    assert 1.0 < bpp(len(stream), image.shape) <= 1.5
+    stream = codeckit.encode(picture, name, psnr=33)
+    assert 33 <= psnr(image, codeckit.decode(stream)) < 34.5
+    assert codeckit.encode(picture, name, quality=40) == codeckit.codec(name, quality=40).encode(image)
+
+
+def test_targets_out_of_reach(picture):
+    with pytest.raises(ValueError, match="lowest quality"):
+        codeckit.encode(picture, "jpeg", bpp=0.01)
+    with pytest.raises(ValueError, match="highest quality"):
+        codeckit.encode(picture, "jpeg", psnr=90)
+    with pytest.raises(ValueError, match="one of"):
+        codeckit.encode(picture, "jpeg", psnr=30, quality=3)
+
+
+def test_info(tmp_path, picture):
+    for name in "jpeg", "webp":
+        found = codeckit.info(codeckit.encode(picture, name))
+        assert (found.codec, found.size, found.channels) == (name, (96, 120), 3)
+    from codeckit.primitives import ContextCoded
+
+    codec = codeckit.codec("jpeg").replace(entropy=ContextCoded())
+    found = codeckit.info(codec.encode(picture))
+    assert found.codec == "jpeg" and found.size == (96, 120) and "ContextCoded" in found.details["stages"]["entropy"]
+
+
+def test_encode_decode_commands(tmp_path, picture, capsys):
+    jpg, png = tmp_path / "out.jpg", tmp_path / "out.png"
+    assert main(["encode", str(picture), str(jpg), "--codec", "jpeg:subsampling=4:4:4", "--quality", "80"]) == 0
+    assert "bpp" in capsys.readouterr().out
+    assert jpg.read_bytes() == codeckit.codec("jpeg", quality=80, subsampling="4:4:4").encode(picture)
+    assert main(["decode", str(jpg), str(png)]) == 0
+    assert (np.asarray(Image.open(png)) == codeckit.decode(jpg)).all()
+    assert main(["encode", str(picture), str(jpg), "--codec", "webp", "--bpp", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["bpp"] <= 1
+    assert main(["info", str(jpg), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["codec"] == "webp"
+
+
+def test_decode_turns_photographs_upright(tmp_path):
+    image = photo(24, 40, 3, seed=2)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(image).save(tmp_path / "phone.jpg", exif=exif, quality=95)
+    assert main(["decode", str(tmp_path / "phone.jpg"), str(tmp_path / "up.png")]) == 0
+    assert Image.open(tmp_path / "up.png").size == (24, 40)
+
+
+@pytest.mark.parametrize(
+    "arguments, status, message",
+    [
+        (["encode", "missing.png", "x.jpg", "--codec", "jpeg"], 1, "missing.png"),
+        (["encode", "{picture}", "x.jpg", "--codec", "jpg"], 2, "no codec"),
+        (["encode", "{picture}", "x.jpg", "--codec", "jpeg", "--quality", "0"], 2, "1 to 100"),
+        (["encode", "{picture}", "x.jpg", "--codec", "jpeg", "--bpp", "0.001"], 2, "lowest"),
+        (["decode", "{picture}", "x.png"], 1, "neither"),
+        (["decode", "{picture}", "x.what"], 2, ".png"),
+        (["info", "{picture}"], 1, "neither"),
+        (["compare", "{picture}", "--codecs", "jpeg", "--anchor", "nobody", "--out", "report"], 2, "nobody"),
+    ],
+)
+def test_errors_are_one_line(arguments, status, message, picture, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main([argument.format(picture=picture) for argument in arguments]) == status
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not list(tmp_path.glob("x.*"))
+
+
+def test_bad_use_exits_with_2():
+    for arguments in ["encode"], ["compress"], []:
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        assert stopped.value.code == 2
+
+
+def test_compare_command(picture, tmp_path, capsys):
+    out = tmp_path / "report"
+    arguments = ["compare", str(picture), "--codecs", "jpeg,libjpeg", "--qualities", "20,50,80,90", "--metrics", "psnr"]
+    assert main([*arguments, "--out", str(out)]) == 0
+    assert "libjpeg" in capsys.readouterr().out
+    assert {"records.jsonl", "results.json", "report.md", "rd.png", "rd.svg"} <= {file.name for file in out.iterdir()}
+
+
+def test_module_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "codeckit", "codecs"], capture_output=True, text=True)
+    assert done.returncode == 0 and "jpeg" in done.stdout
