@@ -134,9 +134,9 @@ def unpack_header(reader: ByteReader, max_pixels: int = MAX_PIXELS) -> tuple[Pic
     if any(not 2 <= len(shape) <= 8 or min(shape) < 1 for shape in shapes):
         raise StreamError(f"planes of shape {shapes} are no planes: they have 2 … 8 axes, none of them empty")
     # A plane never holds more than the picture, padded to whole blocks (256 is the largest block that is padded to),
-    # in up to 16 bit planes.
+    # in up to 16 bit planes; and a picture has 4 such planes at most.
     most = 16 * (size[0] + 256) * (size[1] + 256)
-    if any(math.prod(shape) > most for shape in shapes):
+    if max(map(math.prod, shapes)) > most or sum(map(math.prod, shapes)) > 4 * most:
         raise StreamError(f"planes of shape {shapes} are too large for a picture of {size[1]}×{size[0]} pixels")
     tables = ()
     if flags & 0x80:
