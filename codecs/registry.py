@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..primitives.errors import StreamError
+from ..primitives.stage import Stage, from_spec
 from .base import Codec
 
 
@@ -136,27 +137,43 @@ def codec(name: str, **options) -> Codec:
 
     Args:
         name: a registered codec (`list_codecs`).
-        **options: the codec's options; every codec has a default for each.
+        **options: the codec's options, each of which has a default; or the codec's stages by their roles, each a
+            `Stage` or the name of a stage class, to exchange them (`Codec.replace`).
 
     Raises:
         ValueError: unknown name, unknown option or bad value; the message lists what is legal.
 
     >>> codec("jpeg", quality=90).setting
     {'quality': 90}
-    >>> codec("jpeg", qualty=90)
+    >>> codec("jpeg", entropy="ContextCoded").setting
+    {'quality': 75, 'entropy': 'ContextCoded()'}
+    >>> codec("webp", qualty=90)
     Traceback (most recent call last):
     ...
-    ValueError: jpeg has no option 'qualty'; it has quality, subsampling, tables, progressive, optimize, restart_interval, metadata
-    """  # noqa: E501
+    ValueError: webp has no option 'qualty'; it has the options quality, lossless, method and the stages library
+    """
     factory = entry(name).load()
     legal = inspect.signature(factory).parameters
-    for option in options:
-        if option not in legal:
-            raise ValueError(f"{name} has no option {option!r}; it has {', '.join(legal)}")
-    setting = dict(options)
+    setting = {option: value for option, value in options.items() if option in legal}
+    built = factory(**setting)
+    stages = {role: value for role, value in options.items() if role not in legal}
+    known = f"it has the options {', '.join(legal)} and the stages {', '.join(built.stages)}"
+    for role, value in stages.items():
+        if role not in built.stages:
+            raise ValueError(f"{name} has no option {role!r}; {known}")
+        stages[role] = _stage(value, f"{name}'s stage {role!r} is to be exchanged, but {{}}; {known}")
     if "quality" in legal:
         setting = {"quality": legal["quality"].default, **setting}
-    return replace(factory(**options), name=name, setting=setting)
+    built = replace(built, name=name, setting=setting)
+    return built.replace(**stages) if stages else built
+
+
+def _stage(value, complaint: str) -> Stage:
+    """A stage as it is, or the default instance of the class of that name."""
+    try:
+        return from_spec(value) if isinstance(value, str) else value
+    except StreamError as error:
+        raise ValueError(complaint.format(error)) from error
 
 
 def register_codec(

@@ -38,15 +38,16 @@ def load_stage_class(name: str) -> type:
     """The stage class called `name`, its module imported if need be.
 
     Raises:
-        KeyError: no stage has that name.
+        StreamError: no stage has that name.
 
     >>> load_stage_class("Subsample").__module__
     'codeckit.primitives.subsample'
     """
+    from .errors import StreamError
     from .stage import Stage
 
     if name not in Stage.classes and name in _HOME:
         __getattr__(name)  # a module may itself be a package that imports its names at first use
     if name not in Stage.classes:
-        raise KeyError(f"no stage is called {name!r}; known: {', '.join(sorted(Stage.classes))}")
+        raise StreamError(f"no stage is called {name!r}; known: {', '.join(sorted(Stage.classes))}")
     return Stage.classes[name]

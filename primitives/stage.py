@@ -99,7 +99,7 @@ def from_spec(data) -> Stage:
     try:
         return load_stage_class(name)(**_hashable(fields))
     except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
-        raise StreamError(f"the stream needs the stage {name!r} with {fields!r}: {error}") from error
+        raise StreamError(f"no stage {name!r} with the fields {fields!r}: {error}") from error
 
 
 def _hashable(value):

@@ -86,6 +86,12 @@ def test_registered_codec():
         codeckit.register_codec("wavelet", lambda quality=1: None)
 
 
+def test_stages_can_be_options():
+    assert codeckit.codec("jpeg", entropy="RangeCoded") == codeckit.codec("jpeg").replace(entropy=RangeCoded())
+    with pytest.raises(ValueError, match="no stage is called 'Nothing'"):
+        codeckit.codec("jpeg", entropy="Nothing")
+
+
 def test_codecs_are_immutable_and_picklable():
     codec = codeckit.codec("jpeg", quality=33)
     other = codec.replace(entropy=RangeCoded())
@@ -155,6 +161,8 @@ def test_wrong_names_list_the_right_ones():
         codeckit.codec("jpg")
     with pytest.raises(ValueError, match="quality, subsampling"):
         codeckit.codec("jpeg", subsample="4:4:4")
+    with pytest.raises(ValueError, match="options quality, .*and the stages color"):
+        codeckit.codec("jpeg", qualty=3)
     with pytest.raises(ValueError, match="color, subsample"):
         codeckit.codec("jpeg").replace(colour=YCbCr())
     with pytest.raises(ValueError, match="Stage"):
