@@ -10,6 +10,7 @@ from .codecs.image_io import read_image, read_stream
 from .primitives import container
 from .primitives.bitstream import ByteReader
 from .primitives.picture import MAX_PIXELS, unpack_header
+from .primitives.stage import spec
 
 
 def encode(image, name: str, *, quality=None, bpp=None, psnr=None, **options) -> bytes:
@@ -157,7 +158,7 @@ def info(stream) -> Info:
     if data[:3] == container.MAGIC:
         held = container.unpack(data)
         header, shapes = unpack_header(ByteReader(held.payload), 1 << 62)
-        stages = {role: repr(stage) for role, stage in codec.stages.items()}
+        stages = {role: str(spec(stage)) for role, stage in codec.stages.items()}
         details = {"format": f"ckt version {container.VERSION}", "colour": header.color, "stages": stages}
         size, channels = header.size, 1 if len(shapes) == 1 else 3
     else:

@@ -49,5 +49,5 @@ def load_stage_class(name: str) -> type:
     if name not in Stage.classes and name in _HOME:
         __getattr__(name)  # a module may itself be a package that imports its names at first use
     if name not in Stage.classes:
-        raise StreamError(f"no stage is called {name!r}; known: {', '.join(sorted(Stage.classes))}")
+        raise StreamError(f"no stage is called {name!r}")
     return Stage.classes[name]

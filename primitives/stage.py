@@ -96,10 +96,11 @@ def from_spec(data) -> Stage:
     ((name, fields),) = data.items()
     from . import load_stage_class
 
+    stage_class = load_stage_class(name)
     try:
-        return load_stage_class(name)(**_hashable(fields))
+        return stage_class(**_hashable(fields))
     except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
-        raise StreamError(f"no stage {name!r} with the fields {fields!r}: {error}") from error
+        raise StreamError(f"the stage {name} cannot have the fields {str(fields)[:80]}: {error}") from error
 
 
 def _hashable(value):

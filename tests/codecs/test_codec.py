@@ -161,7 +161,7 @@ def test_wrong_names_list_the_right_ones():
         codeckit.codec("jpg")
     with pytest.raises(ValueError, match="quality, subsampling"):
         codeckit.codec("jpeg", subsample="4:4:4")
-    with pytest.raises(ValueError, match="options quality, .*and the stages color"):
+    with pytest.raises(ValueError, match=r"options quality, .*and the stages color"):
         codeckit.codec("jpeg", qualty=3)
     with pytest.raises(ValueError, match="color, subsample"):
         codeckit.codec("jpeg").replace(colour=YCbCr())
