@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--anchor", metavar="NAME", help="codec that BD-rates refer to")
     command.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes; -1 for one a core")
     command.add_argument("--out", required=True, metavar="DIR", help="folder for records, tables and plots")
+    command.add_argument("--keep", action="store_true", help="keep every stream in DIR/streams")
     command.add_argument("--json", action="store_true", help="print the results as JSON instead of tables")
     command.set_defaults(run=_compare)
     return parser
@@ -184,6 +185,7 @@ def _compare(options) -> int:
         anchor=options.anchor,
         out=options.out,
         jobs=options.jobs,
+        keep=options.keep,
     )
     print(report.to_json() if options.json else report)
     return 1 if report.failures else 0

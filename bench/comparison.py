@@ -15,7 +15,15 @@ from .sweep import SweepError, evaluate
 
 
 def run_comparison(
-    images, codecs, qualities=None, metrics=("psnr", "ms-ssim"), anchor=None, out="results", jobs=1, progress=True
+    images,
+    codecs,
+    qualities=None,
+    metrics=("psnr", "ms-ssim"),
+    anchor=None,
+    out="results",
+    jobs=1,
+    keep=False,
+    progress=True,
 ) -> Report:
     """Sweep codecs over images and write a report.
 
@@ -28,6 +36,7 @@ def run_comparison(
             the codecs, else the first.
         out: folder of the report; running again with the same folder continues a sweep that was stopped.
         jobs: worker processes.
+        keep: also keep every stream, in the folder's ``streams``.
         progress: show a progress bar on stderr.
 
     Returns:
@@ -42,7 +51,15 @@ def run_comparison(
     find_anchor([curve_label(codec.name, codec.setting) for codec in settings], anchor)  # not only after the sweep
     failures = ()
     try:
-        table = evaluate(settings, images, metrics, jobs=jobs, out=Path(out) / "journal.jsonl", progress=progress)
+        table = evaluate(
+            settings,
+            images,
+            metrics,
+            jobs=jobs,
+            out=Path(out) / "journal.jsonl",
+            keep=Path(out) / "streams" if keep else None,
+            progress=progress,
+        )
     except SweepError as error:
         if not error.table:
             raise

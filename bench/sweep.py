@@ -15,6 +15,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import statistics
 import time
 from collections.abc import Iterable
@@ -27,7 +28,7 @@ from .. import metrics as measures
 from ..codecs import registry
 from ..codecs.base import Codec
 from .datasets import DatasetImage, dataset
-from .records import Measurement, Measurements, json_line, setting_key
+from .records import Measurement, Measurements, json_line, setting_key, write_atomically
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def evaluate(
     *,
     jobs: int = 1,
     out=None,
+    keep=None,
     repeats: int = 1,
     progress: bool = True,
 ) -> Measurements:
@@ -75,6 +77,7 @@ def evaluate(
         metrics: names (``"psnr"``, ``"ms-ssim"``) or functions ``(reference, image) -> float`` on uint8 arrays.
         jobs: worker processes; −1 for one a core.
         out: file of JSON Lines that keeps finished jobs; the next call with the same file skips them.
+        keep: folder for the streams themselves, one file a job; None to keep none.
         repeats: encode and decode so many times and record the median time. Before a codec is timed in a process it
             has coded one picture there.
         progress: show a progress bar on stderr, if that is a terminal.
@@ -110,6 +113,9 @@ def evaluate(
     }
     done = {} if out is None else read_journal(out)
     done = {key: done[key] for key in wanted if key in done and functions.keys() <= done[key].values.keys()}
+    if keep is not None:
+        Path(keep).mkdir(parents=True, exist_ok=True)
+        done = {key: done[key] for key in done if (Path(keep) / stream_name(*wanted[key])).exists()}
     missing = {key: pair for key, pair in wanted.items() if key not in done}
 
     from tqdm import tqdm
@@ -117,7 +123,7 @@ def evaluate(
     failures = []
     bar = tqdm(total=len(wanted), initial=len(done), unit="image", disable=None if progress else True)
     with bar, _journal(out) as append:
-        for key, result in _run(missing, functions, repeats, jobs):
+        for key, result in _run(missing, functions, repeats, keep, jobs):
             failed = isinstance(result, Failure)
             if failed:
                 failures.append(result)
@@ -148,6 +154,19 @@ def job_key(codec: Codec, image: DatasetImage, fingerprint: str) -> str:
     """Digest of everything that a job's result depends on, save the code."""
     parts = [codec.name, setting_key(codec.setting), repr(codec.stages), image.name, fingerprint]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def stream_name(codec: Codec, image: DatasetImage) -> str:
+    """File name of a kept stream: image, codec, setting, and the ending of the codec's format.
+
+    >>> import codeckit
+    >>> stream_name(codeckit.codec("jpeg", subsampling="4:4:4"), dataset("sample:coffee")[0])
+    'coffee-jpeg-quality=75-subsampling=4_4_4.jpg'
+    """
+    parts = [image.name, codec.name, *(f"{option}={value}" for option, value in codec.setting.items())]
+    native = codec.native and registry.is_registered(codec.name)
+    ending = registry.entry(codec.name).extension if native else ".ckt"
+    return re.sub(r"[^\w.=+-]+", "_", "-".join(parts)) + ending
 
 
 # --- the journal ---
@@ -202,33 +221,34 @@ def _journal(path):
 # --- the jobs ---
 
 
-def _run(jobs_by_key, functions, repeats, jobs):
+def _run(jobs_by_key, functions, repeats, keep, jobs):
     """(key, `Measurement` or `Failure`) of every job, as they finish."""
     if jobs == 1 or len(jobs_by_key) < 2:
         for key, (codec, image) in jobs_by_key.items():
-            yield key, _measure(codec, image, functions, repeats)
+            yield key, _measure(codec, image, functions, repeats, keep)
         return
     import joblib
 
     own = [entry for entry in registry.list_codecs() if entry.family == "own"]
     run = joblib.Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered")
     yield from run(
-        joblib.delayed(_work)(key, own, codec, image, functions, repeats) for key, (codec, image) in jobs_by_key.items()
+        joblib.delayed(_work)(key, own, codec, image, functions, repeats, keep)
+        for key, (codec, image) in jobs_by_key.items()
     )
 
 
-def _work(key, own, codec, image, functions, repeats):
+def _work(key, own, codec, image, functions, repeats, keep):
     """One job in a worker process, to which the codecs that the user registered are new."""
     for entry in own:
         if not registry.is_registered(entry.name):
             registry.register_codec(entry.name, entry.factory, quality=entry.quality, summary=entry.summary)
-    return key, _measure(codec, image, functions, repeats)
+    return key, _measure(codec, image, functions, repeats, keep)
 
 
 _warm = set()  # codecs that have coded something in this process
 
 
-def _measure(codec, image, functions, repeats):
+def _measure(codec, image, functions, repeats, keep):
     try:
         reference = image.load()
         key = codec.name, setting_key(codec.setting)
@@ -239,6 +259,8 @@ def _measure(codec, image, functions, repeats):
             encode_s, stream = _timed(codec.encode, reference, repeats)
             decode_s, decoded = _timed(codec.decode, stream, repeats)
             values = {name: _value(function, reference, decoded) for name, function in functions.items()}
+        if keep is not None:
+            write_atomically(Path(keep) / stream_name(codec, image), stream)
         size = len(stream)
         rate = measures.bpp(size, reference.shape)
         return Measurement(image.name, codec.name, codec.setting, size, rate, True, encode_s, decode_s, values)
