@@ -70,8 +70,9 @@ class Codec:
         unknown = stages.keys() - self.stages.keys()
         if unknown:
             raise ValueError(f"{self.name} has no stage {', '.join(sorted(unknown))}; it has {', '.join(self.stages)}")
-        setting = {**self.setting, **{role: repr(stage) for role, stage in stages.items()}}
-        return replace_fields(self, stages={**self.stages, **stages}, setting=setting)
+        replaced = replace_fields(self, stages={**self.stages, **stages})
+        setting = {**self.setting, **{role: str(spec(stage)) for role, stage in stages.items()}}
+        return replace_fields(replaced, setting=setting)
 
     def encode(self, image) -> bytes:
         """Encode one image.

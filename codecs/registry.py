@@ -146,7 +146,7 @@ def codec(name: str, **options) -> Codec:
     >>> codec("jpeg", quality=90).setting
     {'quality': 90}
     >>> codec("jpeg", entropy="ContextCoded").setting
-    {'quality': 75, 'entropy': 'ContextCoded()'}
+    {'quality': 75, 'entropy': 'ContextCoded'}
     >>> codec("webp", qualty=90)
     Traceback (most recent call last):
     ...

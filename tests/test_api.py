@@ -106,7 +106,7 @@ def test_compare_command(picture, tmp_path, capsys):
     assert main([*arguments, "--out", str(out)]) == 0
     assert "libjpeg" in capsys.readouterr().out
     assert main([*arguments, "--out", str(out), "--keep"]) == 0  # the streams were not kept before: run again
-    kept = out / "streams" / "photo-jpeg-quality=50.jpg"
+    kept = out / "streams" / "photo.png-jpeg-quality=50.jpg"
     assert kept.read_bytes() == codeckit.codec("jpeg", quality=50).encode(picture)
     assert len(list(kept.parent.iterdir())) == 8
     assert {"records.jsonl", "results.json", "report.md", "rd.png", "rd.svg"} <= {file.name for file in out.iterdir()}

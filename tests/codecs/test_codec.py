@@ -37,7 +37,7 @@ def test_any_entropy_stage_gives_the_same_picture(entropy, channels):
     assert stream[:3] == b"ckt"
     assert (codeckit.decode(stream) == reference).all()
     assert (codec.decode(stream) == reference).all()  # any jpeg codec reads it: the stream names its stages
-    assert swapped.setting["entropy"] == repr(entropy)
+    assert swapped.setting["entropy"] == type(entropy).__name__
 
 
 def test_other_stages_can_be_exchanged_too():
