@@ -94,8 +94,8 @@ def _numbers(text: str) -> list[int | float]:
 
 def _encode(options) -> int:
     from .api import encode, info
-    from .bench.comparison import parse_spec
-    from .bench.records import write_atomically
+    from .codecs.image_io import write_atomically
+    from .codecs.registry import parse_spec
 
     name, settings = parse_spec(options.codec)
     given = {"quality": options.quality, "bpp": options.bpp, "psnr": options.psnr}
@@ -117,17 +117,19 @@ def _decode(options) -> int:
     from PIL import Image
 
     from .api import decode
-    from .bench.records import write_atomically
-    from .codecs.image_io import upright
+    from .codecs.image_io import upright, write_atomically
 
     ending = Path(options.output).suffix.lower()
-    if ending not in Image.registered_extensions():
+    Image.preinit()
+    if ending not in Image.EXTENSION:
+        Image.init()  # the rarer formats too; this takes a while
+    if ending not in Image.EXTENSION:
         raise ValueError(f"{options.output!r}: no image format has the ending {ending!r}; use .png")
     stream = Path(options.input).read_bytes()
     limit = {} if options.max_pixels is None else {"max_pixels": options.max_pixels}
     image = upright(decode(stream, **limit), stream)
     out = io.BytesIO()
-    Image.fromarray(image).save(out, Image.registered_extensions()[ending])
+    Image.fromarray(image).save(out, Image.EXTENSION[ending])
     write_atomically(options.output, out.getvalue())
     print(f"{options.output}: {image.shape[1]}×{image.shape[0]}, {'grey' if image.ndim == 2 else 'colour'}")
     return 0

@@ -47,7 +47,7 @@ def run_comparison(
     """
     settings = expand(codecs, qualities)
     if anchor is not None and ":" in anchor:
-        anchor = curve_label(*parse_spec(anchor))
+        anchor = curve_label(*registry.parse_spec(anchor))
     find_anchor([curve_label(codec.name, codec.setting) for codec in settings], anchor)  # not only after the sweep
     failures = ()
     try:
@@ -84,7 +84,7 @@ def expand(codecs, qualities=None) -> list[Codec]:
         if isinstance(codec, Codec):
             settings.append(codec)
             continue
-        name, options = parse_spec(codec)
+        name, options = registry.parse_spec(codec)
         if "quality" in options:
             settings.append(registry.codec(name, **options))
             continue
@@ -97,37 +97,6 @@ def expand(codecs, qualities=None) -> list[Codec]:
                 )
             settings.append(registry.codec(name, quality=quality, **options))
     return settings
-
-
-def parse_spec(spec: str) -> tuple[str, dict]:
-    """Name and options of a codec's specification. A part without ``=`` belongs to the value before it.
-
-    >>> parse_spec("jpeg:subsampling=4:4:4:progressive=true:restart=8")
-    ('jpeg', {'subsampling': '4:4:4', 'progressive': True, 'restart': 8})
-    """
-    name, *parts = spec.strip().split(":")
-    texts: dict[str, str] = {}
-    for part in parts:
-        option, equals, value = part.partition("=")
-        if equals:
-            texts[option] = value
-        elif texts:
-            texts[next(reversed(texts))] += f":{part}"
-        else:
-            raise ValueError(f"{spec!r}: after the codec's name comes OPTION=VALUE, not {part!r}")
-    return name, {option: _parse_value(text) for option, text in texts.items()}
-
-
-def _parse_value(text):
-    words = {"true": True, "false": False, "none": None}
-    if text.lower() in words:
-        return words[text.lower()]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def spread(low: float, high: float) -> list[float]:

@@ -7,11 +7,11 @@ measure that is not defined for a picture) as the strings "inf" and "nan".
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from ..codecs.image_io import write_atomically
 
 
 @dataclass(frozen=True)
@@ -205,19 +205,3 @@ def jsonable(number: float) -> float | str:
 def json_line(data) -> str:
     """`data` as one line of strict JSON."""
     return json.dumps(data, allow_nan=False, default=repr) + "\n"
-
-
-def write_atomically(path, content: str | bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part of it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)  # mkstemp gives its files to their owner alone
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

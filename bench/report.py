@@ -13,8 +13,9 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ..codecs.image_io import write_atomically
 from ..metrics import BDResult, bd_psnr, bd_rate, to_decibels
-from .records import Measurements, Summary, write_atomically
+from .records import Measurements, Summary
 
 #: Measures with a decibel scale of their own for curves and deltas.
 _SCALES = {"ms-ssim": to_decibels}

@@ -27,8 +27,9 @@ import threadpoolctl
 from .. import metrics as measures
 from ..codecs import registry
 from ..codecs.base import Codec
+from ..codecs.image_io import write_atomically
 from .datasets import DatasetImage, dataset
-from .records import Measurement, Measurements, json_line, setting_key, write_atomically
+from .records import Measurement, Measurements, json_line, setting_key
 
 
 @dataclass(frozen=True)

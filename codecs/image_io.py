@@ -6,6 +6,7 @@ line that converts it, never silently changed.
 
 import io
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,3 +131,19 @@ def read_stream(stream) -> bytes:
     if isinstance(stream, io.IOBase):
         return stream.read()
     raise ValueError(f"a stream is bytes or the path of a file, not {type(stream).__name__}")
+
+
+def write_atomically(path, content: str | bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part of it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o644)  # mkstemp gives its files to their owner alone
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

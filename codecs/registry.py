@@ -236,3 +236,36 @@ def sniff(data: bytes) -> Entry:
             return known
     formats = ", ".join(sorted({known.extension for known in _ENTRIES.values() if known.magic}))
     raise StreamError(f"not a stream that codeckit decodes: neither .ckt nor {formats}")
+
+
+def parse_spec(spec: str) -> tuple[str, dict]:
+    """Name and options of a codec as command lines write it, ``NAME:OPTION=VALUE:OPTION=VALUE``.
+
+    A part without ``=`` belongs to the value before it.
+
+    >>> parse_spec("jpeg:subsampling=4:4:4:progressive=true:restart=8")
+    ('jpeg', {'subsampling': '4:4:4', 'progressive': True, 'restart': 8})
+    """
+    name, *parts = spec.strip().split(":")
+    texts: dict[str, str] = {}
+    for part in parts:
+        option, equals, value = part.partition("=")
+        if equals:
+            texts[option] = value
+        elif texts:
+            texts[next(reversed(texts))] += f":{part}"
+        else:
+            raise ValueError(f"{spec!r}: after the codec's name comes OPTION=VALUE, not {part!r}")
+    return name, {option: _parse_value(text) for option, text in texts.items()}
+
+
+def _parse_value(text):
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

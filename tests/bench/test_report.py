@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 from codeckit.bench import Measurement, Measurements, SweepError, compare, run_comparison
-from codeckit.bench.comparison import expand, parse_spec, spread
+from codeckit.bench.comparison import expand, spread
 from codeckit.bench.report import curve_label
-from codeckit.codecs.registry import codec
+from codeckit.codecs.registry import codec, parse_spec
 from codeckit.metrics import bd_rate, to_decibels
 from PIL import Image
 
