@@ -9,25 +9,15 @@
 Names are imported at first use: reading a table loads neither torch nor matplotlib.
 """
 
-import importlib
+import lazy_loader
 
-_MODULES = {
-    "datasets": ("Dataset", "DatasetImage", "dataset"),
-    "records": ("Measurement", "Measurements", "Summary"),
-    "report": ("Report", "compare"),
-    "sweep": ("Failure", "SweepError", "evaluate"),
-    "comparison": ("run_comparison",),
-}
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
-
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name):
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "datasets": ["Dataset", "DatasetImage", "dataset"],
+        "records": ["Measurement", "Measurements", "Summary"],
+        "report": ["Report", "compare"],
+        "sweep": ["Failure", "SweepError", "evaluate"],
+        "comparison": ["run_comparison"],
+    },
+)

@@ -17,26 +17,16 @@ import io
 import os
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
-import skimage.data
 from PIL import Image
 
 from .. import codec, decode
+from ..metrics import psnr
+from .datasets import dataset
 
 #: What numpy's linear algebra reads when it is loaded.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-
-
-def photographs(folder: Path | None = None) -> list[np.ndarray]:
-    """uint8 [H,W,3] pictures: a folder's PNG, PPM and BMP files, or the photographs that scikit-image ships."""
-    if folder is None:
-        return [getattr(skimage.data, name)() for name in ("astronaut", "chelsea", "coffee")]
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".png", ".ppm", ".bmp"))
-    if not paths:
-        raise ValueError(f"{folder} holds no PNG, PPM or BMP files")
-    return [np.asarray(Image.open(path).convert("RGB")) for path in paths]
 
 
 def pillow_encode(image: np.ndarray, quality: int) -> bytes:
@@ -49,11 +39,6 @@ def pillow_encode(image: np.ndarray, quality: int) -> bytes:
 def pillow_decode(data: bytes) -> np.ndarray:
     """uint8 [H,W,3] by libjpeg-turbo."""
     return np.asarray(Image.open(io.BytesIO(data)))
-
-
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Peak signal-to-noise ratio of uint8 pictures over all samples, in dB."""
-    return float(10 * np.log10(255**2 / np.mean((a.astype(np.float64) - b) ** 2)))
 
 
 def medians(functions, repeats: int) -> list[float]:
@@ -100,11 +85,11 @@ def measure(images, quality: int, repeats: int) -> dict[str, float]:
 def main(argv=None) -> int:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=Path, help="folder of photographs (default: those of scikit-image)")
+    parser.add_argument("--images", default="sample", help="folder of photographs (default: the samples)")
     parser.add_argument("--qualities", type=int, nargs="+", default=[25, 50, 75, 90, 95])
     parser.add_argument("--repeats", type=int, default=7)
     args = parser.parse_args(argv)
-    images = photographs(args.images)
+    images = [image.load() for image in dataset(args.images)]
     megapixels = sum(image.shape[0] * image.shape[1] for image in images) / 1e6
     print(f"{len(images)} images, {megapixels:.1f} MP, one thread, median of {args.repeats} repeats, 4:2:0, optimised")
     for index, quality in enumerate(args.qualities):

@@ -3,35 +3,25 @@
 Names are imported at first use, so that a codec that needs no torch never imports it.
 """
 
-import importlib
-
-#: Stage classes and functions that this package offers, and the module each comes from.
-_MODULES = {
-    "errors": ("StreamError",),
-    "stage": ("Stage", "spec", "from_spec"),
-    "picture": ("Picture",),
-    "bitstream": ("BitReader", "BitWriter", "ByteReader", "ByteWriter"),
-    "container": ("Container",),
-    "color": ("YCbCr",),
-    "subsample": ("Subsample",),
-    "dct": ("BlockDCT",),
-    "wavelet": ("Wavelet",),
-    "quantizers": ("Uniform", "DeadZone", "QuantTable", "Embedded"),
-    "entropy": ("UniformCoded", "HuffmanCoded", "RangeCoded", "AnsCoded", "ContextCoded"),
-}
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
-
-__all__ = sorted(_HOME)
+import lazy_loader
 
 
-def __getattr__(name):
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "errors": ["StreamError"],
+        "stage": ["Stage", "spec", "from_spec"],
+        "picture": ["Picture"],
+        "bitstream": ["BitReader", "BitWriter", "ByteReader", "ByteWriter"],
+        "container": ["Container"],
+        "color": ["YCbCr"],
+        "subsample": ["Subsample"],
+        "dct": ["BlockDCT"],
+        "wavelet": ["Wavelet"],
+        "quantizers": ["Uniform", "DeadZone", "QuantTable", "Embedded"],
+        "entropy": ["UniformCoded", "HuffmanCoded", "RangeCoded", "AnsCoded", "ContextCoded"],
+    },
+)
 
 
 def load_stage_class(name: str) -> type:
@@ -46,7 +36,7 @@ def load_stage_class(name: str) -> type:
     from .errors import StreamError
     from .stage import Stage
 
-    if name not in Stage.classes and name in _HOME:
+    if name not in Stage.classes and name in __all__:
         __getattr__(name)  # a module may itself be a package that imports its names at first use
     if name not in Stage.classes:
         raise StreamError(f"no stage is called {name!r}")

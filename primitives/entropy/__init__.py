@@ -9,26 +9,16 @@ work), `binary_coder` and `mixing` (adaptive arithmetic coding of bits), `models
 Names are imported at first use, so that a codec that needs only Huffman tables compiles nothing else.
 """
 
-import importlib
+import lazy_loader
 
-_MODULES = {
-    "static": ("UniformCoded", "HuffmanCoded", "RangeCoded", "AnsCoded"),
-    "context": ("ContextCoded",),
-    "huffman": ("code_lengths", "canonical_codes"),
-    "models": ("StaticModel", "AdaptiveModel", "quantize_counts"),
-    "range_coder": ("RangeEncoder", "RangeDecoder"),
-    "ans": ("AnsCoder",),
-}
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
-
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name):
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "static": ["UniformCoded", "HuffmanCoded", "RangeCoded", "AnsCoded"],
+        "context": ["ContextCoded"],
+        "huffman": ["code_lengths", "canonical_codes"],
+        "models": ["StaticModel", "AdaptiveModel", "quantize_counts"],
+        "range_coder": ["RangeEncoder", "RangeDecoder"],
+        "ans": ["AnsCoder"],
+    },
+)

@@ -12,24 +12,14 @@ stage         rule                                                            us
 ``forward`` quantizes, ``inverse`` dequantizes, and quantizing what was dequantized gives the same symbols again.
 """
 
-import importlib
+import lazy_loader
 
-_MODULES = {
-    "uniform": ("Uniform",),
-    "deadzone": ("DeadZone",),
-    "table": ("QuantTable",),
-    "embedded": ("Embedded",),
-}
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
-
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name):
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "uniform": ["Uniform"],
+        "deadzone": ["DeadZone"],
+        "table": ["QuantTable"],
+        "embedded": ["Embedded"],
+    },
+)
