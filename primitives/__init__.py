@@ -5,7 +5,6 @@ Names are imported at first use, so that a codec that needs no torch never impor
 
 import lazy_loader
 
-
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
