@@ -126,8 +126,8 @@ class _Writer:
         layout = self.layout[list(scan.components)]
         order, blocks_in_mcu = kernels.visit(layout)
         interval = self.stage.restart_interval * blocks_in_mcu
-        # A coefficient takes two tokens at most (its symbol, corrections behind it), a block one or two for its end.
-        most = len(order) * (2 * (scan.end - scan.start + 1) + 4) + 64
+        # A coefficient takes one token, in refining scans two (its symbol, corrections behind it); a block three more.
+        most = len(order) * ((2 if scan.high else 1) * (scan.end - scan.start + 1) + 3) + 64
         found, counts = np.empty(most, np.int64), np.zeros(kernels.CODES, np.int64)
         place = (self.blocks, order, layout, interval)
         if not self.stage.progressive:
