@@ -31,6 +31,10 @@ MATRICES = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
 _PLANES = {"grey": 1, "ycbcr": 3, "rgb": 3, "cmyk": 4, "ycck": 4}
 
 
+# numba computes with 32-bit integers in 64 bits; brought back to 32 before shifts, vectors hold twice as many lanes.
+i32 = np.int32
+
+
 def _fixed(value: float) -> int:
     """A constant with 16 fractional bits."""
     return round(value * 65536)
@@ -58,28 +62,26 @@ def _rgb_to_ycbcr(rgb, constants, luma, blue, red):
     ry, gy, by = constants[0]
     ru, gu, bu = constants[1]
     rv, gv, bv = constants[2]
-    half = np.int32(1 << 15)
+    half = 1 << 15
     # Differences are offset by 128 and rounded half down, as libjpeg rounds them.
-    centre = np.int32((128 << 16) + (1 << 15) - 1)
-    shift = np.int32(16)
+    centre = (128 << 16) + (1 << 15) - 1
     for i in range(luma.size):
-        r, g, b = np.int32(rgb[3 * i]), np.int32(rgb[3 * i + 1]), np.int32(rgb[3 * i + 2])
-        luma[i] = (ry * r + gy * g + by * b + half) >> shift
-        blue[i] = (ru * r + gu * g + bu * b + centre) >> shift
-        red[i] = (rv * r + gv * g + bv * b + centre) >> shift
+        r, g, b = i32(rgb[3 * i]), i32(rgb[3 * i + 1]), i32(rgb[3 * i + 2])
+        luma[i] = i32(ry * r + gy * g + by * b + half) >> i32(16)
+        blue[i] = i32(ru * r + gu * g + bu * b + centre) >> i32(16)
+        red[i] = i32(rv * r + gv * g + bv * b + centre) >> i32(16)
 
 
 @njit(cache=True)
 def _ycbcr_to_rgb(luma, blue, red, constants, rgb):
     red_r, blue_b, blue_g, red_g = constants
-    half = np.int32(1 << 15)
-    shift = np.int32(16)
-    low, high = np.int32(0), np.int32(255)
+    half = 1 << 15
+    low, high = i32(0), i32(255)
     for i in range(luma.size):
-        y, u, v = np.int32(luma[i]), np.int32(blue[i]) - np.int32(128), np.int32(red[i]) - np.int32(128)
-        r = y + ((red_r * v + half) >> shift)
-        g = y + ((-blue_g * u - red_g * v + half) >> shift)
-        b = y + ((blue_b * u + half) >> shift)
+        y, u, v = i32(luma[i]), i32(i32(blue[i]) - i32(128)), i32(i32(red[i]) - i32(128))
+        r = i32(y + (i32(red_r * v + half) >> i32(16)))
+        g = i32(y + (i32(half - blue_g * u - red_g * v) >> i32(16)))
+        b = i32(y + (i32(blue_b * u + half) >> i32(16)))
         rgb[3 * i] = min(max(r, low), high)
         rgb[3 * i + 1] = min(max(g, low), high)
         rgb[3 * i + 2] = min(max(b, low), high)

@@ -226,7 +226,7 @@ class _Reader:
         layout[:, kernels.DC :] = scan.tables
         n_blocks = int((layout[:, kernels.WIDE] * layout[:, kernels.HIGH]).sum())
         intervals = -(-n_blocks // header.restart) if header.restart else 1  # an upper bound, exact for one component
-        clean = np.zeros(len(self.data) - self.segments.position + 512, np.uint8)
+        clean = np.zeros((len(self.data) - self.segments.position + 512) // 4 * 4, np.uint8)
         starts = np.zeros(min(intervals, len(self.data) // 2) + 3, np.int64)
         position, found = kernels.unstuff(self.bytes, self.segments.position, clean, starts)
         if found < 0:
@@ -244,7 +244,7 @@ class _Reader:
         if found < expected or found > expected + 1:
             raise StreamError(f"the JPEG file is cut or damaged: {found} restart intervals instead of {expected}")
         lookups, shorts = self.lookups(scan)
-        place = (clean, starts, order, layout, interval)
+        place = (kernels.to_words(clean), starts, order, layout, interval)
         if header.process != markers.PROGRESSIVE:
             status = kernels.decode_sequential(*place, lookups, shorts, self.blocks)
         elif scan.start == 0:

@@ -7,7 +7,7 @@ written with whatever tables were chosen. A token is an int64::
     bits 0–31 extra bits    32–37 their number    40–50 code: table · 256 + symbol, or NO_SYMBOL or RESTART
 
 **Decoding from clean bits.** `unstuff` removes the zero bytes that follow each 0xFF in coded data and finds where
-restart markers divide it; the decoding loops then read bits at any position with one load and look Huffman codes up by
+restart markers divide it; the decoding loops then read the bits at any position and look Huffman codes up by
 their next bits.
 
 Blocks are int16 [N,64] in natural order (row by row), all components behind one another; `layout` says where each
@@ -476,21 +476,17 @@ def fill_lookup(counts, symbols, lookup, short):
         short[i] = entry if entry >> 8 <= 10 else 0
 
 
+def to_words(clean: np.ndarray) -> np.ndarray:
+    """Clean bytes as big-endian words of 32 bits, so that `_peek` needs two loads for the bits at any position."""
+    return clean.view(">u4").astype(np.uint32)
+
+
 @njit(cache=True, inline="always")
-def _peek(clean, bit):
+def _peek(words, bit):
     """The 32 bits from position `bit` on. Indices are unsigned, else every access would first ask for its sign."""
-    at = np.uint64(bit) >> np.uint64(3)
-    word = (
-        np.uint64(clean[at]) << np.uint64(56)
-        | np.uint64(clean[at + np.uint64(1)]) << np.uint64(48)
-        | np.uint64(clean[at + np.uint64(2)]) << np.uint64(40)
-        | np.uint64(clean[at + np.uint64(3)]) << np.uint64(32)
-        | np.uint64(clean[at + np.uint64(4)]) << np.uint64(24)
-        | np.uint64(clean[at + np.uint64(5)]) << np.uint64(16)
-        | np.uint64(clean[at + np.uint64(6)]) << np.uint64(8)
-        | np.uint64(clean[at + np.uint64(7)])
-    )
-    return np.int64((word << np.uint64(bit & 7)) >> np.uint64(32))
+    at = np.uint64(bit) >> np.uint64(5)
+    pair = np.uint64(words[at]) << np.uint64(32) | np.uint64(words[at + np.uint64(1)])
+    return np.int64((pair << np.uint64(bit & 31)) >> np.uint64(32))
 
 
 @njit(cache=True, inline="always")
@@ -504,43 +500,71 @@ def _next_entry(lookups, shorts, table, window):
 
 @njit(cache=True, inline="always")
 def _extend(bits, size):
-    """The value that `size` extra bits stand for (T.81 F.2.2.1)."""
-    return bits if bits >> (size - 1) else bits - (1 << size) + 1
+    """The value that `size` extra bits stand for (T.81 F.2.2.1): with the top bit 0 it is negative, 2^size - 1 less.
+
+    Signs are random, so a branch would be mispredicted half the time.
+    """
+    return bits - (((1 << size) - 1) & ((bits >> (size - 1)) - 1))
+
+
+# Most files have nothing but a sequential scan, so its loop keeps the next bits in a register: `buffer` has them at its
+# top, `held` counts them, and `at` is the word that comes next. Progressive scans simply `_peek`.
+
+
+@njit(cache=True, inline="always")
+def _open(words, byte):
+    """A buffer filled from position `byte`, which need not begin a word: (buffer, held, at)."""
+    at, skip = np.uint64(byte >> 2), np.uint64(8 * (byte & 3))
+    pair = np.uint64(words[at]) << np.uint64(32) | np.uint64(words[at + np.uint64(1)])
+    return pair << skip, 64 - np.int64(skip), at + np.uint64(2)
+
+
+@njit(cache=True, inline="always")
+def _refill(words, buffer, held, at):
+    """At least 33 bits, enough for a code of 16 and as many extra bits."""
+    if held <= 32:
+        return buffer | np.uint64(words[at]) << np.uint64(32 - held), held + 32, at + np.uint64(1)
+    return buffer, held, at
+
+
+@njit(cache=True, inline="always")
+def _value_behind(buffer, length, size):
+    """The value of `size` ≥ 1 extra bits behind a code of `length` bits."""
+    return _extend(np.int64((buffer << np.uint64(length)) >> np.uint64(64 - size)), size)
 
 
 @njit(cache=True)
-def decode_sequential(clean, starts, order, layout, interval, lookups, shorts, blocks):
+def decode_sequential(words, starts, order, layout, interval, lookups, shorts, blocks):
     """Blocks of a sequential scan (T.81 F.2.2). The block behind the last one receives the padding."""
     previous = np.zeros(layout.shape[0], np.int64)
-    n = order.shape[0]
     part = 0
-    bit, last = np.int64(0), 8 * np.int64(starts[1])
-    for i in range(n):
+    buffer, held, at = _open(words, starts[0])
+    for i in range(order.shape[0]):
         if interval and i and i % interval == 0:
             part += 1
-            bit, last = 8 * np.int64(starts[part]), 8 * np.int64(starts[part + 1])
+            buffer, held, at = _open(words, starts[part])
             previous[:] = 0
         index, c = order[i]
         block = blocks[index]
-        window = _peek(clean, bit)
-        entry = _next_entry(lookups, shorts, layout[c, DC], window)
+        buffer, held, at = _refill(words, buffer, held, at)
+        entry = _next_entry(lookups, shorts, layout[c, DC], buffer >> np.uint64(32))
         length, size = entry >> 8, entry & 255
         if length == 0 or size > 15:
             return BAD_CODE
         if size:
-            previous[c] += _extend((window >> (32 - length - size)) & ((1 << size) - 1), size)
-        bit += length + size
+            previous[c] += _value_behind(buffer, length, size)
+        buffer, held = buffer << np.uint64(length + size), held - length - size
         block[0] = previous[c]
         table = 4 + layout[c, AC]
         k = 1
         while k < 64:
-            window = _peek(clean, bit)
-            entry = _next_entry(lookups, shorts, table, window)
+            buffer, held, at = _refill(words, buffer, held, at)
+            entry = _next_entry(lookups, shorts, table, buffer >> np.uint64(32))
             length, run, size = entry >> 8, (entry >> 4) & 15, entry & 15
-            bit += length + size
             if size == 0:
                 if length == 0:
                     return BAD_CODE
+                buffer, held = buffer << np.uint64(length), held - length
                 if run < 15:
                     break
                 k += 16
@@ -548,15 +572,16 @@ def decode_sequential(clean, starts, order, layout, interval, lookups, shorts, b
             k += run
             if k > 63:
                 return BAD_RUN
-            block[ZIGZAG[k]] = _extend((window >> (32 - length - size)) & ((1 << size) - 1), size)
+            block[ZIGZAG[np.uint64(k)]] = _value_behind(buffer, length, size)
+            buffer, held = buffer << np.uint64(length + size), held - length - size
             k += 1
-        if bit > last:
+        if 32 * np.int64(at) - held > 8 * starts[part + 1]:
             return TOO_SHORT
     return OK
 
 
 @njit(cache=True)
-def decode_dc(clean, starts, order, layout, interval, high, low, lookups, shorts, blocks):
+def decode_dc(words, starts, order, layout, interval, high, low, lookups, shorts, blocks):
     """A progressive DC scan (T.81 G.1.2.1), first (`high` = 0) or refining."""
     previous = np.zeros(layout.shape[0], np.int64)
     part = 0
@@ -567,7 +592,7 @@ def decode_dc(clean, starts, order, layout, interval, high, low, lookups, shorts
             bit, last = 8 * np.int64(starts[part]), 8 * np.int64(starts[part + 1])
             previous[:] = 0
         index, c = order[i]
-        window = _peek(clean, bit)
+        window = _peek(words, bit)
         if high:
             blocks[index, 0] |= (window >> 31) << low
             bit += 1
@@ -586,7 +611,7 @@ def decode_dc(clean, starts, order, layout, interval, high, low, lookups, shorts
 
 
 @njit(cache=True)
-def decode_ac_first(clean, starts, order, layout, interval, start, end, low, lookups, shorts, blocks):
+def decode_ac_first(words, starts, order, layout, interval, start, end, low, lookups, shorts, blocks):
     """The first scan of a band of AC coefficients (T.81 G.1.2.2)."""
     table = 4 + layout[0, AC]
     part, ended = 0, 0
@@ -602,7 +627,7 @@ def decode_ac_first(clean, starts, order, layout, interval, start, end, low, loo
         block = blocks[order[i, 0]]
         k = start
         while k <= end:
-            window = _peek(clean, bit)
+            window = _peek(words, bit)
             entry = _next_entry(lookups, shorts, table, window)
             length, run, size = entry >> 8, (entry >> 4) & 15, entry & 15
             if length == 0:
@@ -624,7 +649,7 @@ def decode_ac_first(clean, starts, order, layout, interval, start, end, low, loo
 
 
 @njit(cache=True)
-def decode_ac_refine(clean, starts, order, layout, interval, start, end, low, lookups, shorts, blocks):
+def decode_ac_refine(words, starts, order, layout, interval, start, end, low, lookups, shorts, blocks):
     """A scan that adds bit `low` to a band of AC coefficients (T.81 G.1.2.3)."""
     table = 4 + layout[0, AC]
     one = 1 << low
@@ -638,7 +663,7 @@ def decode_ac_refine(clean, starts, order, layout, interval, start, end, low, lo
         block = blocks[order[i, 0]]
         k = start
         while ended == 0 and k <= end:
-            window = _peek(clean, bit)
+            window = _peek(words, bit)
             entry = _next_entry(lookups, shorts, table, window)
             length, run, size = entry >> 8, (entry >> 4) & 15, entry & 15
             if length == 0 or size > 1:
@@ -656,7 +681,7 @@ def decode_ac_refine(clean, starts, order, layout, interval, start, end, low, lo
             while k <= end:
                 position = ZIGZAG[k]
                 if block[position]:
-                    if _peek(clean, bit) >> 31 and not block[position] & one:
+                    if _peek(words, bit) >> 31 and not block[position] & one:
                         block[position] += one if block[position] > 0 else -one
                     bit += 1
                 elif run == 0:
@@ -673,7 +698,7 @@ def decode_ac_refine(clean, starts, order, layout, interval, start, end, low, lo
             while k <= end:
                 position = ZIGZAG[k]
                 if block[position]:
-                    if _peek(clean, bit) >> 31 and not block[position] & one:
+                    if _peek(words, bit) >> 31 and not block[position] & one:
                         block[position] += one if block[position] > 0 else -one
                     bit += 1
                 k += 1

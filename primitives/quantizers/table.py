@@ -62,14 +62,13 @@ def scaled_tables(quality: int, base: str = "annex-k") -> tuple[np.ndarray, np.n
     return tables
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")  # steps are never 0: without a test for it the loop is vectorized
 def _quantize(coefficients, steps, out):
-    half, zero = np.float32(0.5), np.float32(0)
     for i in range(out.shape[0]):
         values, into = coefficients[i], out[i]
         for k in range(out.shape[1]):
-            symbol = np.int32(abs(values[k]) / steps[k] + half)
-            into[k] = symbol if values[k] >= zero else -symbol
+            ratio = np.float32(values[k] / steps[k])
+            into[k] = np.int32(ratio + (np.float32(0.5) if ratio >= np.float32(0) else np.float32(-0.5)))
 
 
 @njit(cache=True)
