@@ -80,7 +80,7 @@ def test_a_table_is_an_immutable_sequence():
 
 def test_pandas_and_parquet(tmp_path):
     pandas = pytest.importorskip("pandas")
-    pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow", exc_type=ImportError)
     other = Measurement("a", "y", {"mode": "fast", "lossless": True}, 10, 1.0, True, 0.5, 0.25, {"psnr": math.inf})
     table = Measurements([row("a", 5, 1.0, 30.0), other])
     frame = table.to_pandas()
