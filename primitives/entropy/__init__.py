@@ -6,6 +6,9 @@ Stages (a `Picture` of integer planes to bytes and back), each with more knowled
 Below them, one file each: `huffman` (optimal prefix codes), `range_coder` and `ans` (to read; `constriction` does the
 work), `binary_coder` and `mixing` (adaptive arithmetic coding of bits), `models`, `layout`, `bits`.
 
+Learned probabilities, as torch modules that say how likely each quantized latent is: `factorized` (a density a
+channel), `gaussian` and `mixture` (means and scales predicted by a network).
+
 Names are imported at first use, so that a codec that needs only Huffman tables compiles nothing else.
 """
 
@@ -18,6 +21,9 @@ _MODULES = {
     "models": ("StaticModel", "AdaptiveModel", "quantize_counts"),
     "range_coder": ("RangeEncoder", "RangeDecoder"),
     "ans": ("AnsCoder",),
+    "factorized": ("FactorizedPrior",),
+    "gaussian": ("GaussianConditional",),
+    "mixture": ("GaussianMixture",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
