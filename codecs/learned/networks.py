@@ -554,22 +554,33 @@ def load_network(name: str, state_dict: dict[str, Tensor]) -> Network:
     """The network of a codec with given weights, whatever its number of channels, in evaluation mode.
 
     Raises:
-        ValueError: no network has that name, or the weights are another's (with the keys or shapes that do not fit).
+        ValueError: no network has that name, or the weights are those of another.
 
     >>> weights = Mbt2018Mean(N=4, M=6).state_dict()
     >>> type(load_network("mbt2018-mean", weights)).__name__
     'Mbt2018Mean'
+    >>> load_network("mbt2018", weights)
+    Traceback (most recent call last):
+    ...
+    ValueError: these are no weights of mbt2018: 'context_prediction.bias' is missing
     """
     arguments = len(CHANNELS[_known(name)][0])
     weights = rename_keys(state_dict)
-    try:
-        first = weights["g_a.0.conv1.weight" if name.startswith("cheng2020") else "g_a.0.weight"]
-        channels = (first.shape[0], weights["g_s.0.weight"].shape[0]) if arguments == 2 else (first.shape[0],)
-        loaded = NETWORKS[name](*channels)
-        loaded.load_state_dict(weights)
-    except (KeyError, RuntimeError) as error:
-        raise ValueError(f"these are no weights of {name}: {error}") from error
+    sizes = ("g_a.0.conv1.weight" if name.startswith("cheng2020") else "g_a.0.weight", "g_s.0.weight")[:arguments]
+    _refuse(name, [f"{key!r} is missing" for key in sizes if key not in weights])
+    loaded = NETWORKS[name](*(weights[key].shape[0] for key in sizes))
+    wanted = loaded.state_dict()
+    _refuse(name, [f"{key!r} is missing" for key in sorted(wanted.keys() - weights.keys())])
+    _refuse(name, [f"{key!r} belongs to another network" for key in sorted(weights.keys() - wanted.keys())])
+    shapes = [(key, list(weights[key].shape), list(wanted[key].shape)) for key in wanted]
+    _refuse(name, [f"{key!r} has the shape {has}, not {should}" for key, has, should in shapes if has != should])
+    loaded.load_state_dict(weights)
     return loaded.eval()
+
+
+def _refuse(name, problems):
+    if problems:
+        raise ValueError(f"these are no weights of {name}: {problems[0]}")
 
 
 def _known(name):
