@@ -23,7 +23,7 @@ _MODULES = {
     "gain": ("GainUnit",),
     "gdn": ("GDN", "NonNegative"),
     "lower_bound": ("LowerBound",),
-    "masked_conv": ("CheckerboardConv2d", "MaskedConv2d"),
+    "masked_conv": ("CheckerboardConv2d", "MaskedConv2d", "anchors", "wavefronts"),
     "quantize": ("add_noise", "round_around", "round_straight_through"),
     "residual": (
         "ResidualBlock",

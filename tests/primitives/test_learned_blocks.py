@@ -15,11 +15,12 @@ from codeckit.primitives.learned import (
     ResidualBlockUpsample,
     ResidualBlockWithStride,
     add_noise,
+    anchors,
     round_around,
     round_straight_through,
     subpixel_conv3x3,
+    wavefronts,
 )
-from codeckit.primitives.learned.masked_conv import anchors, wavefronts
 from hypothesis import given
 from hypothesis import strategies as st
 
