@@ -6,6 +6,11 @@ Stages (a `Picture` of integer planes to bytes and back), each with more knowled
 Below them, one file each: `huffman` (optimal prefix codes), `range_coder` and `ans` (to read; `constriction` does the
 work), `binary_coder` and `mixing` (adaptive arithmetic coding of bits), `models`, `layout`, `bits`.
 
+Learned probabilities, as torch modules that say how likely each quantized latent is: `factorized` (a density a
+channel), `gaussian` and `mixture` (means and scales predicted by a network). Their integer counterparts, which
+`LatentEncoder` and `LatentDecoder` (in `latents`) code with: frequency `tables`, `gaussian_tables` and mixtures of
+them, in the order of `wavefronts` where a context model asks for it.
+
 Names are imported at first use, so that a codec that needs only Huffman tables compiles nothing else.
 """
 
@@ -20,5 +25,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "models": ["StaticModel", "AdaptiveModel", "quantize_counts"],
         "range_coder": ["RangeEncoder", "RangeDecoder"],
         "ans": ["AnsCoder"],
+        "factorized": ["FactorizedPrior"],
+        "gaussian": ["GaussianConditional"],
+        "mixture": ["GaussianMixture"],
+        "tables": ["FrequencyTables", "quantize_pmf"],
+        "gaussian_tables": ["Mixture", "center", "frequency_tables", "scale_index", "uncenter"],
+        "latents": ["LatentEncoder", "LatentDecoder"],
+        "wavefronts": ["wavefront"],
     },
 )

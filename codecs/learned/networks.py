@@ -1,0 +1,621 @@
+"""The networks of learned image codecs, from Ballé 2017 to Cheng 2020.
+
+All follow one plan. An *analysis transform* g_a turns a picture into latents y at a sixteenth of its resolution, these
+are rounded, and a *synthesis transform* g_s makes a picture of them. What differs is the transforms and how well the
+latents' probabilities are predicted, for those decide the rate::
+
+    x ── g_a ── y ── round ── ŷ ── g_s ── x̂
+                │             │
+               h_a         p(ŷ | everything decoded so far)
+                │             │
+                z ── round ── ẑ ── h_s
+
+========================  ==============================================  ==========================================
+network                   transforms                                      p(ŷ)
+========================  ==============================================  ==========================================
+`Balle2017`               9×9/4, 5×5/2, 5×5/2 with GDN                    one density a channel (factorized prior)
+`Bmshj2018Factorized`     four 5×5/2 with GDN                             the same
+`Bmshj2018Hyperprior`     the same                                        Gaussian; scale from the hyperprior ẑ
+`Mbt2018Mean`             the same                                        Gaussian; mean and scale from ẑ
+`Mbt2018`                 the same                                        the same, from ẑ and decoded neighbours
+`Cheng2020Anchor`         residual blocks of 3×3, sub-pixel upsampling    the same
+`Cheng2020Attention`      the same with attention                         the same
+`Cheng2020`               the same with gain units (a continuous rate)    mixture of three Gaussians, from both
+`Cheng2020Checkerboard`   the same                                        the same, two decoding steps
+========================  ==============================================  ==========================================
+
+Side information z is modelled by a factorized prior and costs bits, too.
+
+**Training and coding.** In training mode noise stands in for rounding (see `primitives.learned.quantize`). In
+evaluation mode `forward` rounds exactly as a coder does, so its likelihoods are the rate of a real stream and its
+reconstruction is the decoded picture. For networks that predict the mean of a latent from its neighbours this takes
+care: rounding around a mean changes the latent, which changes the means that follow, so latents are rounded in decoding
+order, all those of a wavefront at once (`AutoregressiveNetwork.quantize_in_order`). A mixture rounds to whole numbers
+and needs no such order.
+
+**Names.** Attributes and state-dict keys are those of CompressAI, and `load_state_dict` takes its checkpoints, old key
+names included. N is the number of channels inside the transforms, M that of the latents.
+
+Sources: J. Ballé, V. Laparra, E. P. Simoncelli, "End-to-end Optimized Image Compression", ICLR 2017; J. Ballé, D.
+Minnen, S. Singh, S. J. Hwang, N. Johnston, "Variational image compression with a scale hyperprior", ICLR 2018;
+D. Minnen, J. Ballé, G. Toderici, "Joint Autoregressive and Hierarchical Priors for Learned Image Compression", NeurIPS
+2018; Z. Cheng, H. Sun, M. Takeuchi, J. Katto, "Learned Image Compression with Discretized Gaussian Mixture
+Likelihoods and Attention Modules", CVPR 2020.
+"""
+
+import re
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...primitives.entropy.factorized import FactorizedPrior
+from ...primitives.entropy.gaussian import GaussianConditional
+from ...primitives.entropy.mixture import COMPONENTS, GaussianMixture, split_parameters
+from ...primitives.learned.attention import AttentionBlock
+from ...primitives.learned.gain import GainUnit
+from ...primitives.learned.gdn import GDN
+from ...primitives.learned.masked_conv import CheckerboardConv2d, MaskedConv2d, wavefronts
+from ...primitives.learned.quantize import add_noise
+from ...primitives.learned.residual import (
+    ResidualBlock,
+    ResidualBlockUpsample,
+    ResidualBlockWithStride,
+    conv1x1,
+    conv3x3,
+    subpixel_conv3x3,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkOutput:
+    """What `forward` returns.
+
+    Attributes:
+        reconstruction: x̂ [N,3,H,W], for pictures in 0 … 1; clipped to that range in evaluation mode.
+        latents: the quantized (in training: noisy or rounded) latents, "y" [N,M,H/16,W/16] and, with a hyperprior,
+            "z" [N,N,H/64,W/64].
+        likelihoods: the probability of each latent, same keys and shapes.
+    """
+
+    reconstruction: Tensor
+    latents: dict[str, Tensor]
+    likelihoods: dict[str, Tensor]
+
+    def bits(self) -> Tensor:
+        """Estimated size of each picture in bits [N].
+
+        >>> p = torch.full((1, 2, 4, 4), 0.5)
+        >>> NetworkOutput(torch.zeros(1, 3, 64, 64), {"y": p}, {"y": p}).bits()
+        tensor([32.])
+        """
+        return sum(-likelihood.log2().flatten(1).sum(1) for likelihood in self.likelihoods.values())
+
+
+class Network(nn.Module):
+    """Base of all networks: ``forward(x)`` of pictures [N,3,H,W] in 0 … 1 gives a `NetworkOutput`.
+
+    Attributes:
+        stride: H and W must be multiples of it.
+        g_a, g_s: analysis and synthesis transform.
+        entropy_bottleneck: the `FactorizedPrior` of what is coded first (z, or y without a hyperprior).
+
+    >>> network = Bmshj2018Hyperprior(N=4, M=6).eval()
+    >>> out = network(torch.rand(1, 3, 64, 128))
+    >>> out.reconstruction.shape, out.latents["y"].shape, out.latents["z"].shape
+    (torch.Size([1, 3, 64, 128]), torch.Size([1, 6, 4, 8]), torch.Size([1, 4, 1, 2]))
+    """
+
+    stride = 16
+
+    def forward(self, x: Tensor, *, rounded: bool = False) -> NetworkOutput:
+        """Analysis, quantization and synthesis, with the likelihoods of what would be coded.
+
+        Args:
+            x: pictures, float [N,3,H,W] in 0 … 1.
+            rounded: in training mode, whether the transforms see rounded latents (with straight-through gradients)
+                instead of noisy ones; likelihoods are of noisy ones in any case. No effect in evaluation mode.
+
+        Raises:
+            ValueError: `x` has another shape, or H or W is no multiple of `stride`.
+        """
+        latents, likelihoods = self.model(self.analysis(x), rounded)
+        return NetworkOutput(self.synthesis(latents["y"]), latents, likelihoods)
+
+    def analysis(self, x: Tensor) -> Tensor:
+        """Latents y [N,M,H/16,W/16] of pictures [N,3,H,W]; raises as `forward` does."""
+        if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % self.stride or x.shape[3] % self.stride:
+            raise ValueError(
+                f"a network takes pictures [N,3,H,W] with H and W multiples of {self.stride}, not {list(x.shape)}; "
+                "pad them first"
+            )
+        return self.g_a(x)
+
+    def synthesis(self, y_hat: Tensor) -> Tensor:
+        """Pictures [N,3,H,W] of quantized latents, clipped to 0 … 1 in evaluation mode."""
+        x_hat = self.g_s(y_hat)
+        return x_hat if self.training else x_hat.clamp(0, 1)
+
+    def model(self, y: Tensor, rounded: bool) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Quantized latents and their likelihoods, by name."""
+        raise NotImplementedError
+
+    def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):
+        """Load weights under present or past names of CompressAI (`rename_keys`)."""
+        return super().load_state_dict(rename_keys(state_dict), strict, assign)
+
+
+class FactorizedNetwork(Network):
+    """Networks whose latents are coded by a factorized prior alone."""
+
+    def model(self, y, rounded):
+        """Quantized latents and their likelihoods: {"y": …}."""
+        y_hat, likelihoods = self.entropy_bottleneck(y)
+        return {"y": self.entropy_bottleneck.quantize(y) if rounded else y_hat}, {"y": likelihoods}
+
+
+class HyperpriorNetwork(Network):
+    """Networks with a hyperprior: z is coded first, and the features h_s(ẑ) predict y.
+
+    Attributes:
+        h_a, h_s: hyper-analysis and hyper-synthesis transform.
+    """
+
+    stride = 64
+
+    def model(self, y, rounded):
+        """Quantized latents and their likelihoods: {"y": …, "z": …}."""
+        z = self.hyper_analysis(y)
+        z_hat, z_likelihoods = self.entropy_bottleneck(z)
+        if rounded:
+            z_hat = self.entropy_bottleneck.quantize(z)
+        y_hat, y_likelihoods = self.conditional(y, self.h_s(z_hat), rounded)
+        return {"y": y_hat, "z": z_hat}, {"y": y_likelihoods, "z": z_likelihoods}
+
+    def hyper_analysis(self, y: Tensor) -> Tensor:
+        """Hyper-latents z of the latents y."""
+        return self.h_a(y)
+
+    def conditional(self, y: Tensor, features: Tensor, rounded: bool) -> tuple[Tensor, Tensor]:
+        """Quantized latents ŷ and their likelihoods, given the features that h_s made of ẑ."""
+        raise NotImplementedError
+
+
+class AutoregressiveNetwork(HyperpriorNetwork):
+    """Networks that predict a Gaussian for each latent from the hyperprior and from the neighbours decoded before it.
+
+    Attributes:
+        context_prediction: masked convolution of ŷ.
+        entropy_parameters: 1×1 convolutions from the features of both to scales and means.
+    """
+
+    def parameters_from(self, y_hat: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Scales and means of all latents, each [N,M,H/16,W/16]."""
+        context = self.context_prediction(y_hat)
+        return self.entropy_parameters(torch.cat((features, context), dim=1)).chunk(2, dim=1)
+
+    def conditional(self, y, features, rounded):
+        """Quantized latents and their likelihoods; in training the context is noisy, whatever `rounded` says."""
+        gaussian = self.gaussian_conditional
+        modelled = add_noise(y) if self.training else self.quantize_in_order(y, features)
+        scales, means = self.parameters_from(modelled, features)
+        likelihoods = gaussian.likelihood(modelled, scales, means)
+        return gaussian.quantize(y, means) if self.training and rounded else modelled, likelihoods
+
+    @torch.no_grad()
+    def quantize_in_order(self, y: Tensor, features: Tensor) -> Tensor:
+        """Latents [N,M,H,W] rounded around their means, each mean predicted from latents already rounded.
+
+        The context convolution is evaluated at the positions of one wavefront after the other, as a product of its
+        weights that are not masked with what these see.
+        """
+        convolution = self.context_prediction
+        size, margin = convolution.kernel_size[0], convolution.kernel_size[0] // 2
+        down, right = convolution.mask[0, 0].nonzero(as_tuple=True)
+        weight = convolution.weight[:, :, down, right].flatten(1)[:, :, None, None]
+        y_hat = F.pad(torch.zeros_like(y), [margin] * 4)
+        for rows, columns in wavefronts(*y.shape[-2:], kernel_size=size):
+            rows, columns = rows.to(y.device), columns.to(y.device)
+            seen = y_hat[:, :, rows + down[:, None], columns + right[:, None]]  # [N,M,taps,positions]
+            context = F.conv2d(seen.flatten(1, 2)[..., None], weight, convolution.bias)
+            both = torch.cat((features[:, :, rows, columns, None], context), dim=1)
+            _, means = self.entropy_parameters(both)[..., 0].chunk(2, dim=1)
+            y_hat[:, :, rows + margin, columns + margin] = self.gaussian_conditional.quantize(
+                y[:, :, rows, columns], means
+            )
+        return y_hat[:, :, margin:-margin, margin:-margin]
+
+
+def _down(channels_in: int, channels_out: int, kernel_size: int = 5, stride: int = 2) -> nn.Conv2d:
+    return nn.Conv2d(channels_in, channels_out, kernel_size, stride, padding=kernel_size // 2)
+
+
+def _up(channels_in: int, channels_out: int, kernel_size: int = 5, stride: int = 2) -> nn.ConvTranspose2d:
+    return nn.ConvTranspose2d(
+        channels_in, channels_out, kernel_size, stride, padding=kernel_size // 2, output_padding=stride - 1
+    )
+
+
+def _leaky() -> nn.LeakyReLU:
+    return nn.LeakyReLU(inplace=True)
+
+
+class Balle2017(FactorizedNetwork):
+    """The architecture of Ballé et al. 2017 (192 channels for colour pictures), with the factorized prior of 2018.
+
+    Its density model is the one difference to the paper, which has piecewise linear densities.
+
+    >>> Balle2017(N=4).eval()(torch.rand(1, 3, 32, 16)).latents["y"].shape
+    torch.Size([1, 4, 2, 1])
+    """
+
+    def __init__(self, N: int = 192):
+        super().__init__()
+        self.g_a = nn.Sequential(
+            _down(3, N, kernel_size=9, stride=4), GDN(N),
+            _down(N, N), GDN(N),
+            _down(N, N), GDN(N),
+        )  # fmt: skip
+        self.g_s = nn.Sequential(
+            GDN(N, inverse=True), _up(N, N),
+            GDN(N, inverse=True), _up(N, N),
+            GDN(N, inverse=True), _up(N, 3, kernel_size=9, stride=4),
+        )  # fmt: skip
+        self.entropy_bottleneck = FactorizedPrior(N)
+
+
+def _gdn_analysis(N: int, M: int) -> nn.Sequential:
+    return nn.Sequential(_down(3, N), GDN(N), _down(N, N), GDN(N), _down(N, N), GDN(N), _down(N, M))
+
+
+def _gdn_synthesis(N: int, M: int) -> nn.Sequential:
+    return nn.Sequential(
+        _up(M, N), GDN(N, inverse=True), _up(N, N), GDN(N, inverse=True), _up(N, N), GDN(N, inverse=True), _up(N, 3)
+    )
+
+
+class Bmshj2018Factorized(FactorizedNetwork):
+    """Ballé et al. 2018 without the hyperprior.
+
+    >>> Bmshj2018Factorized(N=4, M=6).eval()(torch.rand(1, 3, 32, 16)).latents["y"].shape
+    torch.Size([1, 6, 2, 1])
+    """
+
+    def __init__(self, N: int = 128, M: int = 192):
+        super().__init__()
+        self.g_a, self.g_s = _gdn_analysis(N, M), _gdn_synthesis(N, M)
+        self.entropy_bottleneck = FactorizedPrior(M)
+
+
+class Bmshj2018Hyperprior(HyperpriorNetwork):
+    """Ballé et al. 2018: the hyperprior tells where latents are large, by the scale of each."""
+
+    def __init__(self, N: int = 128, M: int = 192):
+        super().__init__()
+        self.g_a, self.g_s = _gdn_analysis(N, M), _gdn_synthesis(N, M)
+        self.h_a = nn.Sequential(
+            conv3x3(M, N), nn.ReLU(inplace=True), _down(N, N), nn.ReLU(inplace=True), _down(N, N)
+        )  # fmt: skip
+        self.h_s = nn.Sequential(
+            _up(N, N), nn.ReLU(inplace=True), _up(N, N), nn.ReLU(inplace=True), conv3x3(N, M), nn.ReLU(inplace=True)
+        )
+        self.entropy_bottleneck = FactorizedPrior(N)
+        self.gaussian_conditional = GaussianConditional()
+
+    def hyper_analysis(self, y):
+        """Hyper-latents z of the magnitudes of y: signs tell nothing of scales."""
+        return self.h_a(torch.abs(y))
+
+    def conditional(self, y, features, rounded):
+        """Quantized latents and their likelihoods; the features are the scales."""
+        y_hat, likelihoods = self.gaussian_conditional(y, features)
+        return self.gaussian_conditional.quantize(y) if rounded else y_hat, likelihoods
+
+
+def _hyper_analysis(N: int, M: int) -> nn.Sequential:
+    return nn.Sequential(conv3x3(M, N), _leaky(), _down(N, N), _leaky(), _down(N, N))
+
+
+def _hyper_synthesis(N: int, M: int) -> nn.Sequential:
+    return nn.Sequential(_up(N, M), _leaky(), _up(M, M * 3 // 2), _leaky(), conv3x3(M * 3 // 2, 2 * M))
+
+
+def _parameter_network(M: int, parameters: int) -> nn.Sequential:
+    """From hyperprior and context features (2·M channels each) to so many parameters a latent."""
+    return nn.Sequential(
+        conv1x1(4 * M, M * 10 // 3), _leaky(), conv1x1(M * 10 // 3, M * 8 // 3), _leaky(),
+        conv1x1(M * 8 // 3, parameters * M),
+    )  # fmt: skip
+
+
+class Mbt2018Mean(HyperpriorNetwork):
+    """Minnen et al. 2018 without the context model: the hyperprior predicts means as well.
+
+    >>> Mbt2018Mean(N=4, M=6).eval()(torch.rand(1, 3, 64, 64)).likelihoods["y"].shape
+    torch.Size([1, 6, 4, 4])
+    """
+
+    def __init__(self, N: int = 128, M: int = 192):
+        super().__init__()
+        self.g_a, self.g_s = _gdn_analysis(N, M), _gdn_synthesis(N, M)
+        self.h_a, self.h_s = _hyper_analysis(N, M), _hyper_synthesis(N, M)
+        self.entropy_bottleneck = FactorizedPrior(N)
+        self.gaussian_conditional = GaussianConditional()
+
+    def conditional(self, y, features, rounded):
+        """Quantized latents and their likelihoods; the features are scales, then means."""
+        scales, means = features.chunk(2, dim=1)
+        y_hat, likelihoods = self.gaussian_conditional(y, scales, means)
+        return self.gaussian_conditional.quantize(y, means) if rounded else y_hat, likelihoods
+
+
+class Mbt2018(AutoregressiveNetwork):
+    """Minnen et al. 2018: means and scales from the hyperprior and a 5×5 context of decoded latents.
+
+    >>> Mbt2018(N=6, M=6).eval()(torch.rand(1, 3, 64, 64)).likelihoods["y"].shape
+    torch.Size([1, 6, 4, 4])
+    """
+
+    def __init__(self, N: int = 192, M: int = 192):
+        super().__init__()
+        self.g_a, self.g_s = _gdn_analysis(N, M), _gdn_synthesis(N, M)
+        self.h_a, self.h_s = _hyper_analysis(N, M), _hyper_synthesis(N, M)
+        self.entropy_bottleneck = FactorizedPrior(N)
+        self.context_prediction = MaskedConv2d(M, 2 * M)
+        self.entropy_parameters = _parameter_network(M, parameters=2)
+        self.gaussian_conditional = GaussianConditional()
+
+
+def _residual_hyper_analysis(N: int) -> nn.Sequential:
+    return nn.Sequential(
+        conv3x3(N, N), _leaky(),
+        conv3x3(N, N), _leaky(),
+        conv3x3(N, N, stride=2), _leaky(),
+        conv3x3(N, N), _leaky(),
+        conv3x3(N, N, stride=2),
+    )  # fmt: skip
+
+
+def _residual_hyper_synthesis(N: int) -> nn.Sequential:
+    return nn.Sequential(
+        conv3x3(N, N), _leaky(),
+        subpixel_conv3x3(N, N), _leaky(),
+        conv3x3(N, N * 3 // 2), _leaky(),
+        subpixel_conv3x3(N * 3 // 2, N * 3 // 2), _leaky(),
+        conv3x3(N * 3 // 2, 2 * N),
+    )  # fmt: skip
+
+
+def _attention_analysis(N: int) -> nn.Sequential:
+    return nn.Sequential(
+        ResidualBlockWithStride(3, N), ResidualBlock(N, N),
+        ResidualBlockWithStride(N, N), AttentionBlock(N), ResidualBlock(N, N),
+        ResidualBlockWithStride(N, N), ResidualBlock(N, N),
+        conv3x3(N, N, stride=2), AttentionBlock(N),
+    )  # fmt: skip
+
+
+def _attention_synthesis(N: int) -> nn.Sequential:
+    return nn.Sequential(
+        AttentionBlock(N), ResidualBlock(N, N),
+        ResidualBlockUpsample(N, N), ResidualBlock(N, N),
+        ResidualBlockUpsample(N, N), AttentionBlock(N), ResidualBlock(N, N),
+        ResidualBlockUpsample(N, N), ResidualBlock(N, N),
+        subpixel_conv3x3(N, 3),
+    )  # fmt: skip
+
+
+class Cheng2020Anchor(AutoregressiveNetwork):
+    """The transforms of Cheng et al. 2020 without attention, with a single Gaussian: CompressAI's fast variant.
+
+    >>> Cheng2020Anchor(N=4).eval()(torch.rand(1, 3, 64, 64)).likelihoods["y"].shape
+    torch.Size([1, 4, 4, 4])
+    """
+
+    def __init__(self, N: int = 192):
+        super().__init__()
+        self.g_a = nn.Sequential(
+            ResidualBlockWithStride(3, N), ResidualBlock(N, N),
+            ResidualBlockWithStride(N, N), ResidualBlock(N, N),
+            ResidualBlockWithStride(N, N), ResidualBlock(N, N),
+            conv3x3(N, N, stride=2),
+        )  # fmt: skip
+        self.g_s = nn.Sequential(
+            ResidualBlock(N, N), ResidualBlockUpsample(N, N),
+            ResidualBlock(N, N), ResidualBlockUpsample(N, N),
+            ResidualBlock(N, N), ResidualBlockUpsample(N, N),
+            ResidualBlock(N, N), subpixel_conv3x3(N, 3),
+        )  # fmt: skip
+        self.h_a, self.h_s = _residual_hyper_analysis(N), _residual_hyper_synthesis(N)
+        self.entropy_bottleneck = FactorizedPrior(N)
+        self.context_prediction = MaskedConv2d(N, 2 * N)
+        self.entropy_parameters = _parameter_network(N, parameters=2)
+        self.gaussian_conditional = GaussianConditional()
+
+
+class Cheng2020Attention(AutoregressiveNetwork):
+    """The transforms of Cheng et al. 2020 with attention, with a single Gaussian.
+
+    >>> Cheng2020Attention(N=4).eval()(torch.rand(1, 3, 64, 64)).likelihoods["y"].shape
+    torch.Size([1, 4, 4, 4])
+    """
+
+    def __init__(self, N: int = 192):
+        super().__init__()
+        self.g_a, self.g_s = _attention_analysis(N), _attention_synthesis(N)
+        self.h_a, self.h_s = _residual_hyper_analysis(N), _residual_hyper_synthesis(N)
+        self.entropy_bottleneck = FactorizedPrior(N)
+        self.context_prediction = MaskedConv2d(N, 2 * N)
+        self.entropy_parameters = _parameter_network(N, parameters=2)
+        self.gaussian_conditional = GaussianConditional()
+
+
+class Cheng2020(HyperpriorNetwork):
+    """Cheng et al. 2020 in full: attention and a mixture of three Gaussians; and gain units for every rate.
+
+    The gain units (Cui et al. 2021) scale the latents between g_a and rounding, and back before g_s. Everything in
+    between, the hyperprior included, sees scaled latents.
+
+    Attributes:
+        gain, inverse_gain: the gain units, with `LEVELS` levels each.
+        gaussian_mixture: the `GaussianMixture` of y.
+
+    >>> network = Cheng2020(N=4).eval()
+    >>> out = network(torch.rand(1, 3, 64, 64), quality=3.5)
+    >>> bool((out.latents["y"] == out.latents["y"].round()).all())
+    True
+    """
+
+    #: Number of trained rates: qualities run from 1 to this.
+    LEVELS = 8
+
+    context_type: type[nn.Conv2d] = MaskedConv2d
+
+    def __init__(self, N: int = 192):
+        super().__init__()
+        self.g_a, self.g_s = _attention_analysis(N), _attention_synthesis(N)
+        self.gain, self.inverse_gain = GainUnit(N, self.LEVELS), GainUnit(N, self.LEVELS, inverse=True)
+        self.h_a, self.h_s = _residual_hyper_analysis(N), _residual_hyper_synthesis(N)
+        self.entropy_bottleneck = FactorizedPrior(N)
+        self.context_prediction = self.context_type(N, 2 * N)
+        self.entropy_parameters = _parameter_network(N, parameters=3 * COMPONENTS)
+        self.gaussian_mixture = GaussianMixture()
+
+    def forward(self, x: Tensor, quality: float | Tensor, *, rounded: bool = False) -> NetworkOutput:
+        """As `Network.forward`, at a quality from 1 to `LEVELS`, or at one of each picture (a tensor [N])."""
+        latents, likelihoods = self.model(self.gain(self.analysis(x), quality), rounded)
+        return NetworkOutput(self.synthesis(self.inverse_gain(latents["y"], quality)), latents, likelihoods)
+
+    def conditional(self, y, features, rounded):
+        """Quantized latents and their likelihoods; in training the context is noisy, whatever `rounded` says."""
+        mixture = self.gaussian_mixture
+        modelled = add_noise(y) if self.training else mixture.quantize(y)
+        context = self.context_prediction(modelled)
+        parameters = split_parameters(self.entropy_parameters(torch.cat((features, context), dim=1)))
+        return mixture.quantize(y) if rounded else modelled, mixture.likelihood(modelled, parameters)
+
+
+class Cheng2020Checkerboard(Cheng2020):
+    """`Cheng2020` with the checkerboard context of He et al. 2021, which is decoded in two steps.
+
+    >>> Cheng2020Checkerboard(N=4).eval()(torch.rand(1, 3, 64, 64), quality=8).likelihoods["y"].shape
+    torch.Size([1, 4, 4, 4])
+    """
+
+    context_type = CheckerboardConv2d
+
+
+#: Every network by the name of its codec.
+NETWORKS: dict[str, type[Network]] = {
+    "balle2017": Balle2017,
+    "bmshj2018-factorized": Bmshj2018Factorized,
+    "bmshj2018-hyperprior": Bmshj2018Hyperprior,
+    "mbt2018-mean": Mbt2018Mean,
+    "mbt2018": Mbt2018,
+    "cheng2020-anchor": Cheng2020Anchor,
+    "cheng2020-attn": Cheng2020Attention,
+    "cheng2020": Cheng2020,
+    "cheng2020-checkerboard": Cheng2020Checkerboard,
+}
+
+#: Numbers of channels, (N, M) or (N,), of each network at the qualities 1, 2, …; the six of CompressAI as there.
+CHANNELS: dict[str, tuple[tuple[int, ...], ...]] = {
+    "balle2017": 8 * ((192,),),
+    "bmshj2018-factorized": 5 * ((128, 192),) + 3 * ((192, 320),),
+    "bmshj2018-hyperprior": 5 * ((128, 192),) + 3 * ((192, 320),),
+    "mbt2018-mean": 4 * ((128, 192),) + 4 * ((192, 320),),
+    "mbt2018": 4 * ((192, 192),) + 4 * ((192, 320),),
+    "cheng2020-anchor": 3 * ((128,),) + 3 * ((192,),),
+    "cheng2020-attn": 3 * ((128,),) + 3 * ((192,),),
+    "cheng2020": 8 * ((192,),),
+    "cheng2020-checkerboard": 8 * ((192,),),
+}
+
+
+def network(name: str, quality: int) -> Network:
+    """The untrained network of a codec, with its number of channels at a quality, in training mode.
+
+    Raises:
+        ValueError: no network has that name, or it has no such quality.
+
+    >>> network("cheng2020-anchor", quality=9)
+    Traceback (most recent call last):
+    ...
+    ValueError: cheng2020-anchor has the qualities 1 … 6, not 9
+    """
+    channels = CHANNELS[_known(name)]
+    if quality not in range(1, len(channels) + 1):
+        raise ValueError(f"{name} has the qualities 1 … {len(channels)}, not {quality!r}")
+    return NETWORKS[name](*channels[quality - 1])
+
+
+def load_network(name: str, state_dict: dict[str, Tensor]) -> Network:
+    """The network of a codec with given weights, whatever its number of channels, in evaluation mode.
+
+    Raises:
+        ValueError: no network has that name, or the weights are those of another.
+
+    >>> weights = Mbt2018Mean(N=4, M=6).state_dict()
+    >>> type(load_network("mbt2018-mean", weights)).__name__
+    'Mbt2018Mean'
+    >>> load_network("mbt2018", weights)
+    Traceback (most recent call last):
+    ...
+    ValueError: these are no weights of mbt2018: 'context_prediction.bias' is missing
+    """
+    arguments = len(CHANNELS[_known(name)][0])
+    weights = rename_keys(state_dict)
+    sizes = ("g_a.0.conv1.weight" if name.startswith("cheng2020") else "g_a.0.weight", "g_s.0.weight")[:arguments]
+    _refuse(name, [f"{key!r} is missing" for key in sizes if key not in weights])
+    loaded = NETWORKS[name](*(weights[key].shape[0] for key in sizes))
+    wanted = loaded.state_dict()
+    _refuse(name, [f"{key!r} is missing" for key in sorted(wanted.keys() - weights.keys())])
+    _refuse(name, [f"{key!r} belongs to another network" for key in sorted(weights.keys() - wanted.keys())])
+    shapes = [(key, list(weights[key].shape), list(wanted[key].shape)) for key in wanted]
+    _refuse(name, [f"{key!r} has the shape {has}, not {should}" for key, has, should in shapes if has != should])
+    loaded.load_state_dict(weights)
+    return loaded.eval()
+
+
+def _refuse(name, problems):
+    if problems:
+        raise ValueError(f"these are no weights of {name}: {problems[0]}")
+
+
+def _known(name):
+    if name not in NETWORKS:
+        raise ValueError(f"no network is called {name!r}; there are {', '.join(NETWORKS)}")
+    return name
+
+
+_TABLES = re.compile(r"\.(_offset|_quantized_cdf|_cdf_length|scale_table|scale_bound)$")
+_RENAMED = (
+    (re.compile(r"^module\."), ""),
+    (re.compile(r"\.downsample\."), ".skip."),
+    (re.compile(r"^(entropy_bottleneck)\._(matrices|biases|factors)\.?(\d)$"), r"\1.\2.\3"),
+    (re.compile(r"^(entropy_bottleneck)\._matrix(\d)$"), r"\1.matrices.\2"),
+    (re.compile(r"^(entropy_bottleneck)\._bias(\d)$"), r"\1.biases.\2"),
+    (re.compile(r"^(entropy_bottleneck)\._factor(\d)$"), r"\1.factors.\2"),
+)
+
+
+def rename_keys(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A CompressAI state dict under the names used here, which are those of its version 1.2.8.
+
+    Earlier names are changed: ``module.`` (data-parallel training), ``downsample``, and those of the density model.
+    Coding tables are left out; a coder computes its own from the weights.
+
+    >>> list(rename_keys({"module.g_a.0.downsample.bias": 0, "entropy_bottleneck._matrix3": 1}))
+    ['g_a.0.skip.bias', 'entropy_bottleneck.matrices.3']
+    >>> list(rename_keys({"entropy_bottleneck._biases.0": 0, "gaussian_conditional.scale_table": 1}))
+    ['entropy_bottleneck.biases.0']
+    """
+    renamed = {}
+    for key, value in state_dict.items():
+        if _TABLES.search(key):
+            continue
+        for pattern, replacement in _RENAMED:
+            key = pattern.sub(replacement, key)
+        renamed[key] = value
+    return renamed

@@ -1,0 +1,127 @@
+"""Convolutions that see only what the decoder already has: the context models of learned codecs.
+
+A decoder knows some latents before others. What predicts a latent may look only at those decoded earlier, so that the
+encoder can compute every prediction in one convolution and the decoder the same ones as it goes. Zeros in the kernel
+do it; two orders of decoding are in use.
+
+**Raster order** (`MaskedConv2d`): row by row, left to right. A kernel of type A reaches up to the position before its
+centre, type B includes the centre (for layers behind a first one of type A)::
+
+    type A   1 1 1 1 1      type B   1 1 1 1 1
+             1 1 1 1 1               1 1 1 1 1
+             1 1 . . .               1 1 1 . .
+             . . . . .               . . . . .
+             . . . . .               . . . . .
+
+A 5×5 kernel of type A at row i reaches up to column j + 2 of row i - 1 and no further right, so position (i, j) may go
+as soon as step j + 3i, together with all others of that step: H×W positions in W + 3(H - 1) steps. `wavefronts` lists
+them.
+
+**Checkerboard order** (`CheckerboardConv2d`): the *anchors*, one colour of a checkerboard, are decoded without
+context, then all others at once, each seeing the anchors around it: two steps whatever the size, and neighbours on all
+four sides, but half of the latents without any::
+
+    . 1 . 1 .
+    1 . 1 . 1
+    . 1 . 1 .     (the anchors seen from a position that is none)
+    1 . 1 . 1
+    . 1 . 1 .
+
+Sources: A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu, "Pixel Recurrent Neural Networks", ICML 2016, section 3.4;
+D. Minnen, J. Ballé, G. Toderici, "Joint Autoregressive and Hierarchical Priors for Learned Image Compression", NeurIPS
+2018; D. He et al., "Checkerboard Context Model for Efficient Learned Image Compression", CVPR 2021.
+"""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class MaskedConv2d(nn.Conv2d):
+    """A convolution [N,channels_in,H,W] to [N,channels_out,H,W] whose kernel sees earlier positions in raster order.
+
+    Attributes:
+        mask: 0 or 1 for every weight, a buffer [channels_out,channels_in,k,k].
+
+    Raises:
+        ValueError: `mask_type` is neither "A" nor "B", or the kernel size is even.
+
+    >>> MaskedConv2d(1, 1, kernel_size=3).mask[0, 0].int().tolist()
+    [[1, 1, 1], [1, 0, 0], [0, 0, 0]]
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, kernel_size: int = 5, mask_type: str = "A"):
+        if mask_type not in ("A", "B"):
+            raise ValueError(f"mask_type is 'A' (without the centre) or 'B' (with it), not {mask_type!r}")
+        _check_odd(kernel_size)
+        super().__init__(channels_in, channels_out, kernel_size, padding=kernel_size // 2)
+        centre = kernel_size // 2
+        mask = torch.ones_like(self.weight)
+        mask[:, :, centre, centre + (mask_type == "B") :] = 0
+        mask[:, :, centre + 1 :] = 0
+        self.register_buffer("mask", mask)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Context features of every position."""
+        return F.conv2d(x, self.weight * self.mask, self.bias, padding=self.padding)
+
+
+class CheckerboardConv2d(nn.Conv2d):
+    """A convolution [N,channels_in,H,W] to [N,channels_out,H,W] that sees anchors only, and is 0 at the anchors.
+
+    Attributes:
+        mask: 0 or 1 for every weight, a buffer [channels_out,channels_in,k,k].
+
+    Raises:
+        ValueError: the kernel size is even.
+
+    >>> CheckerboardConv2d(1, 1, kernel_size=3).mask[0, 0].int().tolist()
+    [[0, 1, 0], [1, 0, 1], [0, 1, 0]]
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, kernel_size: int = 5):
+        _check_odd(kernel_size)
+        super().__init__(channels_in, channels_out, kernel_size, padding=kernel_size // 2)
+        seen = ~anchors(kernel_size, kernel_size)  # an odd number of steps away from the centre
+        self.register_buffer("mask", seen.to(self.weight).expand_as(self.weight).clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Context features of every position that is no anchor, and zeros at the anchors."""
+        context = F.conv2d(x, self.weight * self.mask, self.bias, padding=self.padding)
+        return context.masked_fill(anchors(*x.shape[-2:], device=x.device), 0)
+
+
+def anchors(height: int, width: int, device: torch.device | None = None) -> Tensor:
+    """Which positions of a checkerboard are decoded first: bool [height,width].
+
+    >>> anchors(2, 3).int().tolist()
+    [[1, 0, 1], [0, 1, 0]]
+    """
+    rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
+    return (rows[:, None] + columns) % 2 == 0
+
+
+def wavefronts(height: int, width: int, kernel_size: int = 5) -> Iterator[tuple[Tensor, Tensor]]:
+    """Positions that a raster-order context model can decode at the same time, step by step.
+
+    Yields (rows, columns), two int64 vectors. With a k×k kernel of type A a row lags k//2 + 1 columns behind the one
+    above.
+
+    Raises:
+        ValueError: the kernel size is even.
+
+    >>> [list(zip(rows.tolist(), columns.tolist())) for rows, columns in wavefronts(2, 4)]
+    [[(0, 0)], [(0, 1)], [(0, 2)], [(0, 3), (1, 0)], [(1, 1)], [(1, 2)], [(1, 3)]]
+    """
+    _check_odd(kernel_size)
+    lag = kernel_size // 2 + 1
+    for step in range(width + lag * (height - 1)):
+        rows = torch.arange(max(0, -(-(step - width + 1) // lag)), min(height - 1, step // lag) + 1)
+        yield rows, step - lag * rows
+
+
+def _check_odd(kernel_size):
+    if kernel_size % 2 == 0:
+        raise ValueError(f"a masked kernel has a centre, so its size is odd, not {kernel_size}")

@@ -1,0 +1,51 @@
+"""Quantization that gradients pass: what stands in for rounding while a network is trained.
+
+Rounding has derivative zero almost everywhere, so a transform behind it would learn nothing. Two substitutes:
+
+- **Additive noise**, uniform in ±½, the distribution that rounding errors have at high rate. The density of y + noise
+  is that of y convolved with a box, and at whole numbers it equals the probability of the rounded value: the
+  differential entropy of the noisy latents is a smooth estimate of the rate (Ballé et al. 2017, section 3). It is what
+  entropy models are trained with.
+- **Straight through**: round, and pretend that the derivative is 1. The synthesis transform then sees exactly the
+  values that it will decode (Theis et al. 2017; Minnen & Singh 2020 use noise for the rate and this for the
+  distortion).
+
+When coding, latents are rounded *around* an offset, the mean μ (or median) that their model predicts: round(y - μ) + μ.
+Only the whole number is coded, and the most probable value is met exactly.
+
+Sources: J. Ballé, V. Laparra, E. P. Simoncelli, "End-to-end Optimized Image Compression", ICLR 2017; L. Theis, W. Shi,
+A. Cunningham, F. Huszár, "Lossy Image Compression with Compressive Autoencoders", ICLR 2017; D. Minnen, S. Singh,
+"Channel-wise Autoregressive Entropy Models for Learned Image Compression", ICIP 2020.
+"""
+
+import torch
+from torch import Tensor
+
+
+def add_noise(x: Tensor) -> Tensor:
+    """`x` with independent uniform noise in ±½ added to every value, any shape.
+
+    >>> bool(((add_noise(torch.zeros(1000)).abs()) <= 0.5).all())
+    True
+    """
+    return x + torch.empty_like(x).uniform_(-0.5, 0.5)
+
+
+def round_straight_through(x: Tensor) -> Tensor:
+    """`x` rounded to whole numbers (ties to even), any shape, with the gradient of the identity.
+
+    >>> x = torch.tensor([0.4, 2.6], requires_grad=True)
+    >>> round_straight_through(x).sum().backward()
+    >>> round_straight_through(x).detach(), x.grad
+    (tensor([0., 3.]), tensor([1., 1.]))
+    """
+    return x + (torch.round(x) - x).detach()  # exactly the whole number: the difference has no rounding error
+
+
+def round_around(x: Tensor, offset: Tensor) -> Tensor:
+    """`x` rounded to the nearest value that is a whole number away from `offset`, straight through.
+
+    >>> round_around(torch.tensor([0.4, 2.6]), torch.tensor(0.25))
+    tensor([0.2500, 2.2500])
+    """
+    return round_straight_through(x - offset) + offset

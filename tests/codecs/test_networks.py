@@ -1,0 +1,301 @@
+"""Networks of learned codecs: shapes, names, gradients, and evaluation mode as what a coder does."""
+
+import re
+
+import pytest
+import torch
+from codeckit.codecs.learned.networks import (
+    CHANNELS,
+    NETWORKS,
+    AutoregressiveNetwork,
+    Cheng2020,
+    load_network,
+    network,
+    rename_keys,
+)
+
+#: Small numbers of channels.
+SMALL = {name: (6, 9) if len(channels[0]) == 2 else (6,) for name, channels in CHANNELS.items()}
+SMALL["mbt2018"] = (9, 9)
+VARIABLE = ("cheng2020", "cheng2020-checkerboard")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Networks as small as these are faster on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def small(name, seed=0):
+    torch.manual_seed(seed)
+    return NETWORKS[name](*SMALL[name]).eval()
+
+
+def lively(name):
+    """A network whose latents are not all 0, so that contexts and means differ from one position to the next."""
+    net = small(name)
+    with torch.no_grad():
+        for key, parameter in net.named_parameters():
+            if re.match(r"g_a\.4\." if name == "balle2017" else r"g_a\.[67]\.(weight|bias)", key):
+                parameter.mul_(30)
+            if key in ("entropy_parameters.4.bias", "h_s.4.bias", "h_a.4.bias", "h_a.8.bias"):
+                parameter.add_(1)
+    return net
+
+
+def picture(height=64, width=64, n=1, seed=0):
+    return torch.rand(n, 3, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def run(net, x, **arguments):
+    return net(x, quality=5.5, **arguments) if isinstance(net, Cheng2020) else net(x, **arguments)
+
+
+# --- shapes
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 3), (2, 1)])
+def test_any_multiple_of_the_stride(name, height, width):
+    net = small(name)
+    x = picture(height * net.stride, width * net.stride, n=2)
+    with torch.no_grad():
+        out = run(net, x)
+    assert out.reconstruction.shape == x.shape
+    assert out.latents["y"].shape == (2, SMALL[name][-1], x.shape[2] // 16, x.shape[3] // 16)
+    if net.stride == 64:
+        assert out.latents["z"].shape == (2, SMALL[name][0], height, width)
+    assert {key: t.shape for key, t in out.latents.items()} == {key: t.shape for key, t in out.likelihoods.items()}
+    assert all(((0 < t) & (t <= 1)).all() for t in out.likelihoods.values())
+    assert 0 <= out.reconstruction.min() and out.reconstruction.max() <= 1
+    assert out.bits().shape == (2,) and (out.bits() > 0).all()
+
+
+@pytest.mark.parametrize("name", ["balle2017", "mbt2018"])
+@pytest.mark.parametrize("shape", [(1, 3, 64, 72), (1, 3, 65, 64), (1, 1, 64, 64), (3, 64, 64)])
+def test_other_shapes_are_refused(name, shape):
+    with pytest.raises(ValueError, match="multiples of"):
+        small(name)(torch.rand(shape))
+
+
+# --- names
+
+CONV = ("weight", "bias")
+GDN = tuple(f"{p}{key}" for p in ("beta", "gamma") for key in ("", "_reparam.pedestal", "_reparam.lower_bound.bound"))
+DENSITY = ("quantiles", "target", "likelihood_lower_bound.bound")
+DENSITY += tuple(f"{group}.{k}" for group, n in (("matrices", 5), ("biases", 5), ("factors", 4)) for k in range(n))
+GAUSSIAN = ("likelihood_lower_bound.bound", "lower_bound_scale.bound")
+
+
+def keys(layers):
+    """State-dict keys of "name name … : kind" lines, where {a,b} stands for each of a and b."""
+    kinds = {"conv": CONV, "gdn": GDN, "density": DENSITY, "gaussian": GAUSSIAN, "masked": (*CONV, "mask")}
+    kinds["gain"] = ("log_gain",)
+    kinds["residual"] = tuple(f"{layer}.{key}" for layer in ("conv1", "conv2") for key in CONV)
+    kinds["strided"] = (*kinds["residual"], "skip.weight", "skip.bias", *(f"gdn.{key}" for key in GDN))
+    kinds["upsample"] = (*(f"{layer}.{key}" for layer in ("subpel_conv.0", "conv", "upsample.0") for key in CONV),)
+    kinds["upsample"] += tuple(f"igdn.{key}" for key in GDN)
+    units = [f"conv_{branch}.{unit}.conv.{k}" for branch in "ab" for unit in range(3) for k in (0, 2, 4)]
+    kinds["attention"] = tuple(f"{layer}.{key}" for layer in (*units, "conv_b.3") for key in CONV)
+    found = set()
+    for line in layers.strip().splitlines():
+        names, kind = line.split(":")
+        for name in names.split():
+            choices = re.search(r"\{(.*)\}", name)
+            for choice in choices[1].split(",") if choices else [""]:
+                found |= {re.sub(r"\{.*\}", choice, name) + "." + key for key in kinds[kind.strip()]}
+    return found
+
+
+FACTORIZED = """
+    g_a.{0,2,4,6} g_s.{0,2,4,6}: conv
+    g_a.{1,3,5} g_s.{1,3,5}: gdn
+    entropy_bottleneck: density
+"""
+HYPERPRIOR = FACTORIZED + "h_a.{0,2,4} h_s.{0,2,4}: conv \n gaussian_conditional: gaussian"
+CONTEXT = "\n entropy_parameters.{0,2,4}: conv \n context_prediction: masked"
+RESIDUAL_HYPERPRIOR = "h_a.{0,2,4,6,8} h_s.{0,2.0,4,6.0,8}: conv \n entropy_bottleneck: density" + CONTEXT
+ATTENTION = """
+    g_a.{0,2,5}: strided
+    g_a.{1,4,6} g_s.{1,3,6,8}: residual
+    g_s.{2,4,7}: upsample
+    g_a.{3,8} g_s.{0,5}: attention
+    g_a.7 g_s.9.0: conv
+"""
+VARIABLE_ATTENTION = ATTENTION + RESIDUAL_HYPERPRIOR + "\n gaussian_mixture: gaussian \n gain inverse_gain: gain"
+#: The names in weight files. They must not change; the six of CompressAI are those of its version 1.2.8.
+LAYERS = {
+    "balle2017": "g_a.{0,2,4} g_s.{1,3,5}: conv \n g_a.{1,3,5} g_s.{0,2,4}: gdn \n entropy_bottleneck: density",
+    "bmshj2018-factorized": FACTORIZED,
+    "bmshj2018-hyperprior": HYPERPRIOR,
+    "mbt2018-mean": HYPERPRIOR,
+    "mbt2018": HYPERPRIOR + CONTEXT,
+    "cheng2020-anchor": """
+        g_a.{0,2,4}: strided
+        g_a.{1,3,5} g_s.{0,2,4,6}: residual
+        g_s.{1,3,5}: upsample
+        g_a.6 g_s.7.0: conv
+        gaussian_conditional: gaussian
+    """
+    + RESIDUAL_HYPERPRIOR,
+    "cheng2020-attn": ATTENTION + RESIDUAL_HYPERPRIOR + "\n gaussian_conditional: gaussian",
+    "cheng2020": VARIABLE_ATTENTION,
+    "cheng2020-checkerboard": VARIABLE_ATTENTION,
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_names_in_weight_files(name):
+    assert set(small(name).state_dict()) == keys(LAYERS[name])
+
+
+def old_names(weights, generation):
+    """A state dict as it was saved by earlier versions of CompressAI, with the tables of its coder."""
+    changes = {
+        "oldest": ("matrices.", "biases.", "factors.", "_matrices.", "_biases.", "_factors."),
+        "older": ("matrices.", "biases.", "factors.", "_matrix", "_bias", "_factor"),
+    }[generation]
+    old = {}
+    for key, value in weights.items():
+        if key.startswith("entropy_bottleneck."):
+            for now, then in zip(changes[:3], changes[3:], strict=True):
+                key = key.replace(now, then)
+        old["module." + key.replace(".skip.", ".downsample.")] = value
+    tables = {f"entropy_bottleneck.{table}": torch.zeros(3) for table in ("_offset", "_quantized_cdf", "_cdf_length")}
+    return {**old, **{f"module.{key}": value for key, value in tables.items()}}
+
+
+@pytest.mark.parametrize("generation", ["oldest", "older"])
+@pytest.mark.parametrize("name", ["bmshj2018-factorized", "cheng2020-attn"])
+def test_old_names_are_mapped(name, generation):
+    weights = small(name, seed=3).state_dict()
+    old = old_names(weights, generation)
+    assert not set(old) & set(weights)
+    assert set(rename_keys(old)) == set(weights)
+    loaded = load_network(name, old).state_dict()
+    assert all(torch.equal(loaded[key], weights[key]) for key in weights)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_load_network_finds_the_channels(name):
+    net, x = small(name, seed=4), picture()
+    loaded = load_network(name, net.state_dict())
+    assert not loaded.training
+    with torch.no_grad():
+        assert torch.equal(run(loaded, x).reconstruction, run(net, x).reconstruction)
+
+
+def test_errors_explain():
+    with pytest.raises(ValueError, match="no network is called 'cheng'; there are balle2017, "):
+        network("cheng", 1)
+    with pytest.raises(ValueError, match="qualities 1 … 8, not 0"):
+        network("mbt2018", 0)
+    weights = small("mbt2018-mean").state_dict()
+    with pytest.raises(ValueError, match=r"no weights of cheng2020: 'g_a.0.conv1.weight' is missing"):
+        load_network("cheng2020", weights)
+    with pytest.raises(ValueError, match=r"no weights of bmshj2018-factorized: 'gaussian_.*' belongs to"):
+        load_network("bmshj2018-factorized", weights)
+    with pytest.raises(ValueError, match=r"'h_s.0.weight' has the shape \[6, 9, 5, 5\], not \[6, 6, 5, 5\]"):
+        load_network("bmshj2018-hyperprior", weights)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_quality_has_its_network(name):
+    with torch.device("meta"):  # no memory
+        for quality, channels in enumerate(CHANNELS[name], start=1):
+            net = network(name, quality)
+            assert net.training and net.entropy_bottleneck.channels in channels
+
+
+# --- training
+
+
+@pytest.mark.parametrize("rounded", [False, True])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_gradients_reach_every_parameter(name, rounded):
+    net, x = lively(name).train(), picture(64, 128)
+    out = run(net, x, rounded=rounded)
+    loss = out.bits().sum() / x.numel() + (out.reconstruction - x).square().mean()
+    loss.backward()
+    for key, parameter in net.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), key
+        assert (parameter.grad != 0).any(), key
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_few_steps_of_training_lower_the_loss(name):
+    net, x = small(name).train(), picture(64, 64, n=2) * 0.3 + 0.5
+    optimizer, losses = torch.optim.Adam(net.parameters(), lr=3e-3), []
+    for _ in range(15):
+        out = run(net, x)
+        loss = out.bits().mean() / 64**2 + 100 * (out.reconstruction - x).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_what_the_synthesis_sees_in_training(name):
+    net, x = small(name).train(), picture()
+    noisy, rounded = run(net, x).latents["y"], run(net, x, rounded=True).latents["y"]
+    if (not hasattr(net, "entropy_parameters") and name != "mbt2018-mean") or name in VARIABLE:
+        offset = net.entropy_bottleneck.medians[:, None, None] if net.stride == 16 else 0
+        torch.testing.assert_close(rounded - offset, (rounded - offset).round(), atol=1e-5, rtol=0)
+    assert (noisy - noisy.round()).abs().mean() > 0.1
+    net.eval()
+    with torch.no_grad():
+        assert torch.equal(run(net, x).latents["y"], run(net, x, rounded=True).latents["y"])
+
+
+# --- evaluation as coding
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if issubclass(NETWORKS[name], AutoregressiveNetwork)])
+@torch.no_grad()
+def test_latents_are_rounded_around_means_a_decoder_can_compute(name):
+    """Position by position in raster order, with the whole context convolution run again at every one."""
+    net, x = lively(name), picture(64, 128)
+    out = net(x)
+    y, features = net.analysis(x), net.h_s(out.latents["z"])
+    y_hat = torch.zeros_like(y)
+    for i in range(y.shape[2]):
+        for j in range(y.shape[3]):
+            _, means = net.parameters_from(y_hat, features)
+            y_hat[:, :, i, j] = (y - means)[:, :, i, j].round() + means[:, :, i, j]
+    assert (y.round() != 0).float().mean() > 0.3
+    torch.testing.assert_close(out.latents["y"], y_hat, atol=1e-5, rtol=1e-5)
+    scales, means = net.parameters_from(y_hat, features)
+    expected = net.gaussian_conditional.likelihood(y_hat, scales, means)
+    torch.testing.assert_close(out.likelihoods["y"], expected, atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@torch.no_grad()
+def test_a_batch_is_its_pictures(name):
+    net, x = lively(name), picture(64, 64, n=3)
+    together = run(net, x)
+    for i in range(3):
+        alone = run(net, x[i : i + 1])
+        torch.testing.assert_close(alone.latents["y"], together.latents["y"][i : i + 1], atol=1e-4, rtol=1e-5)
+        torch.testing.assert_close(alone.bits(), together.bits()[i : i + 1], rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("name", VARIABLE)
+@torch.no_grad()
+def test_quality_scales_the_latents(name):
+    net, x = lively(name), picture(64, 128)
+    bits = []
+    for quality in (1, 2.5, 4, 8):
+        out = net(x, quality)
+        assert torch.equal(out.latents["y"], net.gain(net.analysis(x), quality).round())
+        bits.append(float(out.bits()))
+    each = net(x.repeat(4, 1, 1, 1), torch.tensor([1, 2.5, 4, 8]))
+    assert each.bits().tolist() == pytest.approx(bits, rel=1e-3)
+    with pytest.raises(ValueError, match="quality is a number from 1 to 8, not 9"):
+        net(x, 9)
