@@ -3,6 +3,9 @@
 Stages (a `Picture` of integer planes to bytes and back), each with more knowledge of the symbols than the one before:
 `UniformCoded`, `HuffmanCoded`, `RangeCoded`, `AnsCoded` (all in `static`), `ContextCoded` (in `context`).
 
+Learned codecs code their latents with `LatentEncoder` and `LatentDecoder` (in `latents`), by integer `tables`, among
+them those of `gaussian` and its mixtures, in the order of `wavefronts` where a context model asks for it.
+
 Below them, one file each: `huffman` (optimal prefix codes), `range_coder` and `ans` (to read; `constriction` does the
 work), `binary_coder` and `mixing` (adaptive arithmetic coding of bits), `models`, `layout`, `bits`.
 
@@ -18,6 +21,10 @@ _MODULES = {
     "models": ("StaticModel", "AdaptiveModel", "quantize_counts"),
     "range_coder": ("RangeEncoder", "RangeDecoder"),
     "ans": ("AnsCoder",),
+    "tables": ("FrequencyTables", "quantize_pmf"),
+    "gaussian": ("Mixture", "center", "gaussian_tables", "scale_index", "uncenter"),
+    "latents": ("LatentEncoder", "LatentDecoder"),
+    "wavefronts": ("wavefront",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

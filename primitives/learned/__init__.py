@@ -1,0 +1,1 @@
+"""Learned parts of codecs: layers, entropy models and their exact integer form."""
