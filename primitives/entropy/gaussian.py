@@ -28,15 +28,16 @@ Two ways to use it:
 **From Φ to frequencies.** The window of a mixture reaches 4.5 σ to both sides of every mean: symbols lo … hi. With W
 symbols in it and F(s) the mixture's Φ at the lower edge of s, the cumulative frequency below s is::
 
-    cumulative(s) = 2^8 + (s - lo) + floor(F(s) · (2^24 - 2·2^8 - W))          lo ≤ s ≤ hi + 1
+    cumulative(s) = 2^8 + 2^6·(s - lo) + floor(F(s) · (2^24 - 2·2^8 - 2^6·W))          lo ≤ s ≤ hi + 1
 
-It grows by at least 1 from each s to the next; at least 2^8 are left at either end for symbols outside the window.
+So each symbol of the window has a frequency of 2^6 at least and costs 18 bits at most, and either side beyond it has
+2^8, or 16 bits: latents have heavier tails than Gaussians, and what this takes from the others is next to nothing.
 """
 
 import functools
 import itertools
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal, localcontext
 
 import numpy as np
 from numba import njit
@@ -54,8 +55,8 @@ SCALES, SMALLEST, LARGEST = 64, Decimal("0.11"), Decimal(256)
 #: Windows reach so many standard deviations to either side of a mean.
 REACH = Decimal("4.5")
 
-#: Frequency that symbols below the window have at least, and those above it.
-TAIL = 1 << 8
+#: Frequency that a symbol of the window has at least, and all symbols below the window, and all above it.
+FLOOR, TAIL = 1 << 6, 1 << 8
 
 #: Means are clipped to ±2^15 (here in units of 2^-FRACTION_BITS).
 MAX_MEAN = 1 << 15 + FRACTION_BITS
@@ -115,7 +116,7 @@ def _scale_constants():
         inverse = [int((2 ** (_CDF_STEP_BITS + _BETWEEN_BITS) / s).to_integral_value()) for s in sigma]
         reach = [int((REACH * s * _ONE).to_integral_value()) for s in sigma]
         between = [(a * b).sqrt() for a, b in itertools.pairwise(sigma)]
-        thresholds = [int((b * _ONE).to_integral_value()) for b in between]
+        thresholds = [int((b * _ONE).to_integral_value(ROUND_CEILING)) for b in between]
     return tuple(np.array(values, np.int64) for values in (inverse, reach, thresholds))
 
 
@@ -140,7 +141,14 @@ def scale_index(scale) -> np.ndarray:
     >>> scale_index(np.array([-5, 28, 256, 1 << 20])).tolist()
     [0, 0, 18, 63]
     """
-    return np.searchsorted(_scale_constants()[2], np.asarray(scale), side="right").astype(np.uint8)
+    return np.take(_index_of_scale(), np.asarray(scale), mode="clip")
+
+
+@functools.cache
+def _index_of_scale():
+    """The index of every scale 0, 1, … up to where it is 63 (in units of 2^-8)."""
+    thresholds = _scale_constants()[2]
+    return np.searchsorted(thresholds, np.arange(thresholds[-1] + 1), side="right").astype(np.uint8)
 
 
 @functools.cache
@@ -154,7 +162,7 @@ def gaussian_tables() -> FrequencyTables:
     reach = _scale_constants()[1]
     frequencies, lowest = [], []
     for i in range(SCALES):
-        low, high = _window(np.array([0]), np.array([i]), reach)
+        low, high = _window(0, np.array([[0]]), np.array([[i]]), reach)
         symbols = np.arange(low - 1, high + 2)  # with one for each tail
         ones = np.ones((symbols.size, 1), np.int64)
         frequencies.append(Mixture(ones << WEIGHT_BITS, 0 * ones, i * ones).frequencies(symbols))
@@ -232,13 +240,8 @@ class Mixture:
         >>> Mixture.from_logits([[256, 0, 0]], [[0, 512, 0]], [[256, 256, 99]]).weights
         array([[37758, 13889, 13889]])
         """
-        logits = np.asarray(logits, np.int64)
-        table = _exponential()
-        shares = table[np.minimum(logits.max(-1, keepdims=True) - logits, table.size - 1)]
-        weights = (shares << WEIGHT_BITS) // shares.sum(-1, keepdims=True)
-        rows = np.arange(len(weights)), logits.argmax(-1)
-        weights[rows] += (1 << WEIGHT_BITS) - weights.sum(-1)  # what rounding down has left
-        return cls(weights, means, scale_index(scales))
+        logits, means = np.ascontiguousarray(logits, np.int64), np.asarray(means)
+        return cls(_softmax(logits, _exponential()), means, scale_index(scales))
 
     def __len__(self):
         return len(self.weights)
@@ -258,75 +261,87 @@ class Mixture:
 
 
 @njit(cache=True)
-def _window(means, indices, reach):
-    """The lowest and the highest symbol within reach of any of the means [K]."""
+def _softmax(logits, exponential):
+    """Weights [N,K] for logits [N,K]: shares rounded down, and what that leaves over to the largest."""
+    weights = np.empty_like(logits)
+    for n in range(len(logits)):
+        largest = logits[n].argmax()
+        for k in range(logits.shape[1]):
+            distance = logits[n, largest] - logits[n, k]
+            weights[n, k] = exponential[min(distance, exponential.size - 1)]
+        total, left = weights[n].sum(), np.int64(1 << WEIGHT_BITS)
+        for k in range(logits.shape[1]):
+            weights[n, k] = (weights[n, k] << WEIGHT_BITS) // total
+            left -= weights[n, k]
+        weights[n, largest] += left
+    return weights
+
+
+@njit(cache=True)
+def _window(n, means, indices, reach):
+    """The lowest and the highest symbol within reach of any mean of mixture n."""
     low, high = np.int64(1) << 40, -(np.int64(1) << 40)
-    for k in range(means.size):
-        low = min(low, (means[k] - reach[indices[k]]) >> FRACTION_BITS)
-        high = max(high, -((-means[k] - reach[indices[k]]) >> FRACTION_BITS))
+    for k in range(means.shape[1]):
+        low = min(low, (means[n, k] - reach[indices[n, k]]) >> FRACTION_BITS)
+        high = max(high, -((-means[n, k] - reach[indices[n, k]]) >> FRACTION_BITS))
     return low, high
 
 
 @njit(cache=True)
-def _cumulative(symbol, low, high, weights, means, indices, inverse, cdf):
-    """The frequency of everything below `symbol`, low ≤ symbol ≤ high + 1, of a mixture with weights … [K]."""
+def _cumulative(symbol, low, high, n, weights, means, indices, inverse, cdf):
+    """The frequency of everything below `symbol`, low ≤ symbol ≤ high + 1, in mixture n."""
     area = np.int64(0)
     edge = (symbol << FRACTION_BITS) - (1 << FRACTION_BITS - 1)
-    for k in range(weights.size):
-        u = (edge - means[k]) * inverse[indices[k]] >> FRACTION_BITS  # |edge - mean| < 2^26, inverse < 2^28
+    for k in range(weights.shape[1]):
+        u = (edge - means[n, k]) * inverse[indices[n, k]] >> FRACTION_BITS  # |edge - mean| < 2^26, inverse < 2^28
         u += _CDF_END << _CDF_STEP_BITS + _BETWEEN_BITS
         u = min(max(u, 0), (2 * _CDF_END << _CDF_STEP_BITS + _BETWEEN_BITS) - 1)
         entry = u >> _BETWEEN_BITS
         below = np.int64(cdf[entry])
         rise = np.int64(cdf[entry + 1]) - below
-        area += weights[k] * (below + (rise * (u & (1 << _BETWEEN_BITS) - 1) >> _BETWEEN_BITS))
-    spare = (1 << PRECISION) - 2 * TAIL - (high - low + 1)
-    return TAIL + symbol - low + ((area >> WEIGHT_BITS) * spare >> _CDF_BITS)
+        area += weights[n, k] * (below + (rise * (u & (1 << _BETWEEN_BITS) - 1) >> _BETWEEN_BITS))
+    spare = (1 << PRECISION) - 2 * TAIL - FLOOR * (high - low + 1)
+    return TAIL + FLOOR * (symbol - low) + ((area >> WEIGHT_BITS) * spare >> _CDF_BITS)
 
 
 @njit(cache=True)
-def mixture_interval(symbol, weights, means, indices, inverse, reach, cdf):
-    """(start, end) of the symbol's part of 0 … 2^24, or of its tail's, and how far it lies in the tail, if at all.
+def mixture_interval(symbol, n, weights, means, indices, inverse, reach, cdf):
+    """(start, end, distance): the part of 0 … 2^24 that the symbol has in mixture n, or that its tail has.
 
-    The distance is 0 inside the window, negative in the lower tail and positive in the upper one.
+    The distance from the window is 0 inside, negative in the lower tail and positive in the upper one.
     """
-    low, high = _window(means, indices, reach)
+    low, high = _window(n, means, indices, reach)
     start, end = np.int64(0), np.int64(1 << PRECISION)
     if symbol >= low:
-        start = _cumulative(min(symbol, high + 1), low, high, weights, means, indices, inverse, cdf)
+        start = _cumulative(min(symbol, high + 1), low, high, n, weights, means, indices, inverse, cdf)
     if symbol <= high:
-        end = _cumulative(max(symbol + 1, low), low, high, weights, means, indices, inverse, cdf)
+        end = _cumulative(max(symbol + 1, low), low, high, n, weights, means, indices, inverse, cdf)
     return start, end, min(symbol - low, 0) + max(symbol - high, 0)
 
 
 @njit(cache=True)
-def mixture_symbol(quantile, weights, means, indices, inverse, reach, cdf):
+def mixture_symbol(quantile, n, weights, means, indices, inverse, reach, cdf):
     """The inverse of `mixture_interval`: (symbol, start, end, side), with start ≤ quantile < end.
 
     Side is -1 in the lower tail, 1 in the upper one, where the symbol is the window's end, else 0.
     """
-    low, high = _window(means, indices, reach)
-    start = _cumulative(low, low, high, weights, means, indices, inverse, cdf)
-    if quantile < start:
-        return low, np.int64(0), start, -1
-    end = _cumulative(high + 1, low, high, weights, means, indices, inverse, cdf)
-    if quantile >= end:
-        return high, end, np.int64(1 << PRECISION), 1
-    below, above = low, high + 1  # their cumulative frequencies are start and end
+    low, high = _window(n, means, indices, reach)
+    below, above = low - 1, high + 2  # the lower tail begins at `below`, and the upper tail ends before `above`
+    start, end = np.int64(0), np.int64(1 << PRECISION)
     while above - below > 1:
         middle = (below + above) >> 1
-        value = _cumulative(middle, low, high, weights, means, indices, inverse, cdf)
+        value = _cumulative(middle, low, high, n, weights, means, indices, inverse, cdf)
         if quantile < value:
             above, end = middle, value
         else:
             below, start = middle, value
-    return below, start, end, 0
+    return min(max(below, low), high), start, end, (below > high) - (below < low)
 
 
 @njit(cache=True)
 def _frequencies(symbols, weights, means, indices, inverse, reach, cdf):
     out = np.empty(symbols.size, np.int64)
     for n in range(symbols.size):
-        start, end, _ = mixture_interval(symbols[n], weights[n], means[n], indices[n], inverse, reach, cdf)
+        start, end, _ = mixture_interval(symbols[n], n, weights, means, indices, inverse, reach, cdf)
         out[n] = end - start
     return out

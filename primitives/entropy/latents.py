@@ -24,8 +24,10 @@ at 0 and passes 2^32 before the first word is written, so the length of the stre
 8 bytes if there are more. That is all: no header, no counts, and about two bytes more than the symbols' information.
 
 **Damage.** A decoder that has popped all symbols has used all words and its x is 0 again. `LatentDecoder.finish` says
-so; nearly every damaged stream, and decoding with other parameters, fails there if not before. Decoding takes time and
-memory in proportion to the number of symbols asked for, whatever the stream holds.
+so. Decoding with a flipped bit, a cut end or other parameters nearly always fails there if not before, but there is no
+redundancy in the stream for a guarantee: about one flipped bit in a thousand makes other symbols of the same total
+information. A container's checksum finds these. Decoding takes time and memory in proportion to the number of symbols
+asked for, whatever the stream holds.
 
 Source: J. Duda, "Asymmetric numeral systems: entropy coding combining speed of Huffman coding with compression rate of
 arithmetic coding", 2013; starting from 0 as in R. Bamler, "Understanding Entropy Coding With Asymmetric Numeral Systems
@@ -166,7 +168,7 @@ class LatentDecoder:
         return symbols
 
     def finish(self) -> None:
-        """Say whether the symbols read are all that the stream holds.
+        """Check that the symbols read are all that the stream holds.
 
         Raises:
             StreamError: they are not, so the stream is cut or damaged, or was made with other parameters.
@@ -232,9 +234,7 @@ def _mixture_intervals(symbols, weights, means, indices, inverse, reach, cdf):
     widths = np.empty(starts.size, np.uint32)
     at = 0
     for n in range(symbols.size):
-        start, end, distance = mixture_interval(
-            np.int64(symbols[n]), weights[n], means[n], indices[n], inverse, reach, cdf
-        )
+        start, end, distance = mixture_interval(np.int64(symbols[n]), n, weights, means, indices, inverse, reach, cdf)
         starts[at] = start
         widths[at] = end - start
         at += 1
@@ -344,7 +344,7 @@ def _pop_mixtures(symbols, state, words, position, weights, means, indices, inve
     """Fill `symbols`: (status, state, position)."""
     for n in range(symbols.size):
         quantile = np.int64(state & np.uint64((1 << PRECISION) - 1))
-        symbol, start, end, side = mixture_symbol(quantile, weights[n], means[n], indices[n], inverse, reach, cdf)
+        symbol, start, end, side = mixture_symbol(quantile, n, weights, means, indices, inverse, reach, cdf)
         state, position = _pop(state, words, position, start, end - start)
         if side:
             distance, state, position = _pop_distance(state, words, position)
