@@ -124,7 +124,7 @@ def scale_thresholds() -> np.ndarray:
     """Where the index goes up by one, in units of 2^-8: int64 [63]; what ``torch.bucketize(right=True)`` takes.
 
     >>> scale_thresholds()[:4]
-    array([30, 34, 38, 43])
+    array([30, 34, 39, 44])
     """
     return _scale_constants()[2].copy()
 

@@ -282,7 +282,8 @@ class IntegerNetwork:
         >>> torch.equal(network(x), restored(x))
         True
         """
-        state = {"network": torch.tensor([_FORMAT, self.input_bits, self.output_bits, self.input_limit])}
+        header = [_FORMAT, len(self.layers), self.input_bits, self.output_bits, self.input_limit]
+        state = {"network": torch.tensor(header)}
         for number, layer in enumerate(self.layers):
             small = int(layer.weight.abs().max()) < 1 << 15
             state[f"{number}.weight"] = layer.weight.to(torch.int16 if small else torch.int64)
@@ -299,13 +300,13 @@ class IntegerNetwork:
             ValueError: tensors are missing or do not describe a network whose sums are exact.
         """
         try:
-            version, input_bits, output_bits, input_limit = state["network"].tolist()
+            version, count, input_bits, output_bits, input_limit = state["network"].tolist()
             if version != _FORMAT:
                 raise ValueError(f"an integer network of format {version}; this version reads {_FORMAT}")
             layers = []
-            while f"{len(layers)}.weight" in state:
+            for number in range(count):
                 weight, bias, shift, geometry = (
-                    state[f"{len(layers)}.{name}"] for name in ("weight", "bias", "shift", "geometry")
+                    state[f"{number}.{name}"] for name in ("weight", "bias", "shift", "geometry")
                 )
                 fields = dict(zip(_GEOMETRY, geometry.tolist(), strict=True))
                 fields["transposed"] = bool(fields["transposed"])
@@ -503,12 +504,15 @@ def _calibrate(groups, samples):
         count += 1
         for number, group in enumerate(groups):
             x = group.module(x)
-            seen[number] = max(seen[number], float(x.abs().amax()))
+            largest = float(x.abs().amax())
+            if not math.isfinite(largest):
+                raise ValueError("quantization needs samples on which all activations are finite")
+            seen[number] = max(seen[number], largest)
             x = F.leaky_relu(x, group.slope)
             if group.upscale > 1:
                 x = F.pixel_shuffle(x, group.upscale)
-    if not count or not all(map(math.isfinite, seen)):
-        raise ValueError("quantization needs samples of typical inputs, on which all activations are finite")
+    if not count:
+        raise ValueError("quantization needs samples of typical inputs")
     return seen
 
 
