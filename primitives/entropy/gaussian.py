@@ -220,7 +220,10 @@ class Mixture:
     scales: np.ndarray
 
     def __post_init__(self):
-        weights, means, indices = (np.ascontiguousarray(a, np.int64) for a in (self.weights, self.means, self.scales))
+        arrays = [np.asarray(a) for a in (self.weights, self.means, self.scales)]
+        if any(a.dtype.kind not in "iu" for a in arrays):
+            raise ValueError("weights, means and scales are integers; see FRACTION_BITS for their units")
+        weights, means, indices = (np.ascontiguousarray(a, np.int64) for a in arrays)
         if weights.ndim != 2 or weights.shape[1] == 0 or not weights.shape == means.shape == indices.shape:
             raise ValueError(f"weights, means and scales are arrays [N,K], not {weights.shape}, {means.shape}, …")
         if weights.size and (weights.min() < 0 or np.any(weights.sum(1) != 1 << WEIGHT_BITS)):
@@ -240,8 +243,11 @@ class Mixture:
         >>> Mixture.from_logits([[256, 0, 0]], [[0, 512, 0]], [[256, 256, 99]]).weights
         array([[37758, 13889, 13889]])
         """
-        logits, means = np.ascontiguousarray(logits, np.int64), np.asarray(means)
-        return cls(_softmax(logits, _exponential()), means, scale_index(scales))
+        logits = np.asarray(logits)
+        if logits.ndim != 2 or logits.dtype.kind not in "iu":
+            raise ValueError(f"logits are integers [N,K], not {logits.dtype} {logits.shape}")
+        weights = _softmax(np.ascontiguousarray(logits, np.int64), _exponential())
+        return cls(weights, means, scale_index(scales))
 
     def __len__(self):
         return len(self.weights)

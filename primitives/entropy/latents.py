@@ -45,8 +45,8 @@ from .tables import LOOKUP_BITS, FrequencyTables
 #: Bits that an Exp-Golomb code has at most behind its ones and zeros; distances are below 2^32.
 _MAX_BITS = 32
 
-# Intervals are uint32: start and end - 1 never reach 2^24, so a symbol's interval fits two of them.
-_TAIL_ROOM = 2 * _MAX_BITS + 2  # intervals of a symbol in a tail, at most
+#: Intervals of a symbol in a tail, at most: its bin, and a bit each of its distance's code.
+_TAIL_ROOM = 2 * _MAX_BITS + 2
 
 
 class LatentEncoder:

@@ -244,6 +244,16 @@ def test_a_wavefront_computes_what_the_whole_computes(height, width, batch):
     assert torch.equal(both.at(canvas, *everywhere).view_as(expected), expected)
 
 
+def test_weights_that_are_all_zero():
+    with torch.no_grad():
+        conv = nn.Conv2d(2, 3, 3, padding=1)
+        conv.weight.zero_()
+    network = quantize_network([conv], [torch.ones(1, 2, 4, 4)])
+    expected = torch.round(conv.bias.detach() * 256).int()
+    assert torch.equal(network(torch.ones(1, 2, 2, 2))[0, :, 1, 1], expected)
+    assert torch.equal(network.at(network.canvas(1, 2, 2), torch.tensor([1]), torch.tensor([0]))[0, 0], expected)
+
+
 def test_positions_need_networks_that_work_by_position():
     with pytest.raises(ValueError, match="1×1"):
         quantized().rows(torch.zeros(1, 16))
@@ -266,7 +276,7 @@ def test_state_goes_through_safetensors():
     network = quantized()
     state = network.state()
     assert not any(tensor.is_floating_point() for tensor in state.values())
-    restored = IntegerNetwork.from_state(load(save({k: v.contiguous() for k, v in state.items()})))
+    restored = IntegerNetwork.from_state(load(save(state)))
     assert torch.equal(restored(hyper_latents()), network(hyper_latents()))
     assert (restored.input_bits, restored.output_bits, restored.input_limit) == (0, 8, 1 << 20)
     for missing in state:

@@ -153,12 +153,19 @@ def test_a_mixture_of_one_is_a_table():
     symbols = np.random.default_rng(0).integers(-100, 100, 500)
     indices = np.arange(500) % 64
     encoder = LatentEncoder()
-    encoder.put_mixture(symbols, Mixture(np.full((500, 1), 65536), np.zeros((500, 1)), indices[:, None]))
+    encoder.put_mixture(symbols, Mixture(np.full((500, 1), 65536), np.zeros((500, 1), int), indices[:, None]))
     assert encoder.getvalue() == coded(symbols, indices, gaussian_tables())
 
 
 @pytest.mark.parametrize(
-    "arrays", [([[1]], [[0]], [[0]]), ([[65536]], [[0]], [[64]]), ([[65536]], [[0, 0]], [[0]]), ([65536], [0], [0])]
+    "arrays",
+    [
+        ([[1]], [[0]], [[0]]),
+        ([[65536]], [[0]], [[64]]),
+        ([[65536]], [[0, 0]], [[0]]),
+        ([65536], [0], [0]),
+        ([[65536]], [[0.5]], [[0]]),
+    ],
 )
 def test_mixtures_that_are_none(arrays):
     with pytest.raises(ValueError):
