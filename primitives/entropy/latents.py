@@ -38,7 +38,7 @@ import numpy as np
 from numba import njit
 
 from ..errors import StreamError
-from .gaussian import Mixture, mixture_interval, mixture_symbol
+from .integer_gaussian import Mixture, mixture_interval, mixture_symbol
 from .models import PRECISION
 from .tables import LOOKUP_BITS, FrequencyTables
 
@@ -52,7 +52,7 @@ _TAIL_ROOM = 2 * _MAX_BITS + 2
 class LatentEncoder:
     """Collect batches of symbols, then write them as one stream.
 
-    >>> from codeckit.primitives.entropy.gaussian import gaussian_tables
+    >>> from codeckit.primitives.entropy.integer_gaussian import gaussian_tables
     >>> encoder = LatentEncoder()
     >>> encoder.put([0, -3, 10], [5, 20, 20], gaussian_tables())
     >>> encoder.put([70000], [0], gaussian_tables())

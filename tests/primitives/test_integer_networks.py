@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from codeckit.primitives.entropy import LatentEncoder, center, gaussian_tables, scale_index, wavefront
-from codeckit.primitives.entropy.gaussian import scales
+from codeckit.primitives.entropy.integer_gaussian import scales
 from codeckit.primitives.learned.integer import IntegerLayer, IntegerNetwork, quantize_network
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 
-import codeckit.primitives.entropy.gaussian as gaussian
+import codeckit.primitives.entropy.integer_gaussian as gaussian
 import constriction
 import numpy as np
 import pytest
