@@ -53,10 +53,11 @@ from torch import Tensor, nn
 from ...primitives.entropy.factorized import FactorizedPrior
 from ...primitives.entropy.gaussian import GaussianConditional
 from ...primitives.entropy.mixture import COMPONENTS, GaussianMixture, split_parameters
+from ...primitives.entropy.wavefronts import wavefront
 from ...primitives.learned.attention import AttentionBlock
 from ...primitives.learned.gain import GainUnit
 from ...primitives.learned.gdn import GDN
-from ...primitives.learned.masked_conv import CheckerboardConv2d, MaskedConv2d, wavefronts
+from ...primitives.learned.masked_conv import CheckerboardConv2d, MaskedConv2d
 from ...primitives.learned.quantize import add_noise
 from ...primitives.learned.residual import (
     ResidualBlock,
@@ -215,8 +216,8 @@ class AutoregressiveNetwork(HyperpriorNetwork):
         down, right = convolution.mask[0, 0].nonzero(as_tuple=True)
         weight = convolution.weight[:, :, down, right].flatten(1)[:, :, None, None]
         y_hat = F.pad(torch.zeros_like(y), [margin] * 4)
-        for rows, columns in wavefronts(*y.shape[-2:], kernel_size=size):
-            rows, columns = rows.to(y.device), columns.to(y.device)
+        for positions in wavefront(*y.shape[-2:], kernel=size):
+            rows, columns = (torch.as_tensor(axis, device=y.device) for axis in positions)
             seen = y_hat[:, :, rows + down[:, None], columns + right[:, None]]  # [N,M,taps,positions]
             context = F.conv2d(seen.flatten(1, 2)[..., None], weight, convolution.bias)
             both = torch.cat((features[:, :, rows, columns, None], context), dim=1)

@@ -8,7 +8,7 @@ work), `binary_coder` and `mixing` (adaptive arithmetic coding of bits), `models
 
 Learned probabilities, as torch modules that say how likely each quantized latent is: `factorized` (a density a
 channel), `gaussian` and `mixture` (means and scales predicted by a network). Their integer counterparts, which
-`LatentEncoder` and `LatentDecoder` (in `latents`) code with: frequency `tables`, `gaussian_tables` and mixtures of
+`LatentEncoder` and `LatentDecoder` (in `latents`) code with: frequency `tables`, Gaussians (`integer_gaussian`) and mixtures of
 them, in the order of `wavefronts` where a context model asks for it.
 
 Names are imported at first use, so that a codec that needs only Huffman tables compiles nothing else.
@@ -29,7 +29,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "gaussian": ["GaussianConditional"],
         "mixture": ["GaussianMixture"],
         "tables": ["FrequencyTables", "quantize_pmf"],
-        "gaussian_tables": ["Mixture", "center", "frequency_tables", "scale_index", "uncenter"],
+        "integer_gaussian": ["Mixture", "center", "gaussian_tables", "scale_index", "uncenter"],
         "latents": ["LatentEncoder", "LatentDecoder"],
         "wavefronts": ["wavefront"],
     },

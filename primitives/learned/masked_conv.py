@@ -32,8 +32,6 @@ D. Minnen, J. Ballé, G. Toderici, "Joint Autoregressive and Hierarchical Priors
 2018; D. He et al., "Checkerboard Context Model for Efficient Learned Image Compression", CVPR 2021.
 """
 
-from collections.abc import Iterator
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -101,25 +99,6 @@ def anchors(height: int, width: int, device: torch.device | None = None) -> Tens
     """
     rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
     return (rows[:, None] + columns) % 2 == 0
-
-
-def wavefronts(height: int, width: int, kernel_size: int = 5) -> Iterator[tuple[Tensor, Tensor]]:
-    """Positions that a raster-order context model can decode at the same time, step by step.
-
-    Yields (rows, columns), two int64 vectors. With a k×k kernel of type A a row lags k//2 + 1 columns behind the one
-    above.
-
-    Raises:
-        ValueError: the kernel size is even.
-
-    >>> [list(zip(rows.tolist(), columns.tolist())) for rows, columns in wavefronts(2, 4)]
-    [[(0, 0)], [(0, 1)], [(0, 2)], [(0, 3), (1, 0)], [(1, 1)], [(1, 2)], [(1, 3)]]
-    """
-    _check_odd(kernel_size)
-    lag = kernel_size // 2 + 1
-    for step in range(width + lag * (height - 1)):
-        rows = torch.arange(max(0, -(-(step - width + 1) // lag)), min(height - 1, step // lag) + 1)
-        yield rows, step - lag * rows
 
 
 def _check_odd(kernel_size):

@@ -19,7 +19,6 @@ from codeckit.primitives.learned import (
     round_around,
     round_straight_through,
     subpixel_conv3x3,
-    wavefronts,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,19 +96,6 @@ def test_checkerboard_sees_anchors_only():
     assert depends[~first].sum(1).max() == 12  # of a 5×5 neighbourhood
     layer = CheckerboardConv2d(1, 2)
     assert (layer(random_(1, 1, 6, 7))[:, :, anchors(6, 7)] == 0).all()  # the bias, too
-
-
-@given(st.integers(1, 9), st.integers(1, 9), st.sampled_from([3, 5, 7]))
-def test_wavefronts_reach_every_position_after_what_it_sees(height, width, size):
-    step = np.full((height, width), -1)
-    for number, (rows, columns) in enumerate(wavefronts(height, width, size)):
-        assert (step[rows, columns] == -1).all()
-        step[rows, columns] = number
-    assert (step >= 0).all()
-    depends = influence(MaskedConv2d(1, 1, size), height, width)
-    later, earlier = np.nonzero(depends)
-    assert (step.ravel()[later] > step.ravel()[earlier]).all()
-    assert step.max() + 1 == width + (size // 2 + 1) * (height - 1)
 
 
 def test_masked_convolution_refuses_bad_arguments():
