@@ -8,8 +8,8 @@ work), `binary_coder` and `mixing` (adaptive arithmetic coding of bits), `models
 
 Learned probabilities, as torch modules that say how likely each quantized latent is: `factorized` (a density a
 channel), `gaussian` and `mixture` (means and scales predicted by a network). Their integer counterparts, which
-`LatentEncoder` and `LatentDecoder` (in `latents`) code with: frequency `tables`, Gaussians (`integer_gaussian`) and mixtures of
-them, in the order of `wavefronts` where a context model asks for it.
+`LatentEncoder` and `LatentDecoder` (in `latents`) code with: frequency `tables`, Gaussians and mixtures of them
+(`integer_gaussian`), in the order of `wavefronts` where a context model asks for it.
 
 Names are imported at first use, so that a codec that needs only Huffman tables compiles nothing else.
 """

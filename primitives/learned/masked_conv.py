@@ -14,8 +14,8 @@ centre, type B includes the centre (for layers behind a first one of type A)::
              . . . . .               . . . . .
 
 A 5×5 kernel of type A at row i reaches up to column j + 2 of row i - 1 and no further right, so position (i, j) may go
-as soon as step j + 3i, together with all others of that step: H×W positions in W + 3(H - 1) steps. `wavefronts` lists
-them.
+as soon as step j + 3i, together with all others of that step: H×W positions in W + 3(H - 1) steps. `wavefront` in
+`codeckit.primitives.entropy` yields them.
 
 **Checkerboard order** (`CheckerboardConv2d`): the *anchors*, one colour of a checkerboard, are decoded without
 context, then all others at once, each seeing the anchors around it: two steps whatever the size, and neighbours on all
