@@ -23,12 +23,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
-    except (StreamError, OSError) as error:
+    except KeyboardInterrupt:
+        return 130
+    except (StreamError, OSError, ValueError) as error:
         print(f"codeckit {options.command}: {error}", file=sys.stderr)
-        return 1
-    except ValueError as error:
-        print(f"codeckit {options.command}: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, StreamError | OSError) else 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -177,17 +176,20 @@ def _print_table(rows: list[tuple[str, ...]]) -> None:
 
 
 def _compare(options) -> int:
-    from .bench import run_comparison
+    from .bench import SweepError, run_comparison
 
-    report = run_comparison(
-        options.images,
-        options.codecs,
-        qualities=options.qualities,
-        metrics=options.metrics.split(","),
-        anchor=options.anchor,
-        out=options.out,
-        jobs=options.jobs,
-        keep=options.keep,
-    )
+    try:
+        report = run_comparison(
+            options.images,
+            options.codecs,
+            qualities=options.qualities,
+            metrics=options.metrics.split(","),
+            anchor=options.anchor,
+            out=options.out,
+            jobs=options.jobs,
+            keep=options.keep,
+        )
+    except SweepError as error:
+        raise StreamError(str(error)) from error
     print(report.to_json() if options.json else report)
     return 1 if report.failures else 0

@@ -105,6 +105,8 @@ def _open(image):
         return Image.open(image)
     except UnidentifiedImageError as error:
         raise StreamError(f"{image} is not an image file that Pillow can read") from error
+    except Image.DecompressionBombError as error:
+        raise StreamError(f"{image}: {error}; raise PIL.Image.MAX_IMAGE_PIXELS if you trust it") from error
 
 
 def _pixels(image) -> np.ndarray:

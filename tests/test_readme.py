@@ -1,0 +1,39 @@
+"""The README's Python runs as it stands there."""
+
+import re
+from pathlib import Path
+
+import codeckit
+import numpy as np
+from codeckit.bench.pictures import photo
+from codeckit.codecs.jpeg import JpegHuffman
+from codeckit.primitives import BlockDCT, QuantTable, Subsample, YCbCr
+from PIL import Image
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def test_python_blocks_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(photo(176, 200, seed=1)).save("photo.png")
+    names = dict(YCbCr=YCbCr, Subsample=Subsample, BlockDCT=BlockDCT, QuantTable=QuantTable, JpegHuffman=JpegHuffman)
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) == 4
+    for block in blocks:
+        exec(block, names)
+    assert "BD-rate" in capsys.readouterr().out
+    assert names["stages"] == codeckit.codec("jpeg").stages  # the codec on one screen is the codec
+    assert (
+        codeckit.decode(names["smaller"].encode("photo.png")) == codeckit.decode(names["codec"].encode("photo.png"))
+    ).all()
+    decoded = codeckit.decode(codeckit.codec("wavelet", quality=80).encode("photo.png"))
+    assert np.abs(decoded.astype(int) - np.asarray(Image.open("photo.png"))).mean() < 3
+
+
+def test_table_of_entropy_stages_is_measured():
+    codec, image = codeckit.codec("jpeg", quality=75), codeckit.dataset("sample:astronaut")[0].load()
+    rows = re.findall(r"\| `(\w+)\(\)` \| \**([\d,]+)\** \|", README)
+    assert len(rows) == 6
+    for name, size in rows:
+        swapped = codec if name == "JpegHuffman" else codeckit.codec("jpeg", quality=75, entropy=name)
+        assert len(swapped.encode(image)) == int(size.replace(",", "")), name
