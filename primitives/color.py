@@ -31,7 +31,8 @@ MATRICES = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
 _PLANES = {"grey": 1, "ycbcr": 3, "rgb": 3, "cmyk": 4, "ycck": 4}
 
 
-# numba computes with 32-bit integers in 64 bits; brought back to 32 before shifts, vectors hold twice as many lanes.
+# numba computes sums and products of 32-bit integers in 64 bits. `i32` brings each back at once, so that vectors hold
+# twice as many lanes.
 i32 = np.int32
 
 
@@ -57,34 +58,41 @@ def _inverse_constants(matrix: str) -> np.ndarray:
     return np.array([_fixed(round(c, 5)) for c in (cr, cb, kb * cb / kg, kr * cr / kg)], np.int32)
 
 
+@njit(cache=True, inline="always")
+def _weighted(a, x, b, y, c, z, offset):
+    """a·x + b·y + c·z + offset for constants with 16 fractional bits, without these bits."""
+    return i32(i32(i32(a * x) + i32(b * y)) + i32(i32(c * z) + offset)) >> i32(16)
+
+
 @njit(cache=True)
 def _rgb_to_ycbcr(rgb, constants, luma, blue, red):
     ry, gy, by = constants[0]
     ru, gu, bu = constants[1]
     rv, gv, bv = constants[2]
-    half = 1 << 15
+    half = i32(1 << 15)
     # Differences are offset by 128 and rounded half down, as libjpeg rounds them.
-    centre = (128 << 16) + (1 << 15) - 1
+    centre = i32((128 << 16) + (1 << 15) - 1)
     for i in range(luma.size):
         r, g, b = i32(rgb[3 * i]), i32(rgb[3 * i + 1]), i32(rgb[3 * i + 2])
-        luma[i] = i32(ry * r + gy * g + by * b + half) >> i32(16)
-        blue[i] = i32(ru * r + gu * g + bu * b + centre) >> i32(16)
-        red[i] = i32(rv * r + gv * g + bv * b + centre) >> i32(16)
+        luma[i] = _weighted(ry, r, gy, g, by, b, half)
+        blue[i] = _weighted(ru, r, gu, g, bu, b, centre)
+        red[i] = _weighted(rv, r, gv, g, bv, b, centre)
+
+
+@njit(cache=True, inline="always")
+def _clip(value):
+    return min(max(i32(value), i32(0)), i32(255))
 
 
 @njit(cache=True)
 def _ycbcr_to_rgb(luma, blue, red, constants, rgb):
     red_r, blue_b, blue_g, red_g = constants
-    half = 1 << 15
-    low, high = i32(0), i32(255)
+    half, zero = i32(1 << 15), i32(0)
     for i in range(luma.size):
         y, u, v = i32(luma[i]), i32(i32(blue[i]) - i32(128)), i32(i32(red[i]) - i32(128))
-        r = i32(y + (i32(red_r * v + half) >> i32(16)))
-        g = i32(y + (i32(half - blue_g * u - red_g * v) >> i32(16)))
-        b = i32(y + (i32(blue_b * u + half) >> i32(16)))
-        rgb[3 * i] = min(max(r, low), high)
-        rgb[3 * i + 1] = min(max(g, low), high)
-        rgb[3 * i + 2] = min(max(b, low), high)
+        rgb[3 * i] = _clip(y + _weighted(red_r, v, zero, zero, zero, zero, half))
+        rgb[3 * i + 1] = _clip(y + _weighted(-blue_g, u, -red_g, v, zero, zero, half))
+        rgb[3 * i + 2] = _clip(y + _weighted(blue_b, u, zero, zero, zero, zero, half))
 
 
 def rgb_to_ycbcr(image: np.ndarray, matrix: str = "bt601") -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -34,12 +34,17 @@ from .stage import Stage
 SAMPLINGS = {"4:4:4": (1, 1), "4:2:2": (1, 2), "4:4:0": (2, 1), "4:2:0": (2, 2)}
 
 
+# numba computes sums and products of 32-bit integers in 64 bits. `i32` brings each back at once, so that vectors hold
+# twice as many lanes.
+i32 = np.int32
+
+
 @njit(cache=True)
 def _mean_2x1(plane, out):
     for y in range(out.shape[0]):
         row, into = plane[y], out[y]
         for x in range(out.shape[1]):
-            into[x] = (np.int32(row[2 * x]) + np.int32(row[2 * x + 1]) + np.int32(x & 1)) >> np.int32(1)
+            into[x] = i32(i32(i32(row[2 * x]) + i32(row[2 * x + 1])) + i32(x & 1)) >> i32(1)
 
 
 @njit(cache=True)
@@ -47,7 +52,7 @@ def _mean_1x2(plane, out):
     for y in range(out.shape[0]):
         upper, lower, into = plane[2 * y], plane[2 * y + 1], out[y]
         for x in range(out.shape[1]):
-            into[x] = (np.int32(upper[x]) + np.int32(lower[x]) + np.int32(x & 1)) >> np.int32(1)
+            into[x] = i32(i32(i32(upper[x]) + i32(lower[x])) + i32(x & 1)) >> i32(1)
 
 
 @njit(cache=True)
@@ -55,20 +60,26 @@ def _mean_2x2(plane, out):
     for y in range(out.shape[0]):
         upper, lower, into = plane[2 * y], plane[2 * y + 1], out[y]
         for x in range(out.shape[1]):
-            total = np.int32(upper[2 * x]) + np.int32(upper[2 * x + 1])
-            total += np.int32(lower[2 * x]) + np.int32(lower[2 * x + 1])
-            into[x] = (total + np.int32(1 + (x & 1))) >> np.int32(2)
+            left = i32(i32(upper[2 * x]) + i32(lower[2 * x]))
+            right = i32(i32(upper[2 * x + 1]) + i32(lower[2 * x + 1]))
+            into[x] = i32(i32(left + right) + i32(1 + (x & 1))) >> i32(2)
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
+def _mix(near, far, bias, shift):
+    """3/4 of the nearer sample and 1/4 of the farther one, rounded as `bias` says."""
+    return i32(i32(i32(i32(3) * near) + far) + bias) >> shift
+
+
+@njit(cache=True, inline="always")
 def _triangle_row(samples, out, bias_even, bias_odd, shift):
-    """Two pixels from each sample, 3/4 of it and 1/4 of its neighbour; `samples` has its ends repeated once."""
+    """Two pixels from each sample, mixed with its neighbours; `samples` has its ends repeated once."""
     for x in range(out.size // 2):
-        out[2 * x] = (np.int32(3) * samples[x + 1] + samples[x] + bias_even) >> shift
-        out[2 * x + 1] = (np.int32(3) * samples[x + 1] + samples[x + 2] + bias_odd) >> shift
+        out[2 * x] = _mix(samples[x + 1], samples[x], bias_even, shift)
+        out[2 * x + 1] = _mix(samples[x + 1], samples[x + 2], bias_odd, shift)
     if out.size % 2:
         x = out.size // 2
-        out[2 * x] = (np.int32(3) * samples[x + 1] + samples[x] + bias_even) >> shift
+        out[2 * x] = _mix(samples[x + 1], samples[x], bias_even, shift)
 
 
 @njit(cache=True)
@@ -78,33 +89,36 @@ def _double_width(plane, out):
     for y in range(out.shape[0]):
         samples[1:-1] = plane[y]
         samples[0], samples[width + 1] = samples[1], samples[width]
-        _triangle_row(samples, out[y], np.int32(1), np.int32(2), np.int32(2))
+        _triangle_row(samples, out[y], i32(1), i32(2), i32(2))
+
+
+@njit(cache=True, inline="always")
+def _nearest_rows(plane, y):
+    """The row that row `y` of the doubled plane lies in, and the neighbour that it lies nearer to."""
+    sample = y // 2
+    neighbour = min(max(sample + (1 if y % 2 else -1), 0), plane.shape[0] - 1)
+    return plane[sample], plane[neighbour]
 
 
 @njit(cache=True)
 def _double_height(plane, out):
-    height, width = plane.shape
     for y in range(out.shape[0]):
-        sample = y // 2
-        neighbour = min(max(sample + (1 if y % 2 else -1), 0), height - 1)
-        near, far, into = plane[sample], plane[neighbour], out[y]
-        bias = np.int32(1 + y % 2)
-        for x in range(width):
-            into[x] = (np.int32(3) * near[x] + far[x] + bias) >> np.int32(2)
+        near, far = _nearest_rows(plane, y)
+        into, bias = out[y], i32(1 + y % 2)
+        for x in range(into.size):
+            into[x] = _mix(i32(near[x]), i32(far[x]), bias, i32(2))
 
 
 @njit(cache=True)
 def _double_both(plane, out):
-    height, width = plane.shape
+    width = plane.shape[1]
     samples = np.empty(width + 2, np.int32)  # two rows mixed, with two fractional bits
     for y in range(out.shape[0]):
-        sample = y // 2
-        neighbour = min(max(sample + (1 if y % 2 else -1), 0), height - 1)
-        near, far = plane[sample], plane[neighbour]
+        near, far = _nearest_rows(plane, y)
         for x in range(width):
-            samples[x + 1] = np.int32(3) * near[x] + far[x]
+            samples[x + 1] = _mix(i32(near[x]), i32(far[x]), i32(0), i32(0))
         samples[0], samples[width + 1] = samples[1], samples[width]
-        _triangle_row(samples, out[y], np.int32(8), np.int32(7), np.int32(4))
+        _triangle_row(samples, out[y], i32(8), i32(7), i32(4))
 
 
 def downsample(plane: np.ndarray, v: int, h: int) -> np.ndarray:
