@@ -195,6 +195,8 @@ def composition(name: str, parameters: bytes) -> Codec:
         stages = {**stages, **{role: from_spec(data) for role, data in changed.items()}}
     if not stages:
         raise StreamError(f"the codec {name!r} is not known here, and the stream does not describe its stages")
+    if any(getattr(stage, "weights", "") for stage in stages.values()):
+        raise StreamError("the stream names weights by a path; only their fingerprint may stand in it")
     if list(stages.values())[-1].native:
         raise StreamError("the stream names an entropy stage that has a file format of its own")
     return Codec(name, stages)

@@ -321,15 +321,16 @@ def _channels_first(array):
 def prior_tables(prior: FactorizedPrior) -> tuple[FrequencyTables, np.ndarray]:
     """A factorized prior as integers: a table for each channel, of symbols around its median, and the medians.
 
-    The medians are rounded to units of 2^-8, and the tables are those of latents rounded around these.
+    The medians are those that the network rounds around, in units of 2^-8; the tables are those of latents rounded
+    around these.
 
     >>> _ = torch.manual_seed(0)
     >>> tables, medians = prior_tables(FactorizedPrior(3))
     >>> len(tables), medians.shape
     (3, (3,))
     """
-    low, medians, high = prior.solve_quantiles(TAIL_MASS).cpu().numpy().T
-    medians = np.rint(medians * 2**FRACTION_BITS).astype(np.int64)
+    low, _, high = prior.solve_quantiles(TAIL_MASS).cpu().numpy().T
+    medians = np.rint(prior.medians.double().cpu().numpy() * 2**FRACTION_BITS).astype(np.int64)
     around = medians / 2**FRACTION_BITS
     lowest = np.clip(np.floor(low - around), -WIDEST, 0).astype(np.int64)
     highest = np.clip(np.ceil(high - around), 0, WIDEST).astype(np.int64)
