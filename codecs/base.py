@@ -170,10 +170,11 @@ class Codec:
         made_by = composition(name, held.parameters)
         if held.weights or any(hasattr(stage, "weights") for stage in made_by.stages.values()):
             from .learned.stages import with_weights
-            from .learned.weights import find_weights
+            from .learned.weights import find_weights, load_weights
 
             own = next((stage.weights for stage in self.stages.values() if getattr(stage, "weights", "")), "")
             path = find_weights(name, held.weights, own)
+            load_weights(path)  # here, so that a damaged file of weights is not taken for a damaged stream
             made_by = replace_fields(made_by, stages=with_weights(made_by.stages, path))
         return made_by, held.payload
 

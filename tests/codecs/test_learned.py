@@ -13,11 +13,16 @@ import pytest
 import torch
 from codeckit.bench import fuzz
 from codeckit.bench.pictures import photo
+from codeckit.cli import main
 from codeckit.codecs.learned import convert_checkpoint, export, load_weights, register_weights, weights
 from codeckit.codecs.learned.networks import CHANNELS, NETWORKS
-from codeckit.codecs.learned.probabilities import prior_tables
+from codeckit.codecs.learned.probabilities import ProbabilityModel, prior_tables
 from codeckit.primitives import ContextCoded, HuffmanCoded, StreamError, container
 from codeckit.primitives.entropy.factorized import FactorizedPrior
+from codeckit.primitives.entropy.latents import LatentDecoder
+from codeckit.primitives.entropy.tables import FrequencyTables
+from codeckit.primitives.learned.integer import IntegerLayer, IntegerNetwork
+from PIL import Image
 
 NAMES = [name for name in NETWORKS if name != "cheng2020-checkerboard"]
 WITH_HYPERPRIOR = NAMES[2:]
@@ -296,6 +301,17 @@ def test_registered_weights_are_found_by_their_fingerprint(files, monkeypatch):
     assert (codeckit.decode(stream) == build(files, "bmshj2018-hyperprior").decode(stream)).all()
 
 
+def test_command_line(files, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(weights, "_registered", {})
+    Image.fromarray(photo(40, 30, seed=20)).save(tmp_path / "in.png")
+    picture, stream, decoded = (str(tmp_path / name) for name in ("in.png", "out.ckt", "out.png"))
+    assert main(["encode", picture, stream, "--codec", f"mbt2018:weights={files['mbt2018']}"]) == 0
+    assert main(["decode", stream, decoded]) == 1
+    assert "weights" in capsys.readouterr().err
+    assert main(["decode", stream, decoded, "--weights", files["mbt2018"]]) == 0
+    assert Image.open(decoded).size == (30, 40)
+
+
 def test_shipped_weights_are_the_default(files, monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="weights=path"):
         codeckit.codec("mbt2018-mean")
@@ -347,7 +363,7 @@ def test_conversion_of_a_checkpoint(tmp_path):
         "mbt2018-mean", tmp_path / "a.pth", tmp_path / "a.safetensors", quality=1, images=[image]
     )
     assert converted.fingerprint == export(network, [image], tmp_path / "b.safetensors", quality=1).fingerprint
-    (tmp_path / "evil.pth").write_bytes(pickle.dumps(os.getcwd))
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps(os.getcwd, protocol=2))
     with pytest.raises(ValueError, match="no file of tensors"):
         convert_checkpoint("mbt2018-mean", tmp_path / "evil.pth", tmp_path / "c", quality=1)
 
@@ -398,3 +414,47 @@ def test_large_symbols_behind_a_valid_checksum(files):
         decoded = entropy.inverse(payload)
         assert all((a == b).all() for a, b in zip(decoded.planes, planes, strict=True))
         assert codec.decode(stream).shape == image.shape
+
+
+# --- a stream that may never change -----------------------------------------------------------------------------------
+
+
+def integer_model(parameters):
+    """A model with a context whose numbers come from a generator that gives the same integers everywhere."""
+    random = np.random.Generator(np.random.PCG64(4))
+
+    def layer(kernel, channels_in, channels_out, masked=False, **options):
+        weight = random.integers(-3000, 3000, (kernel, kernel, channels_in, channels_out))
+        if masked:
+            weight.reshape(kernel**2, -1)[kernel**2 // 2 :] = 0
+        bias = random.integers(0, 1 << 20, channels_out)
+        shift = torch.full((channels_out,), 12)
+        return IntegerLayer(torch.from_numpy(weight), torch.from_numpy(bias), shift, 1 << 20, **options)
+
+    prior = FrequencyTables.from_pmfs(random.integers(1, 1000, (2, 7)).tolist(), lowest=[-2, -3])
+    shuffled = layer(3, 2, 64, padding=1, upscale=4, slope=1000)
+    return ProbabilityModel(
+        3,
+        parameters,
+        prior,
+        np.array([100, -300]),
+        IntegerNetwork([shuffled], 8, 10),
+        IntegerNetwork([layer(5, 3, 4, masked=True, padding=2)], 8, 10),
+        IntegerNetwork([layer(1, 8, 6, slope=655), layer(1, 6, 3 * parameters)], 10, 8),
+    )
+
+
+@pytest.mark.parametrize("parameters, size, digest", [(2, 400, "8888704d31f0096d"), (9, 412, "28e45a2ef84602d8")])
+def test_golden_stream(parameters, size, digest):
+    random = np.random.Generator(np.random.PCG64(5))
+    planes = random.integers(-9, 9, (8, 12, 3)), random.integers(-5, 5, (2, 3, 2))
+    model = integer_model(parameters)
+    walk = model.walk(8, 12, lambda batch: planes[batch.plane][batch.where].astype(np.int32))
+    data = walk.encode()
+    assert (len(data), hashlib.sha256(data).hexdigest()[:16]) == (size, digest)
+    decoder = LatentDecoder(data)
+    decoded = model.walk(8, 12, lambda batch: batch.distribution.get(decoder))
+    decoder.finish()
+    assert (decoded.symbols[0] == planes[0]).all() and (decoded.latents == walk.latents).all()
+    again = ProbabilityModel.from_state(model.state())
+    assert again.walk(8, 12, lambda batch: planes[batch.plane][batch.where].astype(np.int32)).encode() == data
