@@ -6,6 +6,18 @@ Options of all:
   with any quality in between (in steps of 1/16).
 - `weights`: the path of a weight file (`weights.export`), "compressai" for the official checkpoint of CompressAI, or
   None for weights that come with the package.
+
+>>> import tempfile
+>>> import numpy as np
+>>> from .weights import export
+>>> network = NETWORKS["bmshj2018-hyperprior"](N=4, M=4)
+>>> image = np.zeros((30, 50, 3), np.uint8)
+>>> with tempfile.TemporaryDirectory() as folder:
+...     path = export(network, [image], f"{folder}/tiny.safetensors", quality=1).path
+...     codec = bmshj2018_hyperprior(quality=1, weights=path)
+...     decoded = codec.decode(codec.encode(image))
+>>> list(codec.stages), decoded.shape
+(['pad', 'transform', 'quantize', 'entropy'], (30, 50, 3))
 """
 
 from ...primitives.pad import PadTo

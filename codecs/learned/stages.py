@@ -125,6 +125,9 @@ class Round(_Weighted):
         """Return the symbols, int32, of y and of the hyper-latents z that are computed from it."""
         weights = self.loaded()
         y, *level = picture.planes
+        expected, *_ = _shapes(picture.size, weights)
+        if y.shape != expected:
+            raise ValueError(f"latents of such a picture have the shape {expected}, not {y.shape}; check its padding")
         latents = [y]
         if isinstance(weights.network, HyperpriorNetwork):
             latents.append(_planes_last(weights.network.hyper_analysis(_batch(y))))
@@ -176,11 +179,9 @@ class LatentCoded(_Weighted):
         size, color = _read_head(reader)
         check_size(size, max_pixels)
         level = [np.full((1, 1), reader.byte(), np.int32)] if isinstance(weights.network, Cheng2020) else []
-        height, width = PadTo(weights.network.stride).padded(size)
+        height, width, _ = _shapes(size, weights)[0]
         decoder = LatentDecoder(reader.rest())
-        walk = weights.probabilities.walk(
-            height // _SCALE, width // _SCALE, lambda batch: batch.distribution.get(decoder)
-        )
+        walk = weights.probabilities.walk(height, width, lambda batch: batch.distribution.get(decoder))
         decoder.finish()
         return _coded(Picture((), size, color=color), walk, level)
 
@@ -208,12 +209,18 @@ def _walk(picture: Picture, weights: Weights):
     symbols, level = picture.planes[:count], list(picture.planes[count:])
     if isinstance(picture, CodedPicture) and picture.walk:
         return picture.walk, level
-    height, width = (extent // _SCALE for extent in PadTo(weights.network.stride).padded(picture.size))
-    shapes = [(height, width, model.channels), (height // _HYPER_SCALE, width // _HYPER_SCALE, len(model.prior))]
+    shapes = _shapes(picture.size, weights)
     gains = [(1, 1)] if isinstance(weights.network, Cheng2020) else []
     if [plane.shape for plane in picture.planes] != shapes[:count] + gains:
         raise StreamError(f"the planes are no latents of a {weights.header.architecture} picture of that size")
-    return model.walk(height, width, lambda batch: symbols[batch.plane][batch.where]), level
+    return model.walk(*shapes[0][:2], lambda batch: symbols[batch.plane][batch.where]), level
+
+
+def _shapes(size: tuple[int, int], weights: Weights) -> list[tuple[int, int, int]]:
+    """Shapes of y and z (if there is one) of a picture of so many pixels."""
+    model = weights.probabilities
+    height, width = (extent // _SCALE for extent in PadTo(weights.network.stride).padded(size))
+    return [(height, width, model.channels), (height // _HYPER_SCALE, width // _HYPER_SCALE, len(model.prior))]
 
 
 def _planes_last(tensor: torch.Tensor) -> np.ndarray:

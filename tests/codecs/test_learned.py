@@ -17,7 +17,7 @@ from codeckit.cli import main
 from codeckit.codecs.learned import convert_checkpoint, export, load_weights, register_weights, weights
 from codeckit.codecs.learned.networks import CHANNELS, NETWORKS
 from codeckit.codecs.learned.probabilities import ProbabilityModel, prior_tables
-from codeckit.primitives import ContextCoded, HuffmanCoded, StreamError, container
+from codeckit.primitives import ContextCoded, HuffmanCoded, PadTo, StreamError, container
 from codeckit.primitives.entropy.factorized import FactorizedPrior
 from codeckit.primitives.entropy.latents import LatentDecoder
 from codeckit.primitives.entropy.tables import FrequencyTables
@@ -246,6 +246,11 @@ def test_other_entropy_stages_code_the_same_symbols(files, name, entropy):
     swapped = codec.replace(entropy=entropy)
     assert (swapped.decode(swapped.encode(image)) == codec.decode(codec.encode(image))).all()
     assert codeckit.info(swapped.encode(image)).channels == 3
+
+
+def test_padding_that_a_decoder_would_not_expect(files):
+    with pytest.raises(ValueError, match="padding"):
+        build(files, "mbt2018").replace(pad=PadTo(128)).encode(photo(30, 30))
 
 
 def test_codecs_are_values(files):
