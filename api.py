@@ -8,8 +8,7 @@ from .codecs import registry
 from .codecs.base import Codec, composition
 from .codecs.image_io import read_image, read_stream
 from .primitives import container
-from .primitives.bitstream import ByteReader
-from .primitives.picture import MAX_PIXELS, unpack_header
+from .primitives.picture import MAX_PIXELS
 from .primitives.stage import spec
 
 
@@ -157,10 +156,13 @@ def info(stream) -> Info:
     codec = find_codec(data)
     if data[:3] == container.MAGIC:
         held = container.unpack(data)
-        header, shapes = unpack_header(ByteReader(held.payload), 1 << 62)
+        *_, entropy = codec.stages.values()
+        size, color = entropy.describe(held.payload)
         stages = {role: str(spec(stage)) for role, stage in codec.stages.items()}
-        details = {"format": f"ckt version {container.VERSION}", "colour": header.color, "stages": stages}
-        size, channels = header.size, 1 if len(shapes) == 1 else 3
+        details = {"format": f"ckt version {container.VERSION}", "colour": color, "stages": stages}
+        channels = 1 if color == "grey" else 3
+        if held.weights:
+            details["weights"] = held.weights.hex()
     else:
         size, channels, details = registry.sniff(data).describe(data)
     return Info(codec.name, size, channels, len(data), 8 * len(data) / (size[0] * size[1]), details)

@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("input", metavar="IN", help="stream: .ckt, .jpg, .webp")
     command.add_argument("output", metavar="OUT", help="image file to write; its ending says the format (.png)")
     command.add_argument("--max-pixels", type=int, metavar="N", help="largest picture to accept")
+    command.add_argument("--weights", metavar="FILE", help="weight file that a learned stream was made with")
     command.set_defaults(run=_decode)
 
     command = commands.add_parser("info", help="tell what a stream holds")
@@ -124,6 +125,10 @@ def _decode(options) -> int:
         Image.init()  # the rarer formats too; this takes a while
     if ending not in Image.EXTENSION:
         raise ValueError(f"{options.output!r}: no image format has the ending {ending!r}; use .png")
+    if options.weights:
+        from .codecs.learned import register_weights
+
+        register_weights(options.weights)
     stream = Path(options.input).read_bytes()
     limit = {} if options.max_pixels is None else {"max_pixels": options.max_pixels}
     image = upright(decode(stream, **limit), stream)

@@ -155,7 +155,10 @@ class Codec:
             if role not in default or stage.for_decoding() != default[role].for_decoding()
         }
         parameters = json.dumps(changed, separators=(",", ":")).encode() if changed else b""
-        return container.pack(container.Container(number(self.name), payload, parameters))
+        prints = {stage.fingerprint for stage in self.stages.values()} - {b""}
+        if len(prints) > 1:
+            raise ValueError(f"the stages of {self.name} have different weights; a stream names one file of weights")
+        return container.pack(container.Container(number(self.name), payload, parameters, b"".join(prints)))
 
     def _unwrap(self, data: bytes) -> tuple["Codec", bytes]:
         from .registry import name_of
@@ -164,7 +167,16 @@ class Codec:
         name = name_of(held.codec)
         if name != self.name:
             raise StreamError(f"made by {name!r}, not by {self.name!r}; codeckit.decode finds the codec")
-        return composition(name, held.parameters), held.payload
+        made_by = composition(name, held.parameters)
+        if held.weights or any(hasattr(stage, "weights") for stage in made_by.stages.values()):
+            from .learned.stages import with_weights
+            from .learned.weights import find_weights, load_weights
+
+            own = next((stage.weights for stage in self.stages.values() if getattr(stage, "weights", "")), "")
+            path = find_weights(name, held.weights, own)
+            load_weights(path)  # here, so that a damaged file of weights is not taken for a damaged stream
+            made_by = replace_fields(made_by, stages=with_weights(made_by.stages, path))
+        return made_by, held.payload
 
 
 def composition(name: str, parameters: bytes) -> Codec:
@@ -184,15 +196,20 @@ def composition(name: str, parameters: bytes) -> Codec:
         stages = {**stages, **{role: from_spec(data) for role, data in changed.items()}}
     if not stages:
         raise StreamError(f"the codec {name!r} is not known here, and the stream does not describe its stages")
+    if any(getattr(stage, "weights", "") for stage in stages.values()):
+        raise StreamError("the stream names weights by a path; only their fingerprint may stand in it")
     if list(stages.values())[-1].native:
         raise StreamError("the stream names an entropy stage that has a file format of its own")
     return Codec(name, stages)
 
 
 def _default_stages(name: str) -> dict[str, Stage]:
-    from .registry import codec, is_registered
+    """The stages that a stream of this codec takes for granted; those with weights have none yet."""
+    from .registry import codec, entry, is_registered
 
-    return dict(codec(name).stages) if is_registered(name) else {}
+    if not is_registered(name):
+        return {}
+    return dict(codec(name, **({"weights": ""} if entry(name).family == "learned" else {})).stages)
 
 
 def _arrays(value) -> tuple[np.ndarray, ...]:

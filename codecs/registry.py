@@ -100,6 +100,29 @@ _ENTRIES = {
             magic=((0, b"RIFF"), (8, b"WEBP")),
             describer=".library:describe",
         ),
+        *(
+            Entry(
+                name=name,
+                family="learned",
+                media="image",
+                quality=(1, highest),
+                summary=summary,
+                factory=f".learned.codec:{name.replace('-', '_')}",
+                number=number,
+                requires=("torch",),
+                install="pip install torch",
+            )
+            for number, name, highest, summary in (
+                (2, "balle2017", 8, "Ballé 2017: GDN transforms, factorized prior"),
+                (3, "bmshj2018-factorized", 8, "Ballé 2018 without its hyperprior"),
+                (4, "bmshj2018-hyperprior", 8, "Ballé 2018: scale hyperprior"),
+                (5, "mbt2018-mean", 8, "Minnen 2018 without context: mean and scale hyperprior"),
+                (6, "mbt2018", 8, "Minnen 2018: hyperprior and autoregressive context"),
+                (7, "cheng2020-anchor", 6, "Cheng 2020 without attention, single Gaussian"),
+                (8, "cheng2020-attn", 6, "Cheng 2020 with attention, single Gaussian"),
+                (9, "cheng2020", 8, "Cheng 2020: attention, Gaussian mixture, continuous rate"),
+            )
+        ),
     )
 }
 
@@ -164,6 +187,7 @@ def codec(name: str, **options) -> Codec:
         stages[role] = _stage(value, f"{name}'s stage {role!r} is to be exchanged, but {{}}; {known}")
     if "quality" in legal:
         setting = {"quality": legal["quality"].default, **setting}
+    setting |= built.setting  # what the factory made of them
     built = replace(built, name=name, setting=setting)
     return built.replace(**stages) if stages else built
 

@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "bitstream": ["BitReader", "BitWriter", "ByteReader", "ByteWriter"],
         "container": ["Container"],
         "color": ["YCbCr"],
+        "pad": ["PadTo"],
         "subsample": ["Subsample"],
         "dct": ["BlockDCT"],
         "wavelet": ["Wavelet"],

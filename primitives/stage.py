@@ -47,6 +47,9 @@ class Stage:
     #: Whether `forward` of this (last) stage writes a complete file of a standard format, which no `.ckt` wraps.
     native: ClassVar[bool] = False
 
+    #: What a stream calls the network weights that the stage computes with: 4 bytes, or nothing.
+    fingerprint: ClassVar[bytes] = b""
+
     def forward(self, x):
         """Return `x` one step closer to the bytes."""
         raise TypeError(f"{type(self).__name__} defines no forward(x)")
@@ -54,6 +57,14 @@ class Stage:
     def inverse(self, y):
         """Return `y` one step closer to the picture."""
         raise TypeError(f"{type(self).__name__} defines no inverse(y)")
+
+    def describe(self, payload: bytes) -> tuple[tuple[int, int], str]:
+        """Size (H, W) and colour model of the picture in an entropy stage's payload, without decoding it."""
+        from .bitstream import ByteReader
+        from .picture import unpack_header
+
+        header, _ = unpack_header(ByteReader(payload), 1 << 62)
+        return header.size, header.color
 
     def for_decoding(self) -> "Stage":
         """The stage reduced to the parameters that `inverse` needs and that its input does not carry.

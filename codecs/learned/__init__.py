@@ -1,11 +1,24 @@
-"""Learned image codecs: the networks, with the names of the papers and of CompressAI. See `networks`.
+"""Learned image codecs, with the names of the papers and of CompressAI, and one set of stages for all of them.
+
+================  ==================================================================================
+file              holds
+================  ==================================================================================
+`networks`        the float networks: transforms and likelihoods, for training and for evaluation
+`probabilities`   their entropy models in integers, and the order in which latents are coded
+`weights`         weight files: export, loading, fingerprints; CompressAI's checkpoints
+`stages`          transform, rounding and entropy coding as stages
+`codec`           the compositions
+================  ==================================================================================
 
 Names are imported at first use.
 """
 
 import importlib
 
-_HOME = dict.fromkeys(("NETWORKS", "Network", "NetworkOutput", "load_network", "network"), "networks")
+_HOME = {
+    **dict.fromkeys(("NETWORKS", "Network", "NetworkOutput", "load_network", "network"), "networks"),
+    **dict.fromkeys(("convert_checkpoint", "export", "load_weights", "register_weights"), "weights"),
+}
 
 __all__ = sorted(_HOME)
 

@@ -1,0 +1,78 @@
+"""Learned image codecs as compositions: the whole codec is `_codec`, and the network makes the difference.
+
+Options of all:
+
+- `quality`: higher is better. CompressAI's architectures have one network a quality, `cheng2020` one for all of them,
+  with any quality in between (in steps of 1/16).
+- `weights`: the path of a weight file (`weights.export`), "compressai" for the official checkpoint of CompressAI, or
+  None for weights that come with the package.
+
+>>> import tempfile
+>>> import numpy as np
+>>> from .weights import export
+>>> network = NETWORKS["bmshj2018-hyperprior"](N=4, M=4)
+>>> image = np.zeros((30, 50, 3), np.uint8)
+>>> with tempfile.TemporaryDirectory() as folder:
+...     path = export(network, [image], f"{folder}/tiny.safetensors", quality=1).path
+...     codec = bmshj2018_hyperprior(quality=1, weights=path)
+...     decoded = codec.decode(codec.encode(image))
+>>> list(codec.stages), decoded.shape
+(['pad', 'transform', 'quantize', 'entropy'], (30, 50, 3))
+"""
+
+from ...primitives.pad import PadTo
+from ..base import Codec
+from .networks import NETWORKS
+from .stages import LatentCoded, Learned, Round
+from .weights import choose_weights
+
+
+def _codec(name: str, quality, weights) -> Codec:
+    path, quality = choose_weights(name, quality, weights)
+    stages = {
+        "pad": PadTo(NETWORKS[name].stride),
+        "transform": Learned(path, quality if name == "cheng2020" else None),
+        "quantize": Round(path),
+        "entropy": LatentCoded(path),
+    }
+    return Codec(name, stages, {"quality": quality, "weights": path})
+
+
+def balle2017(quality=None, weights=None) -> Codec:
+    """Ballé et al. 2017: three convolutions with GDN, factorized prior."""
+    return _codec("balle2017", quality, weights)
+
+
+def bmshj2018_factorized(quality=None, weights=None) -> Codec:
+    """Ballé et al. 2018 without the hyperprior."""
+    return _codec("bmshj2018-factorized", quality, weights)
+
+
+def bmshj2018_hyperprior(quality=None, weights=None) -> Codec:
+    """Ballé et al. 2018: scale hyperprior."""
+    return _codec("bmshj2018-hyperprior", quality, weights)
+
+
+def mbt2018_mean(quality=None, weights=None) -> Codec:
+    """Minnen et al. 2018 without the context model: mean and scale hyperprior."""
+    return _codec("mbt2018-mean", quality, weights)
+
+
+def mbt2018(quality=None, weights=None) -> Codec:
+    """Minnen et al. 2018: hyperprior and autoregressive context."""
+    return _codec("mbt2018", quality, weights)
+
+
+def cheng2020_anchor(quality=None, weights=None) -> Codec:
+    """Cheng et al. 2020 without attention, single Gaussian."""
+    return _codec("cheng2020-anchor", quality, weights)
+
+
+def cheng2020_attn(quality=None, weights=None) -> Codec:
+    """Cheng et al. 2020 with attention, single Gaussian."""
+    return _codec("cheng2020-attn", quality, weights)
+
+
+def cheng2020(quality=None, weights=None) -> Codec:
+    """Cheng et al. 2020 in full: attention, Gaussian mixture; gain units for a continuous rate."""
+    return _codec("cheng2020", quality, weights)

@@ -1,0 +1,348 @@
+"""What a learned codec knows of its latents before it decodes them, in integers: prior, hyperprior, context.
+
+Latents y [h,w,M] and hyper-latents z [h/4,w/4,N] are coded as integer *symbols*. Each symbol follows a distribution
+that encoder and decoder must agree on to the last bit, so everything here is integers (`primitives.learned.integer`,
+`primitives.entropy.tables`, `primitives.entropy.integer_gaussian`): computed once from the float network, by
+`ProbabilityModel.of`, and stored with the weights.
+
+**One walk.** A model asks for symbols batch by batch, in coding order: all of z, then y, either all at once or one
+wavefront after the other. Every batch comes with its distributions, which may depend on all symbols before it. Who
+answers decides what the walk does; the model is the same code each time::
+
+    quantizing     symbols = round(latents - offset)              the encoder
+    decoding       symbols = what the coder reads for these distributions
+    dequantizing   symbols = those that are there already
+
+**What is predicted**, by the number of parameters for each latent:
+
+====  ===========================================  =====================================================
+0     nothing: one table a channel                 Balle2017, bmshj2018-factorized (and z, everywhere)
+1     the scale σ                                  bmshj2018-hyperprior
+2     σ, then the mean μ, which is the offset      mbt2018-mean, mbt2018, cheng2020-anchor, cheng2020-attn
+9     three logits, three μ, three σ               cheng2020
+====  ===========================================  =====================================================
+
+Reals are integers in units of 2^-8. What goes from the hyper-synthesis and the context model into the parameter
+network has two bits more, so that rounding twice is not felt.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ...primitives.entropy.factorized import FactorizedPrior
+from ...primitives.entropy.integer_gaussian import (
+    FRACTION_BITS,
+    Mixture,
+    gaussian_tables,
+    scale_index,
+    uncenter,
+)
+from ...primitives.entropy.latents import LatentDecoder, LatentEncoder
+from ...primitives.entropy.mixture import COMPONENTS
+from ...primitives.entropy.tables import FrequencyTables
+from ...primitives.entropy.wavefronts import wavefront
+from ...primitives.learned.integer import IntegerNetwork, quantize_network
+from ...primitives.learned.masked_conv import MaskedConv2d
+from .networks import Cheng2020, FactorizedNetwork, Network
+
+#: Fraction bits of what the parameter network takes.
+FEATURE_BITS = FRACTION_BITS + 2
+
+#: Probability beyond the window of a prior's table, at most, and what each of its tails has at least.
+TAIL_MASS, TAIL_FLOOR = 1e-5, 2.0**-16
+
+#: A prior's table has a bin for so many symbols at most to either side of the median.
+WIDEST = 2048
+
+#: Number of parameters of a mixture.
+_MIXTURE = 3 * COMPONENTS
+
+
+@dataclass(frozen=True, eq=False)
+class Tabled:
+    """Symbols that follow tables: `indices` (any shape) says which table each."""
+
+    tables: FrequencyTables
+    indices: np.ndarray
+
+    def put(self, encoder: LatentEncoder, symbols: np.ndarray) -> None:
+        """Append symbols of the indices' shape to a stream."""
+        encoder.put(symbols, self.indices, self.tables)
+
+    def get(self, decoder: LatentDecoder) -> np.ndarray:
+        """The next symbols of a stream."""
+        return decoder.get(self.indices, self.tables)
+
+    def bits(self, symbols: np.ndarray) -> np.ndarray:
+        """What each symbol costs."""
+        return self.tables.bits(symbols, self.indices)
+
+
+@dataclass(frozen=True, eq=False)
+class Mixed:
+    """Symbols [n,M] that follow a mixture each, numbered row by row."""
+
+    mixture: Mixture
+    shape: tuple[int, ...]
+
+    def put(self, encoder: LatentEncoder, symbols: np.ndarray) -> None:
+        """Append symbols of that shape to a stream."""
+        encoder.put_mixture(symbols.ravel(), self.mixture)
+
+    def get(self, decoder: LatentDecoder) -> np.ndarray:
+        """The next symbols of a stream."""
+        return decoder.get_mixture(self.mixture).reshape(self.shape)
+
+    def bits(self, symbols: np.ndarray) -> np.ndarray:
+        """What each symbol costs."""
+        return self.mixture.bits(symbols.ravel()).reshape(self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Symbols that are coded together.
+
+    Attributes:
+        plane: 0 for y, 1 for z.
+        where: index of the positions in the plane.
+        distribution: what the symbols follow.
+        offset: what latents are rounded around, in units of 2^-8; it broadcasts to the symbols' shape.
+    """
+
+    plane: int
+    where: tuple
+    distribution: Tabled | Mixed
+    offset: np.ndarray | int
+
+
+_EVERYWHERE = (slice(None), slice(None))
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """What a walk found.
+
+    Attributes:
+        symbols: of y, int32 [h,w,M], and where there is a hyperprior of z, int32 [h/4,w/4,N].
+        latents: ŷ in units of 2^-8, int64 [h,w,M].
+        batches: (batch, its symbols) in coding order.
+    """
+
+    symbols: tuple[np.ndarray, ...]
+    latents: np.ndarray
+    batches: tuple[tuple[Batch, np.ndarray], ...]
+
+    def encode(self) -> bytes:
+        """All symbols as one stream."""
+        encoder = LatentEncoder()
+        for batch, symbols in self.batches:
+            batch.distribution.put(encoder, symbols)
+        return encoder.getvalue()
+
+    def bits(self) -> tuple[np.ndarray, ...]:
+        """What each symbol costs in bits, float64, in the shapes of `symbols` (without escapes behind a tail)."""
+        costs = tuple(np.empty(plane.shape) for plane in self.symbols)
+        for batch, symbols in self.batches:
+            costs[batch.plane][batch.where] = batch.distribution.bits(symbols)
+        return costs
+
+
+@dataclass(frozen=True, eq=False)
+class ProbabilityModel:
+    """Priors, hyper-synthesis, context model and parameter network of one codec, all integers.
+
+    Attributes:
+        channels: M, the number of channels of y.
+        parameters: predicted numbers for each latent (the table above).
+        prior: one table for each channel of what is coded first.
+        medians: what that is rounded around [channels], units of 2^-8.
+        h_s: hyper-synthesis; None without a hyperprior.
+        context, combine: context model and parameter network; None without them.
+
+    >>> from .networks import Mbt2018
+    >>> _ = torch.manual_seed(0)
+    >>> model = ProbabilityModel.of(Mbt2018(N=4, M=4).eval(), [torch.rand(1, 3, 64, 64)])
+    >>> walk = model.walk(4, 8, lambda batch: np.ones_like(batch.distribution.indices, np.int32))
+    >>> [plane.shape for plane in walk.symbols]
+    [(4, 8, 4), (1, 2, 4)]
+    >>> decoder = LatentDecoder(walk.encode())
+    >>> decoded = model.walk(4, 8, lambda batch: batch.distribution.get(decoder))
+    >>> bool((decoded.latents == walk.latents).all())
+    True
+    """
+
+    channels: int
+    parameters: int
+    prior: FrequencyTables
+    medians: np.ndarray
+    h_s: IntegerNetwork | None = None
+    context: IntegerNetwork | None = None
+    combine: IntegerNetwork | None = None
+
+    def walk(self, height: int, width: int, symbols_of: Callable[[Batch], np.ndarray]) -> Walk:
+        """Go through all latents of a picture in coding order.
+
+        Args:
+            height, width: of y; multiples of 4 where there is a hyperprior.
+            symbols_of: gives the symbols of each batch.
+        """
+        batches = []
+
+        def ask(plane, where, distribution, offset):
+            batch = Batch(plane, where, distribution, offset)
+            symbols = symbols_of(batch)
+            batches.append((batch, symbols))
+            return symbols
+
+        def ask_prior(plane, rows, columns):
+            indices = np.broadcast_to(np.arange(len(self.prior)), (rows, columns, len(self.prior)))
+            return ask(plane, _EVERYWHERE, Tabled(self.prior, indices), self.medians)
+
+        if self.h_s is None:
+            symbols = (ask_prior(0, height, width),)
+            return Walk(symbols, uncenter(symbols[0], self.medians), tuple(batches))
+
+        z = ask_prior(1, height // 4, width // 4)
+        features = self.h_s(_channels_first(uncenter(z, self.medians)))[0].permute(1, 2, 0)
+        if self.context is None:
+            distribution, offset = self._distribution(features.numpy())
+            y = ask(0, _EVERYWHERE, distribution, offset)
+            return Walk((y, z), uncenter(y, offset), tuple(batches))
+
+        y = np.empty((height, width, self.channels), np.int32)
+        latents = np.empty((height, width, self.channels), np.int64)
+        canvas, margin = self.context.canvas(1, height, width), self.context.layers[0].padding
+        for where in wavefront(height, width, kernel=2 * margin + 1):
+            rows, columns = (torch.from_numpy(axis) for axis in where)
+            context = self.context.at(canvas, rows, columns)[0]
+            parameters = self.combine.rows(torch.cat((features[rows, columns], context), dim=1))
+            distribution, offset = self._distribution(parameters.numpy())
+            y[where] = ask(0, where, distribution, offset)
+            latents[where] = known = uncenter(y[where], offset)
+            canvas[0, rows + margin, columns + margin] = torch.from_numpy(known).to(canvas.dtype)
+        return Walk((y, z), latents, tuple(batches))
+
+    def _distribution(self, parameters):
+        """Distributions of y, and offsets, from a network's output [..., parameters·M]."""
+        if self.parameters < _MIXTURE:
+            scales, *means = np.split(parameters, self.parameters, axis=-1)
+            return Tabled(gaussian_tables(), scale_index(scales)), means[0] if means else 0
+        *positions, _ = parameters.shape
+        kinds = parameters.reshape(-1, 3, COMPONENTS, self.channels).transpose(1, 0, 3, 2).reshape(3, -1, COMPONENTS)
+        return Mixed(Mixture.from_logits(*kinds), (*positions, self.channels)), 0
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, network: Network, pictures: Iterable[torch.Tensor]) -> "ProbabilityModel":
+        """Turn the float network's side of probabilities into integers: for export, never for decoding.
+
+        Args:
+            network: in evaluation mode.
+            pictures: some typical ones, float [N,3,H,W] in 0 … 1, H and W multiples of the network's stride; they show
+                how large hidden activations become.
+
+        Raises:
+            ValueError: the network is of a kind that has no coder, or there are no pictures.
+        """
+        prior, medians = prior_tables(network.entropy_bottleneck)
+        if isinstance(network, FactorizedNetwork):
+            return cls(len(prior), 0, prior, medians)
+        ys = [y for picture in pictures for y in _latents(network, picture)]
+        z_hats = [network.entropy_bottleneck.quantize(network.hyper_analysis(y)) for y in ys]
+        if not ys:
+            raise ValueError("export needs a few typical pictures to see how large activations become")
+        channels = ys[0].shape[1]
+        if not hasattr(network, "context_prediction"):
+            h_s = quantize_network(network.h_s, z_hats)
+            return cls(channels, h_s.layers[-1].output_channels // channels, prior, medians, h_s)
+        if not isinstance(network.context_prediction, MaskedConv2d):
+            raise ValueError(f"{type(network).__name__} has no coder: its context model is no masked convolution")
+        contexts = [network.context_prediction(y.round()) for y in ys]
+        both = [torch.cat((network.h_s(z), context), 1) for z, context in zip(z_hats, contexts, strict=True)]
+        combine = quantize_network(network.entropy_parameters, both, input_bits=FEATURE_BITS)
+        return cls(
+            channels,
+            combine.layers[-1].output_channels // channels,
+            prior,
+            medians,
+            quantize_network(network.h_s, z_hats, output_bits=FEATURE_BITS),
+            quantize_network([network.context_prediction], [y.round() for y in ys], output_bits=FEATURE_BITS),
+            combine,
+        )
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """All there is to know of the model as integer tensors, by name."""
+        state = {
+            "kind": torch.tensor([self.channels, self.parameters]),
+            "medians": torch.from_numpy(self.medians),
+            "prior.frequencies": torch.from_numpy(self.prior.frequencies).to(torch.int32),
+            "prior.sizes": torch.from_numpy(self.prior.sizes),
+            "prior.lowest": torch.from_numpy(self.prior.lowest),
+        }
+        for name in ("h_s", "context", "combine"):
+            network = getattr(self, name)
+            state |= {f"{name}.{key}": value for key, value in network.state().items()} if network else {}
+        return state
+
+    @classmethod
+    def from_state(cls, state: dict[str, torch.Tensor]) -> "ProbabilityModel":
+        """The inverse of `state`.
+
+        Raises:
+            ValueError: tensors are missing or do not fit.
+        """
+        try:
+            channels, parameters = state["kind"].tolist()
+            prior = FrequencyTables(*(state[f"prior.{name}"].numpy() for name in ("frequencies", "sizes", "lowest")))
+            medians = state["medians"].numpy()
+        except KeyError as error:
+            raise ValueError(f"the state of a probability model lacks {error}") from error
+        networks = []
+        for name in ("h_s", "context", "combine"):
+            part = {key[len(name) + 1 :]: value for key, value in state.items() if key.startswith(f"{name}.")}
+            networks.append(IntegerNetwork.from_state(part) if part else None)
+        return cls(channels, parameters, prior, medians, *networks)
+
+
+def _latents(network, picture):
+    """The latents of a picture, at the lowest and the highest quality where the network has several."""
+    y = network.analysis(picture)
+    return [network.gain(y, quality) for quality in (1, network.LEVELS)] if isinstance(network, Cheng2020) else [y]
+
+
+def _channels_first(array):
+    return torch.from_numpy(array).permute(2, 0, 1)[None]
+
+
+@torch.no_grad()
+def prior_tables(prior: FactorizedPrior) -> tuple[FrequencyTables, np.ndarray]:
+    """A factorized prior as integers: a table for each channel, of symbols around its median, and the medians.
+
+    The medians are those that the network rounds around, in units of 2^-8; the tables are those of latents rounded
+    around these.
+
+    >>> _ = torch.manual_seed(0)
+    >>> tables, medians = prior_tables(FactorizedPrior(3))
+    >>> len(tables), medians.shape
+    (3, (3,))
+    """
+    low, _, high = prior.solve_quantiles(TAIL_MASS).cpu().numpy().T
+    medians = np.rint(prior.medians.double().cpu().numpy() * 2**FRACTION_BITS).astype(np.int64)
+    around = medians / 2**FRACTION_BITS
+    lowest = np.clip(np.floor(low - around), -WIDEST, 0).astype(np.int64)
+    highest = np.clip(np.ceil(high - around), 0, WIDEST).astype(np.int64)
+    symbols = np.arange(lowest.min(), highest.max() + 2)
+    exact = FactorizedPrior(prior.channels).double()
+    exact.load_state_dict(prior.state_dict())
+    edges = exact.logits(torch.from_numpy(around[:, None, None] + symbols - 0.5))[:, 0]
+    below, above = torch.sigmoid(edges).numpy(), torch.sigmoid(-edges).numpy()
+    pmfs = []
+    for c, (first, last) in enumerate(zip(lowest - symbols[0], highest - symbols[0] + 1, strict=True)):
+        # Differences of the smaller of c and 1 - c keep their precision in the tails.
+        p, q = below[c, first : last + 1], above[c, first : last + 1]
+        inside = np.where(p[1:] < 0.5, np.diff(p), -np.diff(q))
+        pmfs.append(np.concatenate([[max(p[0], TAIL_FLOOR)], np.maximum(inside, 0), [max(q[-1], TAIL_FLOOR)]]))
+    return FrequencyTables.from_pmfs(pmfs, lowest), medians

@@ -1,0 +1,382 @@
+"""Weight files: everything that a learned codec needs, in one safetensors file, and how a codec finds its file.
+
+A file holds the float network (`network.*`, float32 or float16: the state dict under CompressAI's keys) and the
+integer `ProbabilityModel` that encoder and decoder share (`probabilities.*`). The integers are computed *once*, by
+`export`, and stored: two machines that quantized the same floats might differ in a last bit, and one is enough to make
+a stream unreadable. The safetensors header says what it is::
+
+    format        "codeckit weights 1"
+    architecture  name of the codec, such as "mbt2018"
+    quality       the qualities it serves, "3" or "1-8"
+    N, M          channels
+    fingerprint   8 hexadecimal digits
+    note          how it was trained, free text
+
+The **fingerprint** is the first 4 bytes of SHA-256 over the architecture and all tensors (name, type, shape, bytes), so
+files with the same numbers have the same one whatever their notes say. Every stream carries it. It is computed again
+when a file is loaded, so that damaged weights are noticed before they decode anything.
+
+Nothing in a file is executed: safetensors is a table of arrays. CompressAI's checkpoints are pickles; they are read by
+``torch.load(weights_only=True)``, which executes nothing either, and only to convert them (`convert_checkpoint`).
+"""
+
+import functools
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from ...primitives.errors import StreamError
+from ...primitives.pad import PadTo
+from ..image_io import read_image
+from .networks import CHANNELS, NETWORKS, Network, load_network
+from .probabilities import ProbabilityModel
+
+FORMAT = "codeckit weights 1"
+
+#: Weight files that come with the package.
+SHIPPED = Path(__file__).parent / "shipped"
+
+_registered: dict[bytes, str] = {}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a weight file says of itself.
+
+    Attributes:
+        path: the file, absolute.
+        architecture: name of its codec.
+        quality: lowest and highest quality it serves.
+        fingerprint: 4 bytes.
+        note: how it was trained.
+    """
+
+    path: str
+    architecture: str
+    quality: tuple[int, int]
+    fingerprint: bytes
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A loaded weight file.
+
+    Attributes:
+        header: what the file says of itself.
+        network: the float network in evaluation mode, channels last.
+        probabilities: the integer model.
+    """
+
+    header: Header
+    network: Network = field(repr=False)
+    probabilities: ProbabilityModel = field(repr=False)
+
+
+def export(
+    network: Network,
+    images: Iterable,
+    path,
+    *,
+    quality: int | tuple[int, int],
+    note: str = "",
+    half: bool = False,
+) -> Header:
+    """Write the weight file of a trained network.
+
+    Args:
+        network: one of `NETWORKS`.
+        images: a few typical ones, uint8 [H,W,3] arrays or paths, from which the integer networks learn how large
+            their activations become.
+        path: the file to write.
+        quality: the quality it serves, or the lowest and the highest (networks with gain units).
+        note: how it was trained.
+        half: whether to store floats in 16 bits; the integer networks are then made from these.
+
+    Raises:
+        ValueError: the network is of another kind, or there are no images.
+
+    >>> from .networks import Bmshj2018Factorized
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> header = export(Bmshj2018Factorized(N=4, M=4), [], folder.name + "/tiny.safetensors", quality=1)
+    >>> header.architecture, header.quality, len(header.fingerprint)
+    ('bmshj2018-factorized', (1, 1), 4)
+    >>> load_weights(header.path).network.g_a[0].weight.shape
+    torch.Size([4, 3, 5, 5])
+    >>> folder.cleanup()
+    """
+    name = next((name for name, kind in NETWORKS.items() if type(network) is kind), None)
+    if name is None:
+        raise ValueError(f"a {type(network).__name__} is no network of a codec; those are {', '.join(NETWORKS)}")
+    floats = {key: value.detach().cpu() for key, value in network.state_dict().items()}
+    if half:
+        floats = {key: value.half() for key, value in floats.items()}
+    network = load_network(name, {key: value.float() for key, value in floats.items()})
+    pad = PadTo(network.stride)
+    planes = (pad.forward(read_image(image)).planes for image in images)
+    pictures = [torch.from_numpy(np.stack(three))[None].float() / 255 for three in planes]
+    integers = ProbabilityModel.of(network, pictures).state()
+    tensors = {f"network.{key}": value.contiguous().clone() for key, value in floats.items()}
+    tensors |= {f"probabilities.{key}": value.contiguous().clone() for key, value in integers.items()}
+    low, high = (quality, quality) if isinstance(quality, int) else quality
+    metadata = {
+        "format": FORMAT,
+        "architecture": name,
+        "quality": str(low) if low == high else f"{low}-{high}",
+        "N": str(network.h_a[-1].out_channels if hasattr(network, "h_a") else network.g_a[0].out_channels),
+        "M": str(int(integers["kind"][0])),
+        "fingerprint": fingerprint(name, tensors).hex(),
+        "note": note,
+    }
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        save_file(tensors, temporary, metadata)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return read_header(path)
+
+
+def fingerprint(name: str, tensors: dict[str, torch.Tensor]) -> bytes:
+    """The 4 bytes that tell an architecture with these tensors from all others."""
+    digest = hashlib.sha256(name.encode())
+    for key in sorted(tensors):
+        array = np.ascontiguousarray(tensors[key].numpy())
+        digest.update(f"\n{key} {array.dtype.newbyteorder('<').str} {list(array.shape)}\n".encode())
+        digest.update(array.tobytes())
+    return digest.digest()[:4]
+
+
+def read_header(path) -> Header:
+    """What a weight file says of itself, without reading its tensors.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no weight file of this format.
+    """
+    path = os.path.abspath(path)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"weights are the path of a file that codeckit's export wrote; there is no {path}")
+    try:
+        with safe_open(path, "pt") as file:
+            said = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is no safetensors file; convert_checkpoint makes one of a .pth file") from error
+    if said.get("format") != FORMAT:
+        raise ValueError(f"{path} holds no weights in the format {FORMAT!r}; codeckit's export writes them")
+    try:
+        low, _, high = said["quality"].partition("-")
+        quality = int(low), int(high or low)
+        return Header(path, said["architecture"], quality, bytes.fromhex(said["fingerprint"]), said.get("note", ""))
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path} has a damaged header: {error}") from error
+
+
+def load_weights(path) -> Weights:
+    """The weights in a file; the four files used last are kept in memory.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no weight file, or damaged; or no path is given.
+    """
+    if not path:
+        raise ValueError("this codec has no weights yet: codec(name, weights=path) gives it some")
+    path = os.path.abspath(path)
+    status = os.stat(path) if os.path.isfile(path) else None
+    return _load(path, status and (status.st_mtime_ns, status.st_size))
+
+
+@functools.lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _load(path, version):
+    """`version` makes a file that was written anew another one to the cache."""
+    header = read_header(path)
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if fingerprint(header.architecture, tensors) != header.fingerprint:
+        raise ValueError(f"{path} is damaged: its tensors are not those that were exported")
+    network = load_network(header.architecture, _part(tensors, "network.", torch.float32))
+    probabilities = ProbabilityModel.from_state(_part(tensors, "probabilities."))
+    return Weights(header, network.requires_grad_(False).to(memory_format=torch.channels_last), probabilities)
+
+
+def _part(tensors, prefix, dtype=None):
+    return {key[len(prefix) :]: value.to(dtype) for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def register_weights(path) -> Header:
+    """Let `codeckit.decode` find a weight file by the fingerprint in streams, for the rest of this process.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_header`.
+    """
+    header = read_header(path)
+    _registered[header.fingerprint] = header.path
+    return header
+
+
+def shipped() -> list[Header]:
+    """The weight files that come with the package."""
+    return [read_header(path) for path in sorted(SHIPPED.glob("*.safetensors"))]
+
+
+def find_weights(name: str, wanted: bytes, own: str = "") -> str:
+    """The path of the weights that a stream was made with.
+
+    Args:
+        name: the stream's codec.
+        wanted: the fingerprint in the stream.
+        own: the path of the weights that the decoding codec has, if any.
+
+    Raises:
+        StreamError: they are neither these, nor shipped, nor registered.
+    """
+    has = read_header(own).fingerprint if own else b""
+    if has == wanted != b"":
+        return own
+    for header in shipped():
+        if header.fingerprint == wanted:
+            return header.path
+    if wanted in _registered:
+        return _registered[wanted]
+    raise StreamError(
+        f"the stream was made with the weights {wanted.hex() or '(none)'}, "
+        + (f"not with {has.hex()}, which this codec has; " if has else "which are not known here; ")
+        + f"with their file: codec({name!r}, weights=path).decode(stream)"
+    )
+
+
+def choose_weights(name: str, quality: float | None, weights) -> tuple[str, float | None]:
+    """Path and quality for what a user asked for.
+
+    Args:
+        name: the codec.
+        quality: None for the middle of what the weights serve (the highest of the lower half).
+        weights: a path, "compressai" for the official checkpoint, None for shipped weights, or "" for none yet: a
+            stream will name them.
+
+    Raises:
+        ValueError: there are no such weights, or they are of another codec or quality.
+        FileNotFoundError: there is no such file.
+    """
+    if weights == "":
+        return "", quality
+    if weights is None:
+        known = [header for header in shipped() if header.architecture == name]
+        if not known:
+            raise ValueError(
+                f"no weights of {name} come with this version of codeckit; pass weights=path (a file that export "
+                "wrote) or, for CompressAI's models, weights='compressai'"
+            )
+        middle = known[(len(known) - 1) // 2]
+        header = next((h for h in known if quality is not None and _serves(h, quality)), middle)
+    elif weights == "compressai":
+        header = zoo_weights(name, 3 if quality is None else quality)
+    else:
+        header = read_header(weights)
+    if header.architecture != name:
+        raise ValueError(f"{header.path} holds weights of {header.architecture}, not of {name}")
+    low, high = header.quality
+    if quality is None:
+        quality = (low + high) // 2
+    if not _serves(header, quality):
+        serves = f"the quality {low}" if low == high else f"the qualities {low} … {high}"
+        raise ValueError(f"these weights of {name} serve {serves}, not {quality!r}")
+    return header.path, quality
+
+
+def _serves(header, quality):
+    low, high = header.quality
+    return low <= quality <= high if low < high else quality == low
+
+
+# --- CompressAI -----------------------------------------------------------------------------------------------------
+
+
+def convert_checkpoint(name: str, checkpoint, path, *, quality: int, images: Iterable = (), note: str = "") -> Header:
+    """Make a weight file of a CompressAI checkpoint (`.pth`, present or past key names).
+
+    Args:
+        name: its architecture, one of CompressAI's six.
+        checkpoint: path of the file, a state dict or a training checkpoint with one under "state_dict"; read without
+            executing anything in it.
+        path, quality, images, note: as for `export`; without images, a few synthetic ones stand in.
+
+    Raises:
+        ValueError: the checkpoint is of another architecture, or no file of tensors.
+    """
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # whatever its unpickler finds wrong
+        raise ValueError(f"{checkpoint} is no file of tensors that torch.load(weights_only=True) reads") from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else {}
+    network = load_network(name, state)
+    return export(network, list(images) or typical_pictures(), path, quality=quality, note=note)
+
+
+def zoo_weights(name: str, quality: int) -> Header:
+    """CompressAI's official checkpoint (trained for MSE) as a weight file, downloaded and converted at the first use.
+
+    The file is kept in ``~/.cache/codeckit`` (or ``$XDG_CACHE_HOME/codeckit``). Whoever is to decode needs the same
+    file: to be sure of it, hand it over instead of converting again on another machine.
+
+    Raises:
+        ValueError: CompressAI has no such model, or it is not installed.
+        ConnectionError: the checkpoint cannot be downloaded.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "codeckit"
+    path = cache / f"compressai-{name}-{quality}.safetensors"
+    if path.exists():
+        return read_header(path)
+    if name in ("balle2017", "cheng2020", "cheng2020-checkerboard") or quality not in range(1, len(CHANNELS[name]) + 1):
+        raise ValueError(f"CompressAI has no checkpoint of {name} at quality {quality}")
+    try:
+        from compressai.zoo import image_models
+    except (ImportError, RuntimeError) as error:
+        raise ValueError(
+            f"weights='compressai' needs the package: pip install 'codeckit[compressai]' (import failed: {error}); or "
+            "pass weights=path, a file that export or convert_checkpoint wrote"
+        ) from error
+    try:
+        state = image_models[name](quality=quality, metric="mse", pretrained=True).state_dict()
+    except OSError as error:
+        raise ConnectionError(
+            f"CompressAI's checkpoint of {name} cannot be downloaded ({error}); with network access try again, or "
+            "convert a .pth file that you have with convert_checkpoint and pass weights=path"
+        ) from error
+    network = load_network(name, state)
+    return export(network, typical_pictures(), path, quality=quality, note="CompressAI's checkpoint, trained for MSE")
+
+
+def typical_pictures(count: int = 4, size: int = 256) -> list[np.ndarray]:
+    """Textures with the 1/f amplitude spectrum of photographs and some contrast, uint8 [size,size,3].
+
+    >>> typical_pictures(1, 64)[0].shape
+    (64, 64, 3)
+    """
+    rng = np.random.default_rng(0)
+    frequency = np.hypot(np.fft.fftfreq(size)[:, None, None], np.fft.rfftfreq(size)[None, :, None])
+    pictures = []
+    for contrast in np.linspace(20, 80, count):
+        spectrum = np.fft.rfft2(rng.standard_normal((size, size, 3)), axes=(0, 1)) / np.maximum(frequency, 1 / size)
+        texture = np.fft.irfft2(spectrum, (size, size), axes=(0, 1))
+        pictures.append(np.clip(128 + contrast * texture / texture.std(), 0, 255).astype(np.uint8))
+    return pictures
