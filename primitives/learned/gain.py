@@ -65,7 +65,8 @@ class GainUnit(nn.Module):
     def factors(self, quality: float | Tensor) -> Tensor:
         """The factors at one quality [C], or at a vector [N] of them [N,C]; raises as `forward` does."""
         position = torch.as_tensor(quality, dtype=self.log_gain.dtype, device=self.log_gain.device) - 1
-        if not ((position >= 0) & (position <= self.levels - 1)).all():
+        checked = not torch.compiler.is_compiling()  # a look at the values would cut a compiled graph in two
+        if checked and not ((position >= 0) & (position <= self.levels - 1)).all():
             raise ValueError(f"quality is a number from 1 to {self.levels}, not {quality}")
         below = position.floor().clamp(max=self.levels - 2).long()
         return torch.exp(torch.lerp(self.log_gain[below], self.log_gain[below + 1], (position - below)[..., None]))
