@@ -274,7 +274,10 @@ class _Run:
         self.network.load_state_dict(state["network"])
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        for group in self.optimizer.param_groups:
+            group["fused"] = self.device.type == "cuda"  # whatever device the checkpoint comes from
+        if state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
         if self.processes.first:  # forget what a killed run did after its checkpoint
             lines = (self.out / LOG).read_text(encoding="utf-8").splitlines(keepends=True)
             kept = [

@@ -1,4 +1,4 @@
-"""The weights of the small, fast ``balle2017``: N = 64. A CPU core makes about a step a second."""
+"""The weights of the small, fast ``balle2017``: N = 64. A CPU core makes eight to nine steps a second."""
 
 from . import Recipe
 
