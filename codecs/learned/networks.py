@@ -273,7 +273,9 @@ class Balle2017(FactorizedNetwork):
             GDN(N, inverse=True), _up(N, N),
             GDN(N, inverse=True), _up(N, 3, kernel_size=9, stride=4),
         )  # fmt: skip
-        self.gain, self.inverse_gain = GainUnit(N, self.LEVELS), GainUnit(N, self.LEVELS, inverse=True)
+        finest = 16.0  # GDN keeps the latents near 1, and the finest step is a small part of that
+        self.gain = GainUnit(N, self.LEVELS, finest=finest)
+        self.inverse_gain = GainUnit(N, self.LEVELS, inverse=True, finest=finest)
         self.entropy_bottleneck = FactorizedPrior(N)
 
     def forward(self, x: Tensor, quality: float | Tensor, *, rounded: bool = False) -> NetworkOutput:
