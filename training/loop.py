@@ -155,8 +155,8 @@ class _Run:
         )
         # bfloat16 has the range of float32, so nothing needs scaling: this skips steps whose gradients are not finite.
         self.scaler = torch.amp.GradScaler(self.device.type, init_scale=1.0, growth_interval=2**31 - 1, enabled=on_gpu)
-        self.result = self._restore(resume) or {"step": 0, "validation": []}
-        self.step = self.result["step"]
+        self.result = self._restore(resume)
+        self.step = self.result["step"] if self.result else 0
         objective = Objective(self.network, recipe.distortion)
         if processes.count > 1:
             objective = DistributedDataParallel(objective, broadcast_buffers=False)
@@ -173,7 +173,8 @@ class _Run:
             self.step += 1
             bar.update()
             if self.step % log_every == 0:
-                self.network.entropy_bottleneck.update_quantiles()
+                if self._rounded():
+                    self.network.entropy_bottleneck.update_quantiles()
                 means = torch.stack([torch.stack(terms) for terms in seen]).mean(0).tolist()
                 now = time.monotonic()
                 entry = {name: round(value, 6) for name, value in zip(Terms._fields, means, strict=True)}
@@ -185,7 +186,7 @@ class _Run:
                 self._report()
                 since = time.monotonic()
         bar.close()
-        if self.result["step"] != self.step or not self.result["validation"]:
+        if self.result is None or self.result["step"] != self.step:
             self._report()
         return self.result
 
@@ -195,12 +196,11 @@ class _Run:
         torch.manual_seed(int(rng.integers(2**32)))
         x = batch(self.pack.training, count, recipe.patch, rng)
         quality = sample_qualities(rng, count, *recipe.qualities).to(self.device, non_blocking=True)
-        rounded = self.step >= recipe.rounded_after * recipe.steps
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(recipe, self.step)
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            terms = self.objective(x, quality, rounded)
+            terms = self.objective(x, quality, self._rounded())
         self.scaler.scale(terms.loss).backward()
         self.scaler.unscale_(self.optimizer)
         nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
@@ -210,6 +210,9 @@ class _Run:
         average = get_ema_multi_avg_fn(decay)
         average(list(self.ema.parameters()), list(self.network.parameters()), None)
         return Terms(*(term.detach() for term in terms))
+
+    def _rounded(self):
+        return self.step >= self.recipe.rounded_after * self.recipe.steps
 
     def _time_is_up(self, began, minutes):
         """Whether to stop now: the first process's clock decides for all."""
@@ -279,10 +282,11 @@ class _Run:
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
         if self.processes.first:  # forget what a killed run did after its checkpoint
-            lines = (self.out / LOG).read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [
-                line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= state["result"]["step"]
-            ]
+            lines, step = (
+                (self.out / LOG).read_text(encoding="utf-8").splitlines(keepends=True),
+                state["result"]["step"],
+            )
+            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
             write_atomically(self.out / LOG, "".join(kept))
         return state["result"]
 
@@ -323,7 +327,7 @@ def _processes(device):
     kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if kind.startswith("cuda"):
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
-    if "RANK" not in os.environ:
+    if not distributed.is_torchelastic_launched():
         yield _Processes(torch.device(kind))
         return
     if kind == "cuda":
