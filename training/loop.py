@@ -123,7 +123,7 @@ def validate(network: Network, crops: Tensor, qualities) -> list[dict[str, float
     for quality in qualities:
         bits, decibels = [], []
         for part in crops[:, :side, :side].split(8):
-            x = part.permute(0, 3, 1, 2)
+            x = part.permute(0, 3, 1, 2).contiguous()
             out = network(x.float() / 255, float(quality))
             error = (out.reconstruction * 255).round() - x
             bits.append(out.bits())
@@ -138,7 +138,10 @@ class _Run:
 
     def __init__(self, recipe, data, out, processes, resume, start, compile):
         self.recipe, self.out, self.processes, self.device = recipe, out, processes, processes.device
-        self.network = _build(recipe).to(self.device, memory_format=torch.channels_last)
+        on_gpu = self.device.type == "cuda"
+        # Channels last is for tensor cores; some of torch's CPU operators fail with it.
+        self.layout = torch.channels_last if on_gpu else torch.contiguous_format
+        self.network = _build(recipe).to(self.device, memory_format=self.layout)
         if recipe.batch % processes.count:
             raise ValueError(f"a batch of {recipe.batch} cannot be shared by {processes.count} processes evenly")
         pack = data if isinstance(data, Pack) else load_pack(data)
@@ -146,7 +149,6 @@ class _Run:
             side = pack.training.shape[1]
             raise ValueError(f"the recipe's patches have {recipe.patch} pixels a side, the pack's crops only {side}")
         self.pack = pack.to(self.device)
-        on_gpu = self.device.type == "cuda"
         if start is not None:
             self.network.load_state_dict(load_network(recipe.network, load_file(start)).state_dict())
         self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
@@ -194,7 +196,7 @@ class _Run:
         recipe, count = self.recipe, self.recipe.batch // self.processes.count
         rng = np.random.default_rng((recipe.seed, self.processes.rank, self.step))
         torch.manual_seed(int(rng.integers(2**32)))
-        x = batch(self.pack.training, count, recipe.patch, rng)
+        x = batch(self.pack.training, count, recipe.patch, rng).contiguous(memory_format=self.layout)
         quality = sample_qualities(rng, count, *recipe.qualities).to(self.device, non_blocking=True)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(recipe, self.step)

@@ -293,6 +293,15 @@ def test_training_starts_from_weights(pack, whole_run, tmp_path):
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
+def test_cheng2020_trains_in_the_same_loop(pack, tmp_path):
+    """In its second half with rounded latents; crops of 96 are validated as pictures of 64, its stride."""
+    result = loop.train(replace(TINY, network="cheng2020", steps=12, report=6), pack, tmp_path)
+    assert len(result["validation"]) == 8
+    curve = [entry["loss"] for entry in entries(tmp_path, "loss")]
+    assert np.mean(curve[-4:]) < np.mean(curve[:4])
+    assert load_network("cheng2020", load_file(tmp_path / loop.WEIGHTS)).gain.levels == 8
+
+
 def test_one_rate_alone(pack, tmp_path):
     result = loop.train(replace(TINY, steps=2, qualities=(3, 3)), pack, tmp_path)
     assert [row["quality"] for row in result["validation"]] == [3]
