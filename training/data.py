@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 from tqdm import tqdm
@@ -126,11 +126,14 @@ def load_pack(path) -> Pack:
         ValueError: another kind of file.
         FileNotFoundError: there is no such file.
     """
-    with safe_open(path, "pt") as file:
-        about = json.loads((file.metadata() or {}).get("pack", "null"))
-        if about is None:
-            raise ValueError(f"{path} is no pack of photographs; make one with: python -m codeckit.training.data")
-        data, sizes = file.get_tensor("streams").numpy(), file.get_tensor("sizes").tolist()
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads(file.metadata()["pack"])
+            data, sizes = file.get_tensor("streams").numpy(), file.get_tensor("sizes").tolist()
+    except (SafetensorError, KeyError, TypeError) as error:  # another file, other metadata, none
+        raise ValueError(
+            f"{path} is no pack of photographs; make one with: python -m codeckit.training.data"
+        ) from error
     ends = np.cumsum(sizes)
     crops = [_decompress(data[end - size : end].tobytes()) for size, end in zip(sizes, ends, strict=True)]
     together = torch.from_numpy(np.stack(crops))

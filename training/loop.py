@@ -43,6 +43,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as distributed
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -92,7 +93,8 @@ def train(
 
     Raises:
         ValueError: the recipe's network has no gain units, its patches do not fit, its checkpoint is of another
-            recipe, or the folder holds a run and `resume` is not set.
+            recipe, a file is of another kind, the folder holds a run and `resume` is not set, or there is no such
+            device.
         FileNotFoundError: no pack or no weights at the path.
     """
     with _processes(device) as processes:
@@ -150,7 +152,7 @@ class _Run:
             raise ValueError(f"the recipe's patches have {recipe.patch} pixels a side, the pack's crops only {side}")
         self.pack = pack.to(self.device)
         if start is not None:
-            self.network.load_state_dict(load_network(recipe.network, load_file(start)).state_dict())
+            self.network.load_state_dict(_weights(recipe, start))
         self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=recipe.learning_rate, weight_decay=0.0, fused=on_gpu
@@ -310,6 +312,19 @@ def _build(recipe: Recipe) -> Network:
     return network
 
 
+def _weights(recipe: Recipe, path) -> dict[str, Tensor]:
+    """The state dict of a file of weights, if it fits the recipe's network."""
+    try:
+        weights = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no file of weights: {error}") from error
+    load_network(recipe.network, weights)  # says what is wrong with them
+    channels = len(weights["entropy_bottleneck.quantiles"])
+    if channels != recipe.channels[-1]:
+        raise ValueError(f"{path} has {channels} channels, the recipe {recipe.name} {recipe.channels[-1]}")
+    return weights
+
+
 @dataclass(frozen=True)
 class _Processes:
     """The processes of a run: which one this is, and of how many."""
@@ -327,7 +342,11 @@ class _Processes:
 def _processes(device):
     """This process alone, or among those that torchrun started."""
     kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if kind.partition(":")[0] not in ("cpu", "cuda"):
+        raise ValueError(f"the device is cpu, cuda, or one of several such as cuda:1, not {kind!r}")
     if kind.startswith("cuda"):
+        if not torch.cuda.is_available():
+            raise ValueError("torch finds no CUDA device here; train with --device cpu")
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
     if not distributed.is_torchelastic_launched():
         yield _Processes(torch.device(kind))

@@ -113,8 +113,10 @@ def test_errors_of_packs(photographs, tmp_path):
         data.write_pack([photographs], tmp_path / "pack", crop=96, megabytes=1, held_out=5)
     torch_weights = tmp_path / "weights.safetensors"
     loop.write_atomically(torch_weights, loop.save({"a": torch.zeros(1)}))
-    with pytest.raises(ValueError, match="is no pack of photographs"):
-        data.load_pack(torch_weights)
+    (tmp_path / "text").write_text("no safetensors file at all")
+    for path in (torch_weights, tmp_path / "text"):
+        with pytest.raises(ValueError, match="is no pack of photographs"):
+            data.load_pack(path)
 
 
 def test_patches_are_cut_from_crops_and_mirrored():
@@ -318,6 +320,14 @@ def test_errors_of_runs(pack, whole_run, tmp_path):
         loop.train(replace(TINY, patch=72), pack, tmp_path)
     with pytest.raises(ValueError, match="128 pixels a side, the pack's crops only 96"):
         loop.train(replace(TINY, patch=128), pack, tmp_path)
+    with pytest.raises(ValueError, match="has 6 channels, the recipe tiny 8"):
+        loop.train(replace(TINY, channels=(8,)), pack, tmp_path, start=whole_run / loop.WEIGHTS)
+    with pytest.raises(ValueError, match="no weights of cheng2020"):
+        loop.train(replace(TINY, network="cheng2020"), pack, tmp_path, start=whole_run / loop.WEIGHTS)
+    with pytest.raises(ValueError, match="is no file of weights"):
+        loop.train(TINY, pack, tmp_path, start=whole_run / loop.LOG)
+    with pytest.raises(ValueError, match="not 'tpu'"):
+        loop.train(TINY, pack, tmp_path, device="tpu")
 
 
 @pytest.mark.parametrize("name", NAMES)
