@@ -1,4 +1,4 @@
-"""The command line: ``codeckit encode | decode | info | codecs | compare``.
+"""The command line: ``codeckit encode | decode | info | codecs | compare | train``.
 
 Results go to stdout or files, progress to stderr. Errors are one line; the exit status is 2 for bad use (an unknown
 codec, a target that cannot be reached) and 1 for bad data (a damaged stream, a missing file).
@@ -80,6 +80,19 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--keep", action="store_true", help="keep every stream in DIR/streams")
     command.add_argument("--json", action="store_true", help="print the results as JSON instead of tables")
     command.set_defaults(run=_compare)
+
+    command = commands.add_parser("train", help="train the weights of a learned codec (docs/training.md)")
+    command.add_argument("recipe", metavar="RECIPE", help="balle2017, balle2017-small, cheng2020, cheng2020-small")
+    command.add_argument("--data", required=True, metavar="PACK", help="photographs that codeckit.training.data packed")
+    command.add_argument("--out", required=True, metavar="DIR", help="folder for checkpoint, weights and log")
+    command.add_argument("--resume", action="store_true", help="go on from the checkpoint in DIR, if there is one")
+    command.add_argument("--start", metavar="WEIGHTS", help="weights to begin with, of an earlier run")
+    command.add_argument("--minutes", type=float, metavar="M", help="stop and save after this time")
+    command.add_argument("--steps", type=int, metavar="N", help="length of the training; default: the recipe's")
+    command.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1; default: a GPU if there is one")
+    command.add_argument("--no-compile", action="store_true", help="run the network as it is, also on a GPU")
+    command.add_argument("--json", action="store_true", help="print the last validation as JSON")
+    command.set_defaults(run=_train)
     return parser
 
 
@@ -198,3 +211,31 @@ def _compare(options) -> int:
         raise StreamError(str(error)) from error
     print(report.to_json() if options.json else report)
     return 1 if report.failures else 0
+
+
+def _train(options) -> int:
+    from dataclasses import replace
+
+    from .training import recipe, train
+
+    chosen = recipe(options.recipe)
+    if options.steps is not None:
+        chosen = replace(chosen, steps=options.steps)
+    result = train(
+        chosen,
+        options.data,
+        options.out,
+        device=options.device,
+        minutes=options.minutes,
+        resume=options.resume,
+        start=options.start,
+        compile=False if options.no_compile else None,
+        progress=True,
+    )
+    if options.json:
+        print(json.dumps(result))
+        return 0
+    print(f"{options.out}: step {result['step']} of {chosen.steps}; held-out photographs, estimated rate:")
+    rows = [(f"{row['quality']:g}", f"{row['bpp']:.4f}", f"{row['psnr']:.2f}") for row in result["validation"]]
+    _print_table([("quality", "bpp", "PSNR"), *rows])
+    return 0

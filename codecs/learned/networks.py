@@ -13,7 +13,7 @@ latents' probabilities are predicted, for those decide the rate::
 ========================  ==============================================  ==========================================
 network                   transforms                                      p(ŷ)
 ========================  ==============================================  ==========================================
-`Balle2017`               9×9/4, 5×5/2, 5×5/2 with GDN                    one density a channel (factorized prior)
+`Balle2017`               9×9/4, 5×5/2, 5×5/2 with GDN, gain units        one density a channel (factorized prior)
 `Bmshj2018Factorized`     four 5×5/2 with GDN                             the same
 `Bmshj2018Hyperprior`     the same                                        Gaussian; scale from the hyperprior ẑ
 `Mbt2018Mean`             the same                                        Gaussian; mean and scale from ẑ
@@ -245,11 +245,21 @@ def _leaky() -> nn.LeakyReLU:
 class Balle2017(FactorizedNetwork):
     """The architecture of Ballé et al. 2017 (192 channels for colour pictures), with the factorized prior of 2018.
 
-    Its density model is the one difference to the paper, which has piecewise linear densities.
+    Gain units (Cui et al. 2021) make the rate continuous: they scale the latents between g_a and rounding, and back
+    before g_s. The prior models the latents before scaling, so its densities fit at every rate.
 
-    >>> Balle2017(N=4).eval()(torch.rand(1, 3, 32, 16)).latents["y"].shape
+    Its density model and the gain units are the differences to the paper, which has piecewise linear densities and a
+    network for each rate.
+
+    Attributes:
+        gain, inverse_gain: the gain units, with `LEVELS` levels each.
+
+    >>> Balle2017(N=4).eval()(torch.rand(1, 3, 32, 16), quality=3.5).latents["y"].shape
     torch.Size([1, 4, 2, 1])
     """
+
+    #: Number of trained rates: qualities run from 1 to this.
+    LEVELS = 8
 
     def __init__(self, N: int = 192):
         super().__init__()
@@ -263,7 +273,19 @@ class Balle2017(FactorizedNetwork):
             GDN(N, inverse=True), _up(N, N),
             GDN(N, inverse=True), _up(N, 3, kernel_size=9, stride=4),
         )  # fmt: skip
+        finest = 16.0  # GDN keeps the latents near 1, and the finest step is a small part of that
+        self.gain = GainUnit(N, self.LEVELS, finest=finest)
+        self.inverse_gain = GainUnit(N, self.LEVELS, inverse=True, finest=finest)
         self.entropy_bottleneck = FactorizedPrior(N)
+
+    def forward(self, x: Tensor, quality: float | Tensor, *, rounded: bool = False) -> NetworkOutput:
+        """As `Network.forward`, at a quality from 1 to `LEVELS`, or at one of each picture (a tensor [N])."""
+        prior, gain = self.entropy_bottleneck, self.gain.factors(quality)
+        y = self.analysis(x) * gain[..., None, None]
+        y_hat, likelihoods = prior(y, gain)
+        if rounded:
+            y_hat = prior.quantize(y, gain)
+        return NetworkOutput(self.synthesis(self.inverse_gain(y_hat, quality)), {"y": y_hat}, {"y": likelihoods})
 
 
 def _gdn_analysis(N: int, M: int) -> nn.Sequential:

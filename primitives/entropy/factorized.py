@@ -15,6 +15,12 @@ whole number (plus any offset) is a difference of c half a step to both sides:
 
     p(ŷ) = c(ŷ + ½) - c(ŷ - ½)
 
+**At every rate.** A codec of variable rate scales its latents by a gain g before they are rounded (`gain` in
+`primitives.learned`), which is to quantize y itself with steps of 1/g. The density of y is the same at all rates, only
+the intervals differ, so one c serves them all, exactly:
+
+    p(ŷ) = c((ŷ + ½)/g) - c((ŷ - ½)/g)        for ŷ = round(g·y)
+
 When coding, latents are rounded around the *median* of their channel, which meets the most probable value. Median and
 tails of a density are where its logit f(x) crosses 0 and ±log(2/tail - 1): f rises, so bisection finds them to full
 precision, without an auxiliary loss and its optimizer.
@@ -31,7 +37,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..learned.lower_bound import LowerBound
-from ..learned.quantize import add_noise, round_around
+from ..learned.quantize import add_noise, in_float32, round_around
 
 #: Smallest probability that a likelihood reports: 30 bits for a value.
 LIKELIHOOD_BOUND = 1e-9
@@ -85,23 +91,39 @@ class FactorizedPrior(nn.Module):
         """The offsets that rounding uses [C]."""
         return self.quantiles[:, 0, 1]
 
-    def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, y: Tensor, gain: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Quantized values and their likelihoods, both of the shape [N,C,…] of `y`.
 
         In training the values carry uniform noise, otherwise they are rounded around the medians as in coding.
+
+        Args:
+            y: latents, already multiplied by `gain`.
+            gain: what they were multiplied by, [C] or for each picture [N,C]; None for 1.
         """
-        y_hat = add_noise(y) if self.training else self.quantize(y)
-        return y_hat, self.likelihood(y_hat)
+        y_hat = add_noise(y) if self.training else self.quantize(y, gain)
+        return y_hat, self.likelihood(y_hat, gain)
 
-    def quantize(self, y: Tensor) -> Tensor:
-        """`y` [N,C,…] rounded around the medians, straight through."""
-        return round_around(y, self.medians.reshape(-1, *[1] * (y.ndim - 2)))
+    def quantize(self, y: Tensor, gain: Tensor | None = None) -> Tensor:
+        """`y` [N,C,…], scaled by `gain`, rounded around the medians scaled as much, straight through."""
+        medians = self.medians if gain is None else self.medians * gain
+        return round_around(y, medians.reshape(*medians.shape, *[1] * (y.ndim - 2)))
 
-    def likelihood(self, y_hat: Tensor) -> Tensor:
-        """Probability of the unit interval around each value of [N,C,…], at least `LIKELIHOOD_BOUND`."""
+    @in_float32
+    def likelihood(self, y_hat: Tensor, gain: Tensor | None = None) -> Tensor:
+        """Probability of the unit interval around each value of [N,C,…], at least `LIKELIHOOD_BOUND`.
+
+        >>> prior = FactorizedPrior(1)
+        >>> halves = prior.likelihood(torch.tensor([[[-0.5, 0.5]]]), gain=torch.tensor([2.0]))   # of -½ … 0 and 0 … ½
+        >>> bool(torch.isclose(halves.sum(), prior.likelihood(torch.zeros(1, 1, 1))))
+        True
+        """
         channels_first = y_hat.transpose(0, 1)
-        values = channels_first.reshape(self.channels, 1, -1)
-        lower, upper = self.logits(values - 0.5), self.logits(values + 0.5)
+        values, half = channels_first.reshape(self.channels, 1, -1), 0.5
+        if gain is not None:
+            steps = gain.reciprocal().reshape(*gain.shape, *[1] * (y_hat.ndim - 2)).expand_as(y_hat)
+            steps = steps.transpose(0, 1).reshape(values.shape)
+            values, half = values * steps, half * steps
+        lower, upper = self.logits(values - half), self.logits(values + half)
         # sigmoid(upper) - sigmoid(lower), on the side of zero where sigmoids are small and keep their precision
         side = torch.where(lower + upper > 0, -1.0, 1.0)
         probability = torch.abs(torch.sigmoid(side * upper) - torch.sigmoid(side * lower))

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from ..learned.lower_bound import LowerBound
-from ..learned.quantize import add_noise, round_around, round_straight_through
+from ..learned.quantize import add_noise, in_float32, round_around, round_straight_through
 from .factorized import LIKELIHOOD_BOUND
 
 #: Smallest scale: with it the mass outside a unit interval is 5·10⁻⁶.
@@ -58,6 +58,7 @@ class GaussianConditional(nn.Module):
         """`y` rounded around `means`, straight through."""
         return round_straight_through(y) if means is None else round_around(y, means)
 
+    @in_float32
     def likelihood(self, y_hat: Tensor, scales: Tensor, means: Tensor | None = None) -> Tensor:
         """Probability of the unit interval around each value, at least `LIKELIHOOD_BOUND`."""
         distance = y_hat if means is None else y_hat - means

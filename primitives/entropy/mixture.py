@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ..learned.lower_bound import LowerBound
-from ..learned.quantize import add_noise, round_straight_through
+from ..learned.quantize import add_noise, in_float32, round_straight_through
 from .factorized import LIKELIHOOD_BOUND
 from .gaussian import SCALE_BOUND, interval_mass
 
@@ -88,6 +88,7 @@ class GaussianMixture(nn.Module):
         """`y` rounded to whole numbers, straight through."""
         return round_straight_through(y)
 
+    @in_float32
     def likelihood(self, y_hat: Tensor, parameters: MixtureParameters) -> Tensor:
         """Probability of the unit interval around each value, at least `LIKELIHOOD_BOUND`."""
         weights, means, scales = parameters

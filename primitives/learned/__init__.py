@@ -28,7 +28,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "integer": ["IntegerNetwork", "quantize_network"],
         "lower_bound": ["LowerBound"],
         "masked_conv": ["CheckerboardConv2d", "MaskedConv2d", "anchors"],
-        "quantize": ["add_noise", "round_around", "round_straight_through"],
+        "quantize": ["add_noise", "in_float32", "round_around", "round_straight_through"],
         "residual": [
             "ResidualBlock",
             "ResidualBlockUpsample",

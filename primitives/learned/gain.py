@@ -25,8 +25,8 @@ from torch import Tensor, nn
 class GainUnit(nn.Module):
     """Multiply the channels of [N,C,H,W] by the factors of a quality from 1 (coarse) to `levels` (fine).
 
-    The factors start at 1 for the finest level and fall by √2 a level, as the best step size grows when the weight λ
-    of the distortion is halved; those of ``inverse=True`` start at the reciprocals.
+    The factors start at `finest` for the finest level and fall by √2 a level, as the best step size grows when the
+    weight λ of the distortion is halved; those of ``inverse=True`` start at the reciprocals.
 
     Attributes:
         log_gain: natural logarithms of the factors [levels,C].
@@ -42,11 +42,11 @@ class GainUnit(nn.Module):
     True
     """
 
-    def __init__(self, channels: int, levels: int, inverse: bool = False):
+    def __init__(self, channels: int, levels: int, inverse: bool = False, finest: float = 1.0):
         super().__init__()
         if levels < 2:
             raise ValueError(f"gain units interpolate between at least 2 levels, not {levels}")
-        log_gain = (torch.arange(levels) - (levels - 1)) * (math.log(2) / 2)
+        log_gain = math.log(finest) + (torch.arange(levels) - (levels - 1)) * (math.log(2) / 2)
         self.log_gain = nn.Parameter((-log_gain if inverse else log_gain)[:, None].repeat(1, channels))
 
     @property
@@ -65,7 +65,8 @@ class GainUnit(nn.Module):
     def factors(self, quality: float | Tensor) -> Tensor:
         """The factors at one quality [C], or at a vector [N] of them [N,C]; raises as `forward` does."""
         position = torch.as_tensor(quality, dtype=self.log_gain.dtype, device=self.log_gain.device) - 1
-        if not ((position >= 0) & (position <= self.levels - 1)).all():
+        checked = not torch.compiler.is_compiling()  # a look at the values would cut a compiled graph in two
+        if checked and not ((position >= 0) & (position <= self.levels - 1)).all():
             raise ValueError(f"quality is a number from 1 to {self.levels}, not {quality}")
         below = position.floor().clamp(max=self.levels - 2).long()
         return torch.exp(torch.lerp(self.log_gain[below], self.log_gain[below + 1], (position - below)[..., None]))

@@ -18,6 +18,8 @@ A. Cunningham, F. Huszár, "Lossy Image Compression with Compressive Autoencoder
 "Channel-wise Autoregressive Entropy Models for Learned Image Compression", ICIP 2020.
 """
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -49,3 +51,36 @@ def round_around(x: Tensor, offset: Tensor) -> Tensor:
     tensor([0.2500, 2.2500])
     """
     return round_straight_through(x - offset) + offset
+
+
+def in_float32(method):
+    """Decorate a method of tensors, or tuples of them: under autocast it computes in float32, with float32 arguments.
+
+    Probabilities are differences of numbers close to each other. Half precision, with which transforms may be trained,
+    has too few digits for them.
+
+    >>> class Sum(torch.nn.Module):
+    ...     @in_float32
+    ...     def forward(self, x):
+    ...         return x @ x
+    >>> with torch.autocast("cpu", torch.bfloat16):
+    ...     Sum()(torch.ones(2, 2, dtype=torch.bfloat16)).dtype
+    torch.float32
+    """
+
+    @functools.wraps(method)
+    def wrapped(self, x, *arguments, **named):
+        device = x.device.type
+        if not torch.is_autocast_enabled(device):
+            return method(self, x, *arguments, **named)
+        with torch.autocast(device, enabled=False):
+            named = {name: _to_float32(argument) for name, argument in named.items()}
+            return method(self, _to_float32(x), *map(_to_float32, arguments), **named)
+
+    return wrapped
+
+
+def _to_float32(argument):
+    if isinstance(argument, tuple):  # a named tuple of tensors
+        return type(argument)(*map(_to_float32, argument))
+    return argument.float() if isinstance(argument, Tensor) else argument

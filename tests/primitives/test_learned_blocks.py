@@ -178,6 +178,12 @@ def test_gain_grows_with_quality(a, b):
         assert (factors(low) < factors(high)).all()
 
 
+def test_gain_starts_where_it_is_told():
+    gain, inverse = GainUnit(2, levels=3, finest=8.0), GainUnit(2, levels=3, inverse=True, finest=8.0)
+    torch.testing.assert_close(gain.factors(torch.tensor([3.0, 1.0]))[:, 0], torch.tensor([8.0, 4.0]))
+    torch.testing.assert_close(inverse.factors(torch.tensor([3.0, 1.0]))[:, 0], torch.tensor([1 / 8, 1 / 4]))
+
+
 def test_gain_interpolates_geometrically():
     unit = trained_gain()
     gains = unit.log_gain.exp()

@@ -193,3 +193,34 @@ def test_gradients_reach_every_parameter():
     prior = FactorizedPrior(2)
     prior(torch.randn(4, 2, 8, 8))[1].log().sum().backward()
     assert all((parameter.grad != 0).all() for parameter in prior.parameters())
+
+
+def test_a_gain_is_a_step_size():
+    """Probabilities of scaled and rounded latents are those of intervals of the density before scaling."""
+    prior = trained_prior(5)
+    gain = torch.tensor([[0.1, 0.7, 1.0], [2.0, 0.3, 1.5]])
+    symbols = torch.arange(-40, 41).float().repeat(2, 3, 1)
+    offset = prior.medians * gain
+    y_hat = symbols + offset[..., None]
+    assert torch.allclose(prior.quantize(y_hat + 0.4, gain), y_hat, atol=1e-4)
+    likelihood = prior.likelihood(y_hat, gain).detach().double().numpy()
+    for i in range(2):
+        for c in range(3):
+            edges = (np.arange(-40, 42) - 0.5 + float(offset[i, c])) / float(gain[i, c])
+            expected = np.diff(cumulative(prior, edges)[0][c])
+            np.testing.assert_allclose(likelihood[i, c], np.maximum(expected, BOUND), rtol=2e-3, atol=1e-7)
+    assert torch.equal(prior.likelihood(y_hat, torch.ones(3)), prior.likelihood(y_hat))
+
+
+def test_likelihoods_have_single_precision_under_autocast():
+    prior, y = trained_prior(6), torch.randn(2, 3, 20) * 5
+    mixture = MixtureParameters(*torch.rand(3, 2, 3, 3, 20).unbind())
+    models = {
+        "factorized": lambda: prior.likelihood(y, gain=torch.full((3,), 0.5)),
+        "gaussian": lambda: GaussianConditional().likelihood(y, y.abs() + 0.3, y.neg()),
+        "mixture": lambda: GaussianMixture().likelihood(y, mixture),
+    }
+    for name, likelihood in models.items():
+        with torch.autocast("cpu", torch.bfloat16):
+            half = likelihood()
+        assert half.dtype == torch.float32 and torch.equal(half, likelihood()), name

@@ -1,0 +1,361 @@
+"""The training loop: from a recipe and a pack of photographs to weights.
+
+Each step takes a batch of random patches, each with a quality of its own, and moves the weights against the gradient of
+the rate-distortion loss with AdamW. Beside them goes their exponential moving average (EMA), which is what is
+validated and kept: single steps are noisy, and the average is the better network.
+
+**A folder for each run** holds
+
+- ``checkpoint.pt``: all that a resumed run needs (weights, EMA, optimizer, step, recipe);
+- ``weights.safetensors``: the EMA weights, for `codecs.learned.load_network`; its metadata say network, recipe, step
+  and validation;
+- ``log.jsonl``: one JSON object a line, with means since the last such line (``loss``, ``bpp``, ``distortion``), or
+  with the validation: for each quality, estimated bpp and PSNR of the held-out crops.
+
+Files are replaced as a whole, so a run may be killed at any time.
+
+**Resuming is exact.** All random numbers of a step are drawn from its number, the seed and the device's rank, so there
+is no generator to save, and a run that is stopped and resumed makes the same weights as one that is not (bit for bit
+where the operators are deterministic, as on a CPU with a fixed number of threads).
+
+**Noise, then rounding.** Latents carry uniform noise in training. In the last part of it (`Recipe.rounded_after`) the
+synthesis transform sees rounded ones, as it will in decoding; the entropy model keeps the noise.
+
+**Medians.** The factorized prior's medians are found by bisection now and then; no loss of their own is needed.
+
+**Speed on a GPU.** The photographs lie in its memory as uint8, patches are cut there, transforms run in bfloat16 with
+channels last, everything about probabilities in float32, and the whole objective is compiled.
+
+**Several GPUs.** Under ``torchrun`` every process has a part of each batch and gradients are averaged over them
+(DistributedDataParallel). The first process validates and writes.
+"""
+
+import copy
+import io
+import json
+import math
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as distributed
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from ..codecs.image_io import write_atomically
+from ..codecs.learned.networks import NETWORKS, Network, load_network
+from .data import Pack, batch, load_pack
+from .losses import Objective, Terms, sample_qualities
+from .recipes import Recipe
+
+#: The files of a run.
+CHECKPOINT, WEIGHTS, LOG = "checkpoint.pt", "weights.safetensors", "log.jsonl"
+
+#: The learning rate at the end, as a part of the highest.
+_FINAL_RATE = 0.01
+
+
+def train(
+    recipe: Recipe,
+    data,
+    out,
+    *,
+    device: str | None = None,
+    minutes: float | None = None,
+    resume: bool = False,
+    start=None,
+    compile: bool | None = None,
+    progress: bool = False,
+) -> dict:
+    """Train a network, or go on training it.
+
+    Args:
+        recipe: what to train, and how.
+        data: a pack of photographs, or the path of one.
+        out: folder of the run.
+        device: of torch, such as ``"cpu"`` or ``"cuda"``; by default a GPU if there is one.
+        minutes: stop cleanly after this time (validation and saving come on top); the next run resumes.
+        resume: go on from the folder's checkpoint if it has one.
+        start: weights to begin with, a ``weights.safetensors``; a checkpoint goes before it.
+        compile: whether to compile the objective; by default on a GPU.
+        progress: whether to show a progress bar on stderr.
+
+    Returns:
+        The last validation, as in the log: ``step`` and ``validation``, a list of ``quality``, ``bpp`` and ``psnr``.
+
+    Raises:
+        ValueError: the recipe's network has no gain units, its patches do not fit, its checkpoint is of another
+            recipe, a file is of another kind, the folder holds a run and `resume` is not set, or there is no such
+            device.
+        FileNotFoundError: no pack or no weights at the path.
+    """
+    with _processes(device) as processes:
+        run = _Run(recipe, data, Path(out), processes, resume, start, compile)
+        return run.train(minutes, progress)
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """The learning rate of a step: a linear rise, then half a cosine.
+
+    >>> r = Recipe("r", "balle2017", (4,), steps=101, batch=1, patch=64, learning_rate=1.0, warmup=10)
+    >>> [round(learning_rate(r, step), 3) for step in (0, 4, 9, 50, 100)]
+    [0.1, 0.498, 0.98, 0.505, 0.01]
+    """
+    rise = min(1.0, (step + 1) / max(recipe.warmup, 1))
+    cosine = 0.5 + 0.5 * math.cos(math.pi * step / max(recipe.steps - 1, 1))
+    return recipe.learning_rate * rise * (_FINAL_RATE + (1 - _FINAL_RATE) * cosine)
+
+
+@torch.no_grad()
+def validate(network: Network, crops: Tensor, qualities) -> list[dict[str, float]]:
+    """Estimated bpp and PSNR at each quality, means over crops uint8 [K,S,S,3] of the values of each.
+
+    Reconstructions are rounded to 8 bits. The network must be in evaluation mode.
+    """
+    rows = []
+    side = crops.shape[1] // network.stride * network.stride
+    for quality in qualities:
+        bits, decibels = [], []
+        for part in crops[:, :side, :side].split(8):
+            x = part.permute(0, 3, 1, 2).contiguous()
+            out = network(x.float() / 255, float(quality))
+            error = (out.reconstruction * 255).round() - x
+            bits.append(out.bits())
+            decibels.append(10 * torch.log10(255**2 / error.square().flatten(1).mean(1).clamp(min=1e-9)))
+        bpp = float(torch.cat(bits).mean()) / side**2
+        rows.append({"quality": quality, "bpp": round(bpp, 5), "psnr": round(float(torch.cat(decibels).mean()), 3)})
+    return rows
+
+
+class _Run:
+    """The state of one process of a run."""
+
+    def __init__(self, recipe, data, out, processes, resume, start, compile):
+        self.recipe, self.out, self.processes, self.device = recipe, out, processes, processes.device
+        on_gpu = self.device.type == "cuda"
+        # Channels last is for tensor cores; some of torch's CPU operators fail with it.
+        self.layout = torch.channels_last if on_gpu else torch.contiguous_format
+        self.network = _build(recipe).to(self.device, memory_format=self.layout)
+        if recipe.batch % processes.count:
+            raise ValueError(f"a batch of {recipe.batch} cannot be shared by {processes.count} processes evenly")
+        pack = data if isinstance(data, Pack) else load_pack(data)
+        if recipe.patch > pack.training.shape[1]:
+            side = pack.training.shape[1]
+            raise ValueError(f"the recipe's patches have {recipe.patch} pixels a side, the pack's crops only {side}")
+        self.pack = pack.to(self.device)
+        if start is not None:
+            self.network.load_state_dict(_weights(recipe, start))
+        self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=recipe.learning_rate, weight_decay=0.0, fused=on_gpu
+        )
+        # bfloat16 has the range of float32, so nothing needs scaling: this skips steps whose gradients are not finite.
+        self.scaler = torch.amp.GradScaler(self.device.type, init_scale=1.0, growth_interval=2**31 - 1, enabled=on_gpu)
+        self.result = self._restore(resume)
+        self.step = self.result["step"] if self.result else 0
+        objective = Objective(self.network, recipe.distortion)
+        if processes.count > 1:
+            objective = DistributedDataParallel(objective, broadcast_buffers=False)
+        self.objective = torch.compile(objective) if (on_gpu if compile is None else compile) else objective
+
+    def train(self, minutes, progress):
+        """Steps until the recipe or the time is at its end; returns the last validation."""
+        recipe, began = self.recipe, time.monotonic()
+        log_every = max(1, min(50, recipe.steps // 20))
+        seen, since = [], began
+        bar = tqdm(total=recipe.steps, initial=self.step, unit="step", disable=not (progress and self.processes.first))
+        while self.step < recipe.steps and not self._time_is_up(began, minutes):
+            seen.append(self._one_step())
+            self.step += 1
+            bar.update()
+            if self.step % log_every == 0:
+                if self._rounded():
+                    self.network.entropy_bottleneck.update_quantiles()
+                means = torch.stack([torch.stack(terms) for terms in seen]).mean(0).tolist()
+                now = time.monotonic()
+                entry = {name: round(value, 6) for name, value in zip(Terms._fields, means, strict=True)}
+                rates = {"rate": learning_rate(recipe, self.step - 1), "steps_per_s": len(seen) / (now - since)}
+                self._log(entry | {name: float(f"{value:.4g}") for name, value in rates.items()})
+                bar.set_postfix(loss=f"{entry['loss']:.4f}", bpp=f"{entry['bpp']:.3f}")
+                seen, since = [], now
+            if self.step % recipe.report == 0 and self.step < recipe.steps:
+                self._report()
+                since = time.monotonic()
+        bar.close()
+        if self.result is None or self.result["step"] != self.step:
+            self._report()
+        return self.result
+
+    def _one_step(self) -> Terms:
+        recipe, count = self.recipe, self.recipe.batch // self.processes.count
+        rng = np.random.default_rng((recipe.seed, self.processes.rank, self.step))
+        torch.manual_seed(int(rng.integers(2**32)))
+        x = batch(self.pack.training, count, recipe.patch, rng).contiguous(memory_format=self.layout)
+        quality = sample_qualities(rng, count, *recipe.qualities).to(self.device, non_blocking=True)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            terms = self.objective(x, quality, self._rounded())
+        self.scaler.scale(terms.loss).backward()
+        self.scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        decay = min(recipe.ema, (1 + self.step) / (10 + self.step))  # soon forget the random start
+        average = get_ema_multi_avg_fn(decay)
+        average(list(self.ema.parameters()), list(self.network.parameters()), None)
+        return Terms(*(term.detach() for term in terms))
+
+    def _rounded(self):
+        return self.step >= self.recipe.rounded_after * self.recipe.steps
+
+    def _time_is_up(self, began, minutes):
+        """Whether to stop now: the first process's clock decides for all."""
+        if minutes is None:
+            return False
+        late = time.monotonic() - began >= 60 * minutes
+        if self.processes.count == 1:
+            return late
+        if self.step % 10:  # processes wait for each other here
+            return False
+        decision = torch.tensor(float(late), device=self.device)
+        distributed.broadcast(decision, 0)
+        return bool(decision)
+
+    def _report(self):
+        """Validate and save."""
+        self.result = {"step": self.step, "validation": []}
+        if self.processes.first:
+            self.ema.entropy_bottleneck.update_quantiles()
+            low, high = self.recipe.qualities
+            levels = [level for level in range(1, self.network.LEVELS + 1) if low <= level <= high] or [low]
+            self.result["validation"] = validate(self.ema, self.pack.validation, levels)
+            self._log({"validation": self.result["validation"]})
+            self._save()
+        if self.processes.count > 1:
+            distributed.barrier()
+
+    def _save(self):
+        about = {
+            "network": self.recipe.network,
+            "recipe": json.dumps(asdict(self.recipe)),
+            "step": str(self.step),
+            "validation": json.dumps(self.result["validation"]),
+        }
+        weights = {key: value.cpu().contiguous() for key, value in self.ema.state_dict().items()}
+        write_atomically(self.out / WEIGHTS, save(weights, about))
+        state = {
+            "recipe": json.dumps(asdict(self.recipe)),
+            "result": self.result,
+            "network": self.network.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+        file = io.BytesIO()
+        torch.save(state, file)
+        write_atomically(self.out / CHECKPOINT, file.getbuffer())
+
+    def _restore(self, resume) -> dict | None:
+        """Load the folder's checkpoint, if there is one, and return its validation."""
+        path = self.out / CHECKPOINT
+        if not path.exists():
+            if self.processes.first:
+                self.out.mkdir(parents=True, exist_ok=True)
+                write_atomically(self.out / LOG, "")
+            return None
+        if not resume:
+            raise ValueError(f"{self.out} holds a run; resume it, or train in another folder")
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if state["recipe"] != json.dumps(asdict(self.recipe)):
+            raise ValueError(f"{path} belongs to another recipe: {state['recipe']}")
+        self.network.load_state_dict(state["network"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for group in self.optimizer.param_groups:
+            group["fused"] = self.device.type == "cuda"  # whatever device the checkpoint comes from
+        if state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
+        if self.processes.first:  # forget what a killed run did after its checkpoint
+            lines, step = (
+                (self.out / LOG).read_text(encoding="utf-8").splitlines(keepends=True),
+                state["result"]["step"],
+            )
+            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+            write_atomically(self.out / LOG, "".join(kept))
+        return state["result"]
+
+    def _log(self, entry):
+        if self.processes.first:
+            with open(self.out / LOG, "a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": self.step, **entry}) + "\n")
+
+
+def _build(recipe: Recipe) -> Network:
+    """The recipe's network with its random start, in training mode."""
+    if not hasattr(NETWORKS[recipe.network], "LEVELS"):
+        names = ", ".join(name for name, network in NETWORKS.items() if hasattr(network, "LEVELS"))
+        raise ValueError(f"{recipe.network} has no gain units; networks that can be trained here: {names}")
+    torch.manual_seed(recipe.seed)
+    network = NETWORKS[recipe.network](*recipe.channels)
+    if recipe.patch % network.stride:
+        raise ValueError(f"patches of {recipe.network} are multiples of {network.stride}, not {recipe.patch}")
+    return network
+
+
+def _weights(recipe: Recipe, path) -> dict[str, Tensor]:
+    """The state dict of a file of weights, if it fits the recipe's network."""
+    try:
+        weights = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no file of weights: {error}") from error
+    load_network(recipe.network, weights)  # says what is wrong with them
+    channels = len(weights["entropy_bottleneck.quantiles"])
+    if channels != recipe.channels[-1]:
+        raise ValueError(f"{path} has {channels} channels, the recipe {recipe.name} {recipe.channels[-1]}")
+    return weights
+
+
+@dataclass(frozen=True)
+class _Processes:
+    """The processes of a run: which one this is, and of how many."""
+
+    device: torch.device
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+
+@contextmanager
+def _processes(device):
+    """This process alone, or among those that torchrun started."""
+    kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if kind.partition(":")[0] not in ("cpu", "cuda"):
+        raise ValueError(f"the device is cpu, cuda, or one of several such as cuda:1, not {kind!r}")
+    if kind.startswith("cuda"):
+        if not torch.cuda.is_available():
+            raise ValueError("torch finds no CUDA device here; train with --device cpu")
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
+    if not distributed.is_torchelastic_launched():
+        yield _Processes(torch.device(kind))
+        return
+    if kind == "cuda":
+        kind = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(kind)
+    distributed.init_process_group("nccl" if kind.startswith("cuda") else "gloo")
+    try:
+        yield _Processes(torch.device(kind), distributed.get_rank(), distributed.get_world_size())
+    finally:
+        distributed.destroy_process_group()

@@ -1,0 +1,125 @@
+"""Rate-distortion losses, and the choice of a quality for every picture of a batch.
+
+A lossy codec trades rate R against distortion D; the networks minimize a weighted sum of both, in bits per pixel:
+
+    L = R + λ · 255² · MSE                for PSNR
+    L = R + λ · (1 - MS-SSIM)             for MS-SSIM
+
+The larger λ, the better the picture and the larger the file. A network with gain units learns all rates at once: every
+picture of a batch has a quality of its own and the λ that belongs to it. `LAMBDAS` lists λ at the qualities 1 … 8, the
+values of published curves; between two of them it is interpolated geometrically, as the gains are.
+
+**Weights.** At λ = 0.18 a loss is about ten times that at λ = 0.0018, and would leave the low rates with a tenth of the
+attention. Near an optimum, a change by δ percent in rate at equal quality changes L by δ·R/100, and R grows about with
+√λ. So the loss of a picture is divided by √λ (relative to the middle of the table): a percent of rate then counts
+the same at every quality.
+
+Sources: J. Ballé, V. Laparra, E. P. Simoncelli, "End-to-end Optimized Image Compression", ICLR 2017, equation 10;
+Z. Cui et al., "Asymmetric Gained Deep Image Compression With Continuous Rate Adaptation", CVPR 2021, section 3.3; the
+values of λ: J. Bégaint, F. Racapé, S. Feltman, A. Pushparaja, "CompressAI", arXiv:2011.03029, table 1.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from pytorch_msssim import ms_ssim
+from torch import Tensor, nn
+
+from ..metrics.distortion import MS_SSIM_MIN_SIDE
+
+#: λ at the qualities 1 … 8, by the measure of distortion.
+LAMBDAS: dict[str, tuple[float, ...]] = {
+    "mse": (0.0018, 0.0035, 0.0067, 0.0130, 0.0250, 0.0483, 0.0932, 0.1800),
+    "ms-ssim": (2.40, 4.58, 8.73, 16.64, 31.73, 60.50, 115.37, 220.00),
+}
+
+
+def lambda_at(quality: Tensor, distortion: str = "mse") -> Tensor:
+    """λ at qualities from 1 to 8, any shape; between whole numbers the geometric interpolation.
+
+    >>> lambda_at(torch.tensor([1.0, 1.5, 8.0]))
+    tensor([0.0018, 0.0025, 0.1800])
+    """
+    logarithms = torch.tensor(LAMBDAS[distortion], device=quality.device).log()
+    below = (quality - 1).floor().clamp(0, len(logarithms) - 2).long()
+    return torch.lerp(logarithms[below], logarithms[below + 1], quality - 1 - below).exp()
+
+
+def sample_qualities(rng: np.random.Generator, size: int, low: float, high: float) -> Tensor:
+    """A quality for each picture of a batch: float32 [size], in random order.
+
+    They are spread evenly: one from each of `size` equal parts of low - ½ … high + ½, moved into low … high. So the
+    lowest and the highest quality, which the others' gains are no help to, have the share of any other level.
+
+    >>> sample_qualities(np.random.default_rng(0), 4, 1, 8).sort().values
+    tensor([1.0000, 4.1265, 4.5819, 8.0000])
+    >>> sample_qualities(np.random.default_rng(0), 3, 5, 5)
+    tensor([5., 5., 5.])
+    """
+    position = (rng.permutation(size) + rng.random(size)) / size
+    spread = low - 0.5 + position * (high - low + 1)
+    return torch.from_numpy(spread.clip(low, high)).float()
+
+
+class Terms(NamedTuple):
+    """What a step of training measures: the loss, and the means of rate and distortion over the batch.
+
+    Attributes:
+        loss: to be minimized.
+        bpp: estimated bits per pixel.
+        distortion: 255² · MSE, or 1 - MS-SSIM.
+    """
+
+    loss: Tensor
+    bpp: Tensor
+    distortion: Tensor
+
+
+class Objective(nn.Module):
+    """A network of variable rate together with its loss: what is compiled and distributed.
+
+    Rate and distortion are computed in float32, also where the network runs in half precision.
+
+    Args:
+        network: called as ``network(x, quality, rounded=...)``.
+        distortion: ``"mse"`` or ``"ms-ssim"``; MS-SSIM needs pictures of 161 pixels or more a side.
+    """
+
+    def __init__(self, network: nn.Module, distortion: str = "mse"):
+        super().__init__()
+        if distortion not in LAMBDAS:
+            raise ValueError(f"the distortion is one of {', '.join(LAMBDAS)}, not {distortion!r}")
+        self.network, self.distortion = network, distortion
+        self.reference = float(np.exp(np.log(LAMBDAS[distortion]).mean()))  # λ with weight 1
+
+    def forward(self, x: Tensor, quality: Tensor, rounded: bool = False) -> Terms:
+        """Terms of the pictures `x` [N,3,H,W] in 0 … 1, each at its quality [N].
+
+        Args:
+            rounded: whether the synthesis transform sees rounded latents instead of noisy ones.
+
+        Raises:
+            ValueError: the pictures are too small for MS-SSIM.
+        """
+        out = self.network(x, quality, rounded=rounded)
+        bpp = out.bits() / (x.shape[2] * x.shape[3])
+        distortion = measure(self.distortion, x, out.reconstruction)
+        weight = lambda_at(quality, self.distortion)
+        losses = (bpp + weight * distortion) * (self.reference / weight).sqrt()
+        return Terms(losses.mean(), bpp.detach().mean(), distortion.detach().mean())
+
+
+def measure(distortion: str, x: Tensor, x_hat: Tensor) -> Tensor:
+    """255² · MSE or 1 - MS-SSIM of each picture [N], in float32; raises as `Objective` does.
+
+    >>> measure("mse", torch.zeros(2, 3, 4, 4), torch.full((2, 3, 4, 4), 2 / 255))
+    tensor([4.0000, 4.0000])
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        x, x_hat = x.float(), x_hat.float()
+        if distortion == "mse":
+            return 255**2 * (x_hat - x).square().flatten(1).mean(1)
+        if min(x.shape[2:]) < MS_SSIM_MIN_SIDE:
+            raise ValueError(f"MS-SSIM needs patches of at least {MS_SSIM_MIN_SIDE} pixels, not {x.shape[2]}")
+        return 1 - ms_ssim(x_hat, x, data_range=1, size_average=False)

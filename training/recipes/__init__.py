@@ -1,0 +1,65 @@
+"""Recipes: all settings behind a weight file, one small file each.
+
+>>> recipe("balle2017-small").channels
+(64,)
+"""
+
+import importlib
+from dataclasses import dataclass
+
+#: The recipes there are; each has the file of its name.
+NAMES = ("balle2017", "balle2017-small", "cheng2020", "cheng2020-small")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a weight file is made with.
+
+    Attributes:
+        name: of the recipe.
+        network: name of the network in `codecs.learned.networks`, one with gain units.
+        channels: its numbers of channels.
+        steps: length of the training.
+        batch: pictures a step, over all devices.
+        patch: side of the pictures in pixels.
+        distortion: ``"mse"`` or ``"ms-ssim"``.
+        qualities: lowest and highest quality to train; twice the same for a network of one rate.
+        learning_rate: the highest; it rises for `warmup` steps and falls along a half cosine to a hundredth.
+        clip: largest norm of the gradients.
+        ema: the decay of the moving average of the weights.
+        rounded_after: share of the steps after which the synthesis transform sees rounded latents, not noisy ones.
+        report: steps from one validation and checkpoint to the next.
+        seed: of all random numbers.
+    """
+
+    name: str
+    network: str
+    channels: tuple[int, ...]
+    steps: int
+    batch: int
+    patch: int
+    distortion: str = "mse"
+    qualities: tuple[float, float] = (1, 8)
+    learning_rate: float = 4e-4
+    warmup: int = 500
+    clip: float = 1.0
+    ema: float = 0.999
+    rounded_after: float = 0.5
+    report: int = 5000
+    seed: int = 0
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises:
+        ValueError: there is none.
+
+    >>> recipe("balle")
+    Traceback (most recent call last):
+    ...
+    ValueError: no recipe is called 'balle'; there are balle2017, balle2017-small, cheng2020, cheng2020-small
+    """
+    if name not in NAMES:
+        raise ValueError(f"no recipe is called {name!r}; there are {', '.join(NAMES)}")
+    return importlib.import_module(f".{name.replace('-', '_')}", __name__).RECIPE

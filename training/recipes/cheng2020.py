@@ -1,0 +1,14 @@
+"""The weights of ``cheng2020``: N = 192."""
+
+from . import Recipe
+
+RECIPE = Recipe(
+    name="cheng2020",
+    network="cheng2020",
+    channels=(192,),
+    steps=70_000,
+    batch=8,
+    patch=192,
+    learning_rate=2e-4,
+    warmup=1000,
+)
