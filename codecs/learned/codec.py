@@ -2,8 +2,8 @@
 
 Options of all:
 
-- `quality`: higher is better. CompressAI's architectures have one network a quality, `cheng2020` one for all of them,
-  with any quality in between (in steps of 1/16).
+- `quality`: higher is better. CompressAI's architectures have one network a quality, `balle2017` and `cheng2020` one
+  for all of them, with any quality in between (in steps of 1/8).
 - `weights`: the path of a weight file (`weights.export`), "compressai" for the official checkpoint of CompressAI, or
   None for weights that come with the package.
 
@@ -31,7 +31,7 @@ def _codec(name: str, quality, weights) -> Codec:
     path, quality = choose_weights(name, quality, weights)
     stages = {
         "pad": PadTo(NETWORKS[name].stride),
-        "transform": Learned(path, quality if name == "cheng2020" else None),
+        "transform": Learned(path, quality if hasattr(NETWORKS[name], "LEVELS") else None),
         "quantize": Round(path),
         "entropy": LatentCoded(path),
     }

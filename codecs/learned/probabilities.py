@@ -46,7 +46,7 @@ from ...primitives.entropy.tables import FrequencyTables
 from ...primitives.entropy.wavefronts import wavefront
 from ...primitives.learned.integer import IntegerNetwork, quantize_network
 from ...primitives.learned.masked_conv import MaskedConv2d
-from .networks import Cheng2020, FactorizedNetwork, Network
+from .networks import FactorizedNetwork, Network
 
 #: Fraction bits of what the parameter network takes.
 FEATURE_BITS = FRACTION_BITS + 2
@@ -56,6 +56,9 @@ TAIL_MASS, TAIL_FLOOR = 1e-5, 2.0**-16
 
 #: A prior's table has a bin for so many symbols at most to either side of the median.
 WIDEST = 2048
+
+#: Qualities of networks with gain units are multiples of 1/LEVEL_STEPS.
+LEVEL_STEPS = 8
 
 #: Number of parameters of a mixture.
 _MIXTURE = 3 * COMPONENTS
@@ -157,8 +160,9 @@ class ProbabilityModel:
     Attributes:
         channels: M, the number of channels of y.
         parameters: predicted numbers for each latent (the table above).
-        prior: one table for each channel of what is coded first.
-        medians: what that is rounded around [channels], units of 2^-8.
+        prior: one table for each gain level and channel of what is coded first.
+        medians: what that is rounded around [levels, channels], units of 2^-8. Only balle2017 has more than one level:
+            its prior is that of y, which the gain units scale.
         h_s: hyper-synthesis; None without a hyperprior.
         context, combine: context model and parameter network; None without them.
 
@@ -182,14 +186,18 @@ class ProbabilityModel:
     context: IntegerNetwork | None = None
     combine: IntegerNetwork | None = None
 
-    def walk(self, height: int, width: int, symbols_of: Callable[[Batch], np.ndarray]) -> Walk:
+    def walk(self, height: int, width: int, symbols_of: Callable[[Batch], np.ndarray], level: int = 0) -> Walk:
         """Go through all latents of a picture in coding order.
 
         Args:
             height, width: of y; multiples of 4 where there is a hyperprior.
             symbols_of: gives the symbols of each batch.
+            level: the gain level, for priors that depend on it.
         """
         batches = []
+        levels, width_of_prior = self.medians.shape
+        level = level if levels > 1 else 0
+        medians = self.medians[level]
 
         def ask(plane, where, distribution, offset):
             batch = Batch(plane, where, distribution, offset)
@@ -198,15 +206,16 @@ class ProbabilityModel:
             return symbols
 
         def ask_prior(plane, rows, columns):
-            indices = np.broadcast_to(np.arange(len(self.prior)), (rows, columns, len(self.prior)))
-            return ask(plane, _EVERYWHERE, Tabled(self.prior, indices), self.medians)
+            tables = np.arange(level * width_of_prior, (level + 1) * width_of_prior)
+            indices = np.broadcast_to(tables, (rows, columns, width_of_prior))
+            return ask(plane, _EVERYWHERE, Tabled(self.prior, indices), medians)
 
         if self.h_s is None:
             symbols = (ask_prior(0, height, width),)
-            return Walk(symbols, uncenter(symbols[0], self.medians), tuple(batches))
+            return Walk(symbols, uncenter(symbols[0], medians), tuple(batches))
 
         z = ask_prior(1, height // 4, width // 4)
-        features = self.h_s(_channels_first(uncenter(z, self.medians)))[0].permute(1, 2, 0)
+        features = self.h_s(_channels_first(uncenter(z, medians)))[0].permute(1, 2, 0)
         if self.context is None:
             distribution, offset = self._distribution(features.numpy())
             y = ask(0, _EVERYWHERE, distribution, offset)
@@ -247,9 +256,10 @@ class ProbabilityModel:
         Raises:
             ValueError: the network is of a kind that has no coder, or there are no pictures.
         """
-        prior, medians = prior_tables(network.entropy_bottleneck)
         if isinstance(network, FactorizedNetwork):
-            return cls(len(prior), 0, prior, medians)
+            prior, medians = prior_tables(network.entropy_bottleneck, gain_levels(network))
+            return cls(medians.shape[1], 0, prior, medians)
+        prior, medians = prior_tables(network.entropy_bottleneck)
         ys = [y for picture in pictures for y in _latents(network, picture)]
         z_hats = [network.entropy_bottleneck.quantize(network.hyper_analysis(y)) for y in ys]
         if not ys:
@@ -310,7 +320,18 @@ class ProbabilityModel:
 def _latents(network, picture):
     """The latents of a picture, at the lowest and the highest quality where the network has several."""
     y = network.analysis(picture)
-    return [network.gain(y, quality) for quality in (1, network.LEVELS)] if isinstance(network, Cheng2020) else [y]
+    return [network.gain(y, quality) for quality in (1, network.LEVELS)] if hasattr(network, "gain") else [y]
+
+
+def gain_levels(network: Network) -> np.ndarray | None:
+    """The gains of every level that a stream can name, float64 [levels, channels]; None without gain units.
+
+    Level l is the quality 1 + l / LEVEL_STEPS.
+    """
+    if not hasattr(network, "gain"):
+        return None
+    qualities = 1 + torch.arange((network.LEVELS - 1) * LEVEL_STEPS + 1) / LEVEL_STEPS
+    return network.gain.factors(qualities).double().cpu().numpy()
 
 
 def _channels_first(array):
@@ -318,31 +339,39 @@ def _channels_first(array):
 
 
 @torch.no_grad()
-def prior_tables(prior: FactorizedPrior) -> tuple[FrequencyTables, np.ndarray]:
-    """A factorized prior as integers: a table for each channel, of symbols around its median, and the medians.
+def prior_tables(prior: FactorizedPrior, gains: np.ndarray | None = None) -> tuple[FrequencyTables, np.ndarray]:
+    """A factorized prior as integers: tables of symbols around the medians, and the medians.
 
-    The medians are those that the network rounds around, in units of 2^-8; the tables are those of latents rounded
-    around these.
+    Args:
+        prior: the density of each channel.
+        gains: what latents are multiplied with before they are rounded [levels, channels]; None for 1.
+
+    Returns:
+        A table for each level and channel, and int64 medians [levels, channels], scaled by the gains, in units of
+        2^-8: those that the network rounds around.
 
     >>> _ = torch.manual_seed(0)
-    >>> tables, medians = prior_tables(FactorizedPrior(3))
+    >>> tables, medians = prior_tables(FactorizedPrior(3), np.array([[1.0, 1, 1], [2, 2, 2]]))
     >>> len(tables), medians.shape
-    (3, (3,))
+    (6, (2, 3))
     """
+    gains = np.ones((1, prior.channels)) if gains is None else gains
     low, _, high = prior.solve_quantiles(TAIL_MASS).cpu().numpy().T
-    medians = np.rint(prior.medians.double().cpu().numpy() * 2**FRACTION_BITS).astype(np.int64)
-    around = medians / 2**FRACTION_BITS
-    lowest = np.clip(np.floor(low - around), -WIDEST, 0).astype(np.int64)
-    highest = np.clip(np.ceil(high - around), 0, WIDEST).astype(np.int64)
-    symbols = np.arange(lowest.min(), highest.max() + 2)
+    medians = np.rint(prior.medians.double().cpu().numpy() * gains * 2**FRACTION_BITS).astype(np.int64)
     exact = FactorizedPrior(prior.channels).double()
     exact.load_state_dict(prior.state_dict())
-    edges = exact.logits(torch.from_numpy(around[:, None, None] + symbols - 0.5))[:, 0]
-    below, above = torch.sigmoid(edges).numpy(), torch.sigmoid(-edges).numpy()
-    pmfs = []
-    for c, (first, last) in enumerate(zip(lowest - symbols[0], highest - symbols[0] + 1, strict=True)):
-        # Differences of the smaller of c and 1 - c keep their precision in the tails.
-        p, q = below[c, first : last + 1], above[c, first : last + 1]
-        inside = np.where(p[1:] < 0.5, np.diff(p), -np.diff(q))
-        pmfs.append(np.concatenate([[max(p[0], TAIL_FLOOR)], np.maximum(inside, 0), [max(q[-1], TAIL_FLOOR)]]))
-    return FrequencyTables.from_pmfs(pmfs, lowest), medians
+    pmfs, lowest = [], []
+    for gain, around in zip(gains, medians / 2**FRACTION_BITS, strict=True):
+        first = np.clip(np.floor(low * gain - around), -WIDEST, 0).astype(np.int64)
+        last = np.clip(np.ceil(high * gain - around), 0, WIDEST).astype(np.int64)
+        symbols = np.arange(first.min(), last.max() + 2)
+        edges = (around[:, None, None] + symbols - 0.5) / gain[:, None, None]
+        logits = exact.logits(torch.from_numpy(edges))[:, 0]
+        below, above = torch.sigmoid(logits).numpy(), torch.sigmoid(-logits).numpy()
+        for c, (start, end) in enumerate(zip(first - symbols[0], last - symbols[0] + 1, strict=True)):
+            # Differences of the smaller of c and 1 - c keep their precision in the tails.
+            p, q = below[c, start : end + 1], above[c, start : end + 1]
+            inside = np.where(p[1:] < 0.5, np.diff(p), -np.diff(q))
+            pmfs.append(np.concatenate([[max(p[0], TAIL_FLOOR)], np.maximum(inside, 0), [max(q[-1], TAIL_FLOOR)]]))
+        lowest.append(first)
+    return FrequencyTables.from_pmfs(pmfs, np.concatenate(lowest)), medians

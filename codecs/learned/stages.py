@@ -11,7 +11,7 @@ Latents travel as a `Picture` with these planes, which any generic entropy stage
 
 - y, [h,w,M]: float32 between `Learned` and `Round`, int32 symbols behind `Round`;
 - z, [h/4,w/4,N]: symbols, behind `Round`, where there is a hyperprior;
-- the gain level, [1,1]: where a network has gain units, 16 times the quality less 1.
+- the gain level, [1,1]: where a network has gain units, 8 times the quality less 1.
 
 A stage names its weights by the path of their file; they are loaded when they are used. In a stream they are named by
 their fingerprint, so the path is no part of it (`for_decoding`).
@@ -30,12 +30,9 @@ from ...primitives.errors import StreamError
 from ...primitives.pad import PadTo
 from ...primitives.picture import COLORS, MAX_PIXELS, Picture, check_size
 from ...primitives.stage import Stage
-from .networks import Cheng2020, HyperpriorNetwork
-from .probabilities import Walk
+from .networks import HyperpriorNetwork
+from .probabilities import LEVEL_STEPS, Walk
 from .weights import Weights, load_weights
-
-#: Qualities of networks with gain units are multiples of 1/LEVEL_STEPS.
-LEVEL_STEPS = 16
 
 #: Latents have a sixteenth of the picture's resolution, hyper-latents a quarter of that.
 _SCALE, _HYPER_SCALE = 16, 4
@@ -75,7 +72,7 @@ class Learned(_Weighted):
 
     Attributes:
         weights: path of the weight file.
-        quality: for networks with gain units; rounded to multiples of 1/16.
+        quality: for networks with gain units; rounded to multiples of 1/8.
     """
 
     weights: str = ""
@@ -88,7 +85,7 @@ class Learned(_Weighted):
         pixels = torch.from_numpy(np.stack(picture.planes, axis=2)).permute(2, 0, 1)[None]
         y = network.analysis(pixels.float() / 255)
         level = ()
-        if isinstance(network, Cheng2020):
+        if hasattr(network, "gain"):
             steps = round((self.quality - 1) * LEVEL_STEPS)
             y = network.gain(y, 1 + steps / LEVEL_STEPS)
             level = (np.full((1, 1), steps, np.int32),)
@@ -100,10 +97,8 @@ class Learned(_Weighted):
         """Return the reconstruction, three planes uint8 [H,W], for quantized latents."""
         network = self.loaded().network
         y = _batch(picture.planes[0])
-        if isinstance(network, Cheng2020):
-            steps = int(picture.planes[1][0, 0])
-            if not 0 <= steps <= (network.LEVELS - 1) * LEVEL_STEPS:
-                raise StreamError(f"the stream names the gain level {steps}, which the network does not have")
+        if hasattr(network, "gain"):
+            steps = _level(network, picture.planes[1:])
             y = network.inverse_gain(y, 1 + steps / LEVEL_STEPS)
         # Damaged latents may be so large that the network's output is no number any more.
         pixels = (network.synthesis(y).nan_to_num(0) * 255).round().to(torch.uint8)[0].numpy()
@@ -132,7 +127,9 @@ class Round(_Weighted):
         if isinstance(weights.network, HyperpriorNetwork):
             latents.append(_planes_last(weights.network.hyper_analysis(_batch(y))))
         walk = weights.probabilities.walk(
-            *y.shape[:2], lambda batch: center(latents[batch.plane][batch.where], batch.offset)
+            *y.shape[:2],
+            lambda batch: center(latents[batch.plane][batch.where], batch.offset),
+            _level(weights.network, level),
         )
         return _coded(picture, walk, level)
 
@@ -178,10 +175,12 @@ class LatentCoded(_Weighted):
         reader = ByteReader(payload)
         size, color = _read_head(reader)
         check_size(size, max_pixels)
-        level = [np.full((1, 1), reader.byte(), np.int32)] if isinstance(weights.network, Cheng2020) else []
+        level = [np.full((1, 1), reader.byte(), np.int32)] if hasattr(weights.network, "gain") else []
         height, width, _ = _shapes(size, weights)[0]
         decoder = LatentDecoder(reader.rest())
-        walk = weights.probabilities.walk(height, width, lambda batch: batch.distribution.get(decoder))
+        walk = weights.probabilities.walk(
+            height, width, lambda batch: batch.distribution.get(decoder), _level(weights.network, level)
+        )
         decoder.finish()
         return _coded(Picture((), size, color=color), walk, level)
 
@@ -210,17 +209,28 @@ def _walk(picture: Picture, weights: Weights):
     if isinstance(picture, CodedPicture) and picture.walk:
         return picture.walk, level
     shapes = _shapes(picture.size, weights)
-    gains = [(1, 1)] if isinstance(weights.network, Cheng2020) else []
+    gains = [(1, 1)] if hasattr(weights.network, "gain") else []
     if [plane.shape for plane in picture.planes] != shapes[:count] + gains:
         raise StreamError(f"the planes are no latents of a {weights.header.architecture} picture of that size")
-    return model.walk(*shapes[0][:2], lambda batch: symbols[batch.plane][batch.where]), level
+    gain = _level(weights.network, level)
+    return model.walk(*shapes[0][:2], lambda batch: symbols[batch.plane][batch.where], gain), level
+
+
+def _level(network, planes) -> int:
+    """The gain level in a picture's further planes; 0 for networks without gain units."""
+    if not hasattr(network, "gain"):
+        return 0
+    level = int(planes[0][0, 0])
+    if not 0 <= level <= (network.LEVELS - 1) * LEVEL_STEPS:
+        raise StreamError(f"the stream names the gain level {level}, which the network does not have")
+    return level
 
 
 def _shapes(size: tuple[int, int], weights: Weights) -> list[tuple[int, int, int]]:
     """Shapes of y and z (if there is one) of a picture of so many pixels."""
     model = weights.probabilities
     height, width = (extent // _SCALE for extent in PadTo(weights.network.stride).padded(size))
-    return [(height, width, model.channels), (height // _HYPER_SCALE, width // _HYPER_SCALE, len(model.prior))]
+    return [(height, width, model.channels), (height // _HYPER_SCALE, width // _HYPER_SCALE, model.medians.shape[1])]
 
 
 def _planes_last(tensor: torch.Tensor) -> np.ndarray:
