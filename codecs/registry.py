@@ -8,10 +8,14 @@ import importlib.util
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ..primitives.errors import StreamError
 from ..primitives.stage import Stage, from_spec
 from .base import Codec
+
+#: Trained weights that come with the package, one file a codec.
+_SHIPPED = Path(__file__).parent / "learned" / "shipped"
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Entry:
         magic: what its files begin with, as (position, bytes) pairs; empty for `.ckt`.
         describer: ``"module:function"`` that tells size, channels and details of such a file.
         requires: packages that must be installed beside the core.
-        install: the command that installs them.
+        install: what to do where it is not available.
     """
 
     name: str
@@ -48,8 +52,9 @@ class Entry:
 
     @property
     def available(self) -> bool:
-        """Whether everything that the codec needs is installed."""
-        return all(importlib.util.find_spec(package) for package in self.requires)
+        """Whether everything that the codec needs is installed, trained weights included."""
+        packages = all(importlib.util.find_spec(package) for package in self.requires)
+        return packages and (self.family != "learned" or (_SHIPPED / f"{self.name}.safetensors").exists())
 
     def load(self) -> Callable[..., Codec]:
         """The function that builds the codec."""
@@ -110,7 +115,7 @@ _ENTRIES = {
                 factory=f".learned.codec:{name.replace('-', '_')}",
                 number=number,
                 requires=("torch",),
-                install="pip install torch",
+                install="pass weights=PATH",
             )
             for number, name, highest, summary in (
                 (2, "balle2017", 8, "Ballé 2017: GDN transforms, factorized prior"),

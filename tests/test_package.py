@@ -63,7 +63,10 @@ def test_wheel_holds_every_module(tmp_path):
     done = subprocess.run(build, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     (wheel,) = tmp_path.glob("*.whl")
-    held = {name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".py")}
+    names = zipfile.ZipFile(wheel).namelist()
+    weights = ROOT / "codecs" / "learned" / "shipped"
+    assert {f"codeckit/codecs/learned/shipped/{file.name}" for file in weights.iterdir()} <= set(names)
+    held = {name for name in names if name.endswith(".py")}
     folders = ("bench", "codecs", "metrics", "primitives", "training")
     wanted = {f"codeckit/{path.name}" for path in ROOT.glob("*.py")}
     for folder in folders:
