@@ -35,7 +35,8 @@ def _codec(name: str, quality, weights) -> Codec:
         "quantize": Round(path),
         "entropy": LatentCoded(path),
     }
-    return Codec(name, stages, {"quality": quality, "weights": path})
+    chosen = {"weights": str(weights)} if weights else {}  # weights that ship need no mention
+    return Codec(name, stages, {"quality": quality, **chosen})
 
 
 def balle2017(quality=None, weights=None) -> Codec:
