@@ -91,7 +91,7 @@ _ENTRIES = {
             media="image",
             quality=(1, 100),
             summary="libjpeg-turbo, through Pillow",
-            factory=".library:libjpeg",
+            factory=".peers:libjpeg",
             extension=".jpg",
         ),
         Entry(
@@ -100,10 +100,10 @@ _ENTRIES = {
             media="image",
             quality=(1, 100),
             summary="WebP (libwebp), through Pillow",
-            factory=".library:webp",
+            factory=".peers:webp",
             extension=".webp",
             magic=((0, b"RIFF"), (8, b"WEBP")),
-            describer=".library:describe",
+            describer=".peers:describe",
         ),
         *(
             Entry(

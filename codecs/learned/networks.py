@@ -140,7 +140,7 @@ class Network(nn.Module):
 
     def model(self, y: Tensor, rounded: bool) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Quantized latents and their likelihoods, by name."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} defines no model(y, rounded)")
 
     def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):
         """Load weights under present or past names of CompressAI (`rename_keys`)."""
@@ -180,7 +180,7 @@ class HyperpriorNetwork(Network):
 
     def conditional(self, y: Tensor, features: Tensor, rounded: bool) -> tuple[Tensor, Tensor]:
         """Quantized latents ŷ and their likelihoods, given the features that h_s made of ẑ."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} defines no conditional(y, features, rounded)")
 
 
 class AutoregressiveNetwork(HyperpriorNetwork):
