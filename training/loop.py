@@ -39,6 +39,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -55,9 +56,16 @@ from ..codecs.learned.networks import NETWORKS, Network, load_network
 from .data import Pack, batch, load_pack
 from .losses import Objective, Terms, sample_qualities
 from .recipes import Recipe
+from .start import initialize
 
 #: The files of a run.
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.pt", "weights.safetensors", "log.jsonl"
+
+#: Crops that a start is computed from.
+INITIAL_CROPS = 64
+
+#: Learning rate of GDN's parameters and of the gains, as a multiple of that of the convolutions.
+_SCALES_RATE = 3.0
 
 #: The learning rate at the end, as a part of the highest.
 _FINAL_RATE = 0.01
@@ -73,6 +81,7 @@ def train(
     resume: bool = False,
     start=None,
     compile: bool | None = None,
+    bfloat16: bool | None = None,
     progress: bool = False,
 ) -> dict:
     """Train a network, or go on training it.
@@ -86,6 +95,7 @@ def train(
         resume: go on from the folder's checkpoint if it has one.
         start: weights to begin with, a ``weights.safetensors``; a checkpoint goes before it.
         compile: whether to compile the objective; by default on a GPU.
+        bfloat16: whether transforms compute in bfloat16; by default on a GPU.
         progress: whether to show a progress bar on stderr.
 
     Returns:
@@ -98,20 +108,44 @@ def train(
         FileNotFoundError: no pack or no weights at the path.
     """
     with _processes(device) as processes:
-        run = _Run(recipe, data, Path(out), processes, resume, start, compile)
+        run = _Run(recipe, data, Path(out), processes, resume, start, compile, bfloat16)
         return run.train(minutes, progress)
 
 
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """The learning rate of a step: a linear rise, then half a cosine.
+class LearningRates(NamedTuple):
+    """Learning rates of the three groups of parameters."""
 
-    >>> r = Recipe("r", "balle2017", (4,), steps=101, batch=1, patch=64, learning_rate=1.0, warmup=10)
-    >>> [round(learning_rate(r, step), 3) for step in (0, 4, 9, 50, 100)]
-    [0.1, 0.498, 0.98, 0.505, 0.01]
+    convolutions: float
+    scales: float
+    entropy_model: float
+
+
+def learning_rates(recipe: Recipe, step: int) -> LearningRates:
+    """The learning rates of a step: a linear rise, then half a cosine; transforms wait for the entropy model.
+
+    >>> r = Recipe("r", "balle2017", (4,), steps=101, batch=1, patch=64, learning_rate=1.0, warmup=10, prior_steps=5)
+    >>> [round(learning_rates(r, step).convolutions, 3) for step in (0, 5, 14, 50, 100)]
+    [0.0, 0.099, 0.953, 0.505, 0.01]
     """
-    rise = min(1.0, (step + 1) / max(recipe.warmup, 1))
     cosine = 0.5 + 0.5 * math.cos(math.pi * step / max(recipe.steps - 1, 1))
-    return recipe.learning_rate * rise * (_FINAL_RATE + (1 - _FINAL_RATE) * cosine)
+    falling = _FINAL_RATE + (1 - _FINAL_RATE) * cosine
+    rise = min(1.0, max(0, step + 1 - recipe.prior_steps) / max(recipe.warmup, 1))
+    rate = recipe.learning_rate * rise * falling
+    early = min(1.0, (step + 1) / max(recipe.prior_steps, 1))
+    return LearningRates(rate, _SCALES_RATE * rate, recipe.entropy_rate * early * falling)
+
+
+def _groups(network: Network) -> list[dict]:
+    """The network's parameters in the groups of `LearningRates`."""
+    groups = LearningRates([], [], [])
+    for name, parameter in network.named_parameters():
+        if not name.startswith(("g_a.", "g_s.", "gain.", "inverse_gain.")):
+            groups.entropy_model.append(parameter)
+        elif name.rpartition(".")[2] in ("beta", "gamma", "log_gain"):
+            groups.scales.append(parameter)
+        else:
+            groups.convolutions.append(parameter)
+    return [{"params": group} for group in groups]
 
 
 @torch.no_grad()
@@ -138,7 +172,7 @@ def validate(network: Network, crops: Tensor, qualities) -> list[dict[str, float
 class _Run:
     """The state of one process of a run."""
 
-    def __init__(self, recipe, data, out, processes, resume, start, compile):
+    def __init__(self, recipe, data, out, processes, resume, start, compile, bfloat16):
         self.recipe, self.out, self.processes, self.device = recipe, out, processes, processes.device
         on_gpu = self.device.type == "cuda"
         # Channels last is for tensor cores; some of torch's CPU operators fail with it.
@@ -151,12 +185,13 @@ class _Run:
             side = pack.training.shape[1]
             raise ValueError(f"the recipe's patches have {recipe.patch} pixels a side, the pack's crops only {side}")
         self.pack = pack.to(self.device)
+        self.bfloat16 = on_gpu if bfloat16 is None else bfloat16
         if start is not None:
             self.network.load_state_dict(_weights(recipe, start))
+        elif not (self.out / CHECKPOINT).exists():
+            initialize(self.network, pack.training[:INITIAL_CROPS].to(self.device))
         self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=recipe.learning_rate, weight_decay=0.0, fused=on_gpu
-        )
+        self.optimizer = torch.optim.AdamW(_groups(self.network), weight_decay=0.0, fused=True)
         # bfloat16 has the range of float32, so nothing needs scaling: this skips steps whose gradients are not finite.
         self.scaler = torch.amp.GradScaler(self.device.type, init_scale=1.0, growth_interval=2**31 - 1, enabled=on_gpu)
         self.result = self._restore(resume)
@@ -182,7 +217,7 @@ class _Run:
                 means = torch.stack([torch.stack(terms) for terms in seen]).mean(0).tolist()
                 now = time.monotonic()
                 entry = {name: round(value, 6) for name, value in zip(Terms._fields, means, strict=True)}
-                rates = {"rate": learning_rate(recipe, self.step - 1), "steps_per_s": len(seen) / (now - since)}
+                rates = {"rate": learning_rates(recipe, self.step - 1).convolutions, "steps_per_s": len(seen) / (now - since)}
                 self._log(entry | {name: float(f"{value:.4g}") for name, value in rates.items()})
                 bar.set_postfix(loss=f"{entry['loss']:.4f}", bpp=f"{entry['bpp']:.3f}")
                 seen, since = [], now
@@ -200,10 +235,10 @@ class _Run:
         torch.manual_seed(int(rng.integers(2**32)))
         x = batch(self.pack.training, count, recipe.patch, rng).contiguous(memory_format=self.layout)
         quality = sample_qualities(rng, count, *recipe.qualities).to(self.device, non_blocking=True)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, self.step)
+        for group, rate in zip(self.optimizer.param_groups, learning_rates(recipe, self.step), strict=True):
+            group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             terms = self.objective(x, quality, self._rounded())
         self.scaler.scale(terms.loss).backward()
         self.scaler.unscale_(self.optimizer)
@@ -281,8 +316,6 @@ class _Run:
         self.network.load_state_dict(state["network"])
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
-        for group in self.optimizer.param_groups:
-            group["fused"] = self.device.type == "cuda"  # whatever device the checkpoint comes from
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
         if self.processes.first:  # forget what a killed run did after its checkpoint

@@ -42,6 +42,8 @@ class Recipe:
     qualities: tuple[float, float] = (1, 8)
     learning_rate: float = 4e-4
     warmup: int = 500
+    prior_steps: int = 200
+    entropy_rate: float = 1e-3
     clip: float = 1.0
     ema: float = 0.999
     rounded_after: float = 0.5
