@@ -18,6 +18,10 @@ Files are replaced as a whole, so a run may be killed at any time.
 is no generator to save, and a run that is stopped and resumed makes the same weights as one that is not (bit for bit
 where the operators are deterministic, as on a CPU with a fixed number of threads).
 
+**The start** is no random network but a working transform codec (`start.initialize`). At first the entropy model learns
+alone (`Recipe.prior_steps`), with the latents as they are, which takes a third of the time; then transforms move, too.
+They have two learning rates: one for the convolutions, and a higher one for GDN's parameters and the gains.
+
 **Noise, then rounding.** Latents carry uniform noise in training. In the last part of it (`Recipe.rounded_after`) the
 synthesis transform sees rounded ones, as it will in decoding; the entropy model keeps the noise.
 
@@ -25,6 +29,9 @@ synthesis transform sees rounded ones, as it will in decoding; the entropy model
 
 **Speed on a GPU.** The photographs lie in its memory as uint8, patches are cut there, transforms run in bfloat16 with
 channels last, everything about probabilities in float32, and the whole objective is compiled.
+
+**On a CPU** ``bfloat16=True`` pays where the processor computes in this format (AVX-512 BF16, AMX): nearly twice the
+speed. The optimizer keeps float32 weights in any case.
 
 **Several GPUs.** Under ``torchrun`` every process has a part of each batch and gradients are averaged over them
 (DistributedDataParallel). The first process validates and writes.
@@ -61,8 +68,11 @@ from .start import initialize
 #: The files of a run.
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.pt", "weights.safetensors", "log.jsonl"
 
-#: Crops that a start is computed from.
-INITIAL_CROPS = 64
+#: What `export` puts before the names of a network's tensors.
+_EXPORTED = "network."
+
+#: Crops that the start of a training is computed from.
+_START_CROPS = 64
 
 #: Learning rate of GDN's parameters and of the gains, as a multiple of that of the convolutions.
 _SCALES_RATE = 3.0
@@ -93,7 +103,8 @@ def train(
         device: of torch, such as ``"cpu"`` or ``"cuda"``; by default a GPU if there is one.
         minutes: stop cleanly after this time (validation and saving come on top); the next run resumes.
         resume: go on from the folder's checkpoint if it has one.
-        start: weights to begin with, a ``weights.safetensors``; a checkpoint goes before it.
+        start: weights to begin with: the ``weights.safetensors`` of a run, or a weight file such as those that ship; a
+            checkpoint goes before it.
         compile: whether to compile the objective; by default on a GPU.
         bfloat16: whether transforms compute in bfloat16; by default on a GPU.
         progress: whether to show a progress bar on stderr.
@@ -113,7 +124,13 @@ def train(
 
 
 class LearningRates(NamedTuple):
-    """Learning rates of the three groups of parameters."""
+    """Learning rates of the groups of parameters.
+
+    Attributes:
+        convolutions: of the transforms' weights and biases.
+        scales: of GDN's parameters and the gains.
+        entropy_model: of all that predicts probabilities, hyperprior transforms included.
+    """
 
     convolutions: float
     scales: float
@@ -177,19 +194,20 @@ class _Run:
         on_gpu = self.device.type == "cuda"
         # Channels last is for tensor cores; some of torch's CPU operators fail with it.
         self.layout = torch.channels_last if on_gpu else torch.contiguous_format
-        self.network = _build(recipe).to(self.device, memory_format=self.layout)
+        network = _build(recipe)
         if recipe.batch % processes.count:
             raise ValueError(f"a batch of {recipe.batch} cannot be shared by {processes.count} processes evenly")
         pack = data if isinstance(data, Pack) else load_pack(data)
         if recipe.patch > pack.training.shape[1]:
             side = pack.training.shape[1]
             raise ValueError(f"the recipe's patches have {recipe.patch} pixels a side, the pack's crops only {side}")
+        if start is not None:
+            network.load_state_dict(_weights(recipe, start))
+        elif not (self.out / CHECKPOINT).exists():
+            initialize(network, pack.training[:_START_CROPS].cpu())
+        self.network = network.to(self.device, memory_format=self.layout)
         self.pack = pack.to(self.device)
         self.bfloat16 = on_gpu if bfloat16 is None else bfloat16
-        if start is not None:
-            self.network.load_state_dict(_weights(recipe, start))
-        elif not (self.out / CHECKPOINT).exists():
-            initialize(self.network, pack.training[:INITIAL_CROPS].to(self.device))
         self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(_groups(self.network), weight_decay=0.0, fused=True)
         # bfloat16 has the range of float32, so nothing needs scaling: this skips steps whose gradients are not finite.
@@ -217,7 +235,8 @@ class _Run:
                 means = torch.stack([torch.stack(terms) for terms in seen]).mean(0).tolist()
                 now = time.monotonic()
                 entry = {name: round(value, 6) for name, value in zip(Terms._fields, means, strict=True)}
-                rates = {"rate": learning_rates(recipe, self.step - 1).convolutions, "steps_per_s": len(seen) / (now - since)}
+                rate = learning_rates(recipe, self.step - 1).convolutions
+                rates = {"rate": rate, "steps_per_s": len(seen) / (now - since)}
                 self._log(entry | {name: float(f"{value:.4g}") for name, value in rates.items()})
                 bar.set_postfix(loss=f"{entry['loss']:.4f}", bpp=f"{entry['bpp']:.3f}")
                 seen, since = [], now
@@ -238,6 +257,10 @@ class _Run:
         for group, rate in zip(self.optimizer.param_groups, learning_rates(recipe, self.step), strict=True):
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
+        if self.processes.count == 1:  # frozen transforms cost no backward pass; several processes need all gradients
+            for group in self.optimizer.param_groups[:2]:
+                for parameter in group["params"]:
+                    parameter.requires_grad_(self.step >= recipe.prior_steps)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             terms = self.objective(x, quality, self._rounded())
         self.scaler.scale(terms.loss).backward()
@@ -346,11 +369,13 @@ def _build(recipe: Recipe) -> Network:
 
 
 def _weights(recipe: Recipe, path) -> dict[str, Tensor]:
-    """The state dict of a file of weights, if it fits the recipe's network."""
+    """The state dict in the weights of a run or in an exported weight file, if it fits the recipe's network."""
     try:
-        weights = load_file(path)
+        tensors = load_file(path)
     except SafetensorError as error:
         raise ValueError(f"{path} is no file of weights: {error}") from error
+    exported = {key.removeprefix(_EXPORTED): value for key, value in tensors.items() if key.startswith(_EXPORTED)}
+    weights = {key: value.float() for key, value in (exported or tensors).items()}
     load_network(recipe.network, weights)  # says what is wrong with them
     channels = len(weights["entropy_bottleneck.quantiles"])
     if channels != recipe.channels[-1]:

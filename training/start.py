@@ -12,22 +12,25 @@ that nobody listens to yet.
 
 **Synthesis** is the transpose: x̂ = Vᵀ V x, the best reconstruction of all linear ones from so many coefficients.
 
-**Nonlinearities** begin near the identity. γ of GDN is small. A leaky rectifier within a strided block gets inputs
-shifted to its linear side, and what follows shifts them back. Residual blocks begin with a last convolution of
-zeros, masks of attention nearly closed.
+**Nonlinearities** begin near the identity. γ of GDN is small. A leaky rectifier f within a strided block gets every
+component twice, with both signs, since f(v) - f(-v) = (1 + slope)·v; so a block of N channels passes N/2 components on.
+Residual blocks begin with a last convolution of zeros, masks of attention nearly closed.
 
-**Scales.** All features are scaled by 1/8, so that the largest latent has about unit variance. Gains g of the
-levels are those at which a uniform quantizer is optimal at high rate: with step Δ, a coefficient costs
-Δ²/12 of squared error and -log2 Δ bits, and with 3 samples a pixel R + λ·255²·MSE is least at
+**Scales.** All features of all layers are scaled to variance 1. AdamW moves each weight by about the learning rate
+a step; with features of equal size such a step disturbs none much more than the others, while at their own sizes (1 to
+100 from the finest component to the mean) it would drown the fine ones. The quantization step of a component is in its
+gain: its deviation over the step Δ at which R + λ·255²·MSE is least at high rate. There a coefficient costs Δ²/12 of
+squared error and -log2 Δ bits, and with three samples a pixel
 
     Δ² = 18 / (ln 2 · λ · 255²).
 
-A density of the factorized prior begins as wide as its channel's values are. Where the latents' distribution is
+Densities of the factorized prior begin as wide as their channels' values are. Where the distribution of latents is
 predicted, inputs and outputs of the predicting networks are scaled by the deviation of each channel.
 
 Sources: principal components as a transform: N. Ahmed, T. Natarajan, K. R. Rao, "Discrete Cosine Transform", IEEE
-Trans. Computers 1974; step sizes at high rate: H. Gish, J. N. Pierce, "Asymptotically Efficient Quantizing", IEEE Trans.
-Information Theory 1968; residual branches that begin with zero: P. Goyal et al., arXiv:1706.02677, section 5.1.
+Trans. Computers 1974; step sizes at high rate: H. Gish, J. N. Pierce, "Asymptotically Efficient Quantizing", IEEE
+Trans. Information Theory 1968; residual branches that begin with zero: P. Goyal et al., "Accurate, Large Minibatch
+SGD", arXiv:1706.02677, section 5.1.
 """
 
 import math
@@ -47,7 +50,7 @@ from .losses import LAMBDAS
 
 _GAMMA, _GAMMA_OTHERS = 1e-2, 1e-4  # of GDN: of the channel itself, of the others
 _CLOSED = -5.0  # logit of a mask
-_LINEAR_SIDE = 8.0  # of a leaky rectifier, in standard deviations
+_SLOPE = 0.01  # of a leaky rectifier, to the left
 
 
 @torch.no_grad()
@@ -92,7 +95,13 @@ def initialize(network: Network, crops: Tensor) -> None:
 
 @dataclass(frozen=True)
 class _Stage:
-    """An orthonormal transform of blocks: `basis` [K,C,s,s], and the deviations of what goes in [C] and comes out [K]."""
+    """An orthonormal transform of blocks.
+
+    Attributes:
+        basis: [K,C,s,s], one vector of norm 1 a component.
+        before: standard deviations of what goes in [C].
+        deviation: of the components [K].
+    """
 
     basis: Tensor
     before: Tensor
@@ -116,19 +125,21 @@ def _analysis(g_a: nn.Sequential, x: Tensor, mean: Tensor) -> list[_Stage]:
         if isinstance(strided, nn.Conv2d):
             offset = torch.zeros(len(before)) if stages else mean
             used = (x[:, : len(before)] - offset[:, None, None]) * before[:, None, None]
-            basis, deviation = _components(used, strided.stride[0], strided.out_channels)
+            paired = strided is not layer
+            basis, deviation = _components(used, strided.stride[0], strided.out_channels // (2 if paired else 1))
             stages.append(_Stage(basis, before, deviation))
             filters, count = stages[-1].forward(), len(basis)
+            if paired:
+                filters = torch.cat((filters, -filters))
             _place(strided.weight, filters, strided.padding[0])
-            strided.weight[:count, len(before) :] = 0
+            strided.weight[: len(filters), len(before) :] = 0
             nn.init.zeros_(strided.bias)
-            strided.bias[:count] = -(filters.sum((2, 3)) @ offset)
-            if strided is not layer:
-                strided.bias[:count] += _LINEAR_SIDE
+            strided.bias[: len(filters)] = -(filters.sum((2, 3)) @ offset)
+            if paired:
                 layer.conv2.weight[:count] = 0
-                layer.conv2.weight[:count, :count, 1, 1] = torch.eye(count)
+                halves = torch.cat((torch.eye(count), -torch.eye(count)), dim=1) / (1 + _SLOPE)
+                layer.conv2.weight[:count, : 2 * count, 1, 1] = halves
                 nn.init.zeros_(layer.conv2.bias)
-                layer.conv2.bias[:count] = -_LINEAR_SIDE
                 nn.init.zeros_(layer.skip.weight), nn.init.zeros_(layer.skip.bias)
             before = deviation
         x = layer(x)
@@ -152,10 +163,10 @@ def _synthesis(g_s: nn.Sequential, stages: list[_Stage], mean: Tensor) -> None:
             nn.init.zeros_(up.bias)
             if isinstance(layer, ResidualBlockUpsample):
                 nn.init.zeros_(layer.conv.weight), nn.init.zeros_(layer.conv.bias)
-    last = g_s[-1]
-    (last if isinstance(last, nn.ConvTranspose2d) else last[0]).bias.copy_(
-        mean if isinstance(last, nn.ConvTranspose2d) else mean.repeat_interleave(4)
-    )
+    if isinstance(g_s[-1], nn.ConvTranspose2d):
+        g_s[-1].bias.copy_(mean)
+    else:
+        g_s[-1][0].bias.copy_(mean.repeat_interleave(4))  # of the four pixels of each colour
 
 
 def _components(x: Tensor, size: int, most: int) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,5 @@ RECIPE = Recipe(
     patch=96,
     learning_rate=1.5e-4,
     entropy_rate=3e-3,
-    prior_steps=200,
     report=1000,
 )

@@ -9,6 +9,6 @@ RECIPE = Recipe(
     steps=70_000,
     batch=8,
     patch=192,
-    learning_rate=2e-4,
+    learning_rate=1e-4,
     warmup=1000,
 )

@@ -9,9 +9,6 @@ RECIPE = Recipe(
     steps=7_000,
     batch=2,
     patch=128,
-    learning_rate=2e-4,
-    entropy_rate=1e-3,
-    prior_steps=300,
     warmup=300,
     report=2000,
 )
