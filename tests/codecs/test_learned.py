@@ -360,7 +360,8 @@ def test_wrong_weights(files, tmp_path):
 
 def test_compressai_when_it_is_not_there(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setitem(sys.modules, "compressai", None)
+    for module in "compressai", "compressai.zoo":
+        monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ValueError, match="pip install"):
         codeckit.codec("mbt2018", quality=3, weights="compressai")
     with pytest.raises(ValueError, match="no checkpoint of cheng2020"):
