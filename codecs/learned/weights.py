@@ -184,23 +184,45 @@ def read_header(path) -> Header:
         raise ValueError(f"{path} has a damaged header: {error}") from error
 
 
-def load_weights(path) -> Weights:
-    """The weights in a file; the four files used last are kept in memory.
+def load_weights(path, device: str = "cpu") -> Weights:
+    """The weights in a file, on a device; the four used last are kept in memory.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no weight file, or damaged; or no path is given.
+        ValueError: it is no weight file, or damaged; no path is given; or there is no such device.
     """
     if not path:
         raise ValueError("this codec has no weights yet: codec(name, weights=path) gives it some")
     path = os.path.abspath(path)
     status = os.stat(path) if os.path.isfile(path) else None
-    return _load(path, status and (status.st_mtime_ns, status.st_size))
+    return _load(path, status and (status.st_mtime_ns, status.st_size), check_device(device))
+
+
+def check_device(device: str) -> str:
+    """The device as it is, if networks can run there.
+
+    Raises:
+        ValueError: they cannot.
+
+    >>> check_device("tpu")
+    Traceback (most recent call last):
+    ...
+    ValueError: networks run on 'cpu', or on 'cuda' (or 'cuda:1', …) where torch finds a GPU, not on 'tpu'
+    """
+    kind, _, number = str(device).partition(":")
+    found = torch.cuda.device_count() if kind == "cuda" else 0
+    if kind == "cuda" and not found:
+        raise ValueError(f"torch finds no CUDA device here for device={device!r}; leave it out to use the CPU")
+    if device != "cpu" and not (found and (not number or (number.isdigit() and int(number) < found))):
+        raise ValueError(
+            f"networks run on 'cpu', or on 'cuda' (or 'cuda:1', …) where torch finds a GPU, not on {device!r}"
+        )
+    return device
 
 
 @functools.lru_cache(maxsize=4)
 @torch.inference_mode(False)
-def _load(path, version):
+def _load(path, version, device):
     """`version` makes a file that was written anew another one to the cache."""
     header = read_header(path)
     try:
@@ -211,8 +233,9 @@ def _load(path, version):
     if fingerprint(header.architecture, tensors) != header.fingerprint:
         raise ValueError(f"{path} is damaged: its tensors are not those that were exported")
     network = load_network(header.architecture, _part(tensors, "network.", torch.float32))
-    probabilities = ProbabilityModel.from_state(_part(tensors, "probabilities."))
-    return Weights(header, network.requires_grad_(False).to(memory_format=torch.channels_last), probabilities)
+    probabilities = ProbabilityModel.from_state(_part(tensors, "probabilities.")).to(device)
+    network = network.requires_grad_(False).to(device, memory_format=torch.channels_last)
+    return Weights(header, network, probabilities)
 
 
 def _part(tensors, prefix, dtype=None):
