@@ -17,6 +17,8 @@ from codeckit.cli import main
 from codeckit.codecs.learned import export
 from codeckit.codecs.learned.networks import NETWORKS, load_network
 from codeckit.training import data, loop, losses
+from codeckit.training.export import export_run
+from codeckit.training.export import main as export_main
 from codeckit.training.recipes import NAMES, Recipe, recipe
 from PIL import Image
 from pytorch_msssim import ms_ssim
@@ -318,14 +320,15 @@ def test_a_recipe_for_some_steps(name, pack, tmp_path):
     """What `codeckit train` makes of a small version of a recipe: the loss falls, and its weights code a picture."""
     steps = 200 if name == "balle2017-small" else 20
     small = replace(
-        recipe(name), channels=(16,), steps=steps, patch=64, batch=2, prior_steps=10, warmup=10, report=steps // 10
+        recipe(name), channels=(16,), steps=steps, patch=64, batch=2, prior_steps=10, warmup=10, report=steps // 2
     )
     result = loop.train(small, pack, tmp_path)
     curve = [validation_loss(entry["validation"]) for entry in entries(tmp_path, "validation")]
     assert result["step"] == steps and curve[-1] < 0.99 * curve[0]
     network = load_network(small.network, load_file(tmp_path / loop.WEIGHTS))
     image = data.load_pack(pack).validation[0].numpy()
-    header = export(network, [image], tmp_path / "weights", quality=(1, 8), half=True)
+    header = export_run(tmp_path, pack, tmp_path / "file.safetensors")
+    assert header.quality == (1, 8) and header.note == f"recipe {name}, {steps} of {steps} steps"
     codec = codeckit.codec(small.network, quality=5, weights=header.path)
     stream = codec.encode(image)
     decibels = codeckit.metrics.psnr(image, codec.decode(stream))
@@ -406,6 +409,11 @@ def test_commands(photographs, tmp_path, capsys):
     assert "step 2 of 2" in capsys.readouterr().out
     assert main([*arguments, "--resume", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["step"] == 2
+    export_main([out, "--data", packed, "--out", str(tmp_path / "file.safetensors"), "--note", "a test"])
+    assert "balle2017, qualities 1 … 8" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        export_main([packed, "--data", packed, "--out", str(tmp_path / "file.safetensors")])
+    assert "holds no weights of a run" in capsys.readouterr().err
     assert main(arguments) == 2 and "holds a run" in capsys.readouterr().err
     assert main(["train", "balle", "--data", packed, "--out", out]) == 2
     assert "no recipe is called 'balle'" in capsys.readouterr().err
