@@ -58,7 +58,7 @@ from ...primitives.learned.attention import AttentionBlock
 from ...primitives.learned.gain import GainUnit
 from ...primitives.learned.gdn import GDN
 from ...primitives.learned.masked_conv import CheckerboardConv2d, MaskedConv2d
-from ...primitives.learned.quantize import add_noise
+from ...primitives.learned.quantize import add_noise, in_float32
 from ...primitives.learned.residual import (
     ResidualBlock,
     ResidualBlockUpsample,
@@ -165,8 +165,9 @@ class HyperpriorNetwork(Network):
 
     stride = 64
 
+    @in_float32
     def model(self, y, rounded):
-        """Quantized latents and their likelihoods: {"y": …, "z": …}."""
+        """Quantized latents and their likelihoods: {"y": …, "z": …}; float32 throughout, under autocast, too."""
         z = self.hyper_analysis(y)
         z_hat, z_likelihoods = self.entropy_bottleneck(z)
         if rounded:
