@@ -209,7 +209,7 @@ class _Run:
         self.pack = pack.to(self.device)
         if fresh:
             crops, steps = self.pack.training[:_PRIOR_CROPS], min(recipe.prior_steps, recipe.steps)
-            fit_entropy_model(self.network, crops, steps, learning_rate=2 * recipe.entropy_rate, seed=recipe.seed)
+            fit_entropy_model(self.network, crops, steps, learning_rate=recipe.entropy_rate, seed=recipe.seed)
         self.bfloat16 = on_gpu if bfloat16 is None else bfloat16
         self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(_groups(self.network), weight_decay=0.0, fused=True)
