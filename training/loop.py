@@ -375,7 +375,7 @@ def _weights(recipe: Recipe, path) -> dict[str, Tensor]:
         raise ValueError(f"{path} is no file of weights: {error}") from error
     exported = {key.removeprefix(_EXPORTED): value for key, value in tensors.items() if key.startswith(_EXPORTED)}
     weights = {key: value.float() for key, value in (exported or tensors).items()}
-    load_network(recipe.network, weights)  # says what is wrong with them
+    weights = load_network(recipe.network, weights).state_dict()  # or says what is wrong with them
     channels = len(weights["entropy_bottleneck.quantiles"])
     if channels != recipe.channels[-1]:
         raise ValueError(f"{path} has {channels} channels, the recipe {recipe.name} {recipe.channels[-1]}")

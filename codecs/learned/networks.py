@@ -598,7 +598,8 @@ def load_network(name: str, state_dict: dict[str, Tensor]) -> Network:
     _refuse(name, [f"{key!r} belongs to another network" for key in sorted(weights.keys() - wanted.keys())])
     shapes = [(key, list(weights[key].shape), list(wanted[key].shape)) for key in wanted]
     _refuse(name, [f"{key!r} has the shape {has}, not {should}" for key, has, should in shapes if has != should])
-    loaded.load_state_dict(weights)
+    constants = {key: value for key, value in wanted.items() if key.rpartition(".")[2] in _CONSTANTS}
+    loaded.load_state_dict(weights | constants)
     return loaded.eval()
 
 
@@ -612,6 +613,9 @@ def _known(name):
         raise ValueError(f"no network is called {name!r}; there are {', '.join(NETWORKS)}")
     return name
 
+
+#: Buffers that are no weights: 10⁻⁹ and 2⁻³⁶ are zero in the 16 bits of a weight file, so the code's own are taken.
+_CONSTANTS = ("bound", "pedestal", "target")
 
 _TABLES = re.compile(r"\.(_offset|_quantized_cdf|_cdf_length|scale_table|scale_bound)$")
 _RENAMED = (
