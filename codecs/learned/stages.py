@@ -119,9 +119,9 @@ class Learned(_Weighted):
             raise ValueError(f"the network takes sides that are multiples of {network.stride}, not {height}×{width}")
         y = tiled(
             network.g_a,
-            torch.from_numpy(pixels).permute(0, 3, 1, 2),
+            torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2),
             down=_SCALE,
-            before=lambda part: part.to(self.device).float() / 255,
+            before=lambda part: part.float() / 255,
         )
         level = ()
         if hasattr(network, "gain"):
