@@ -75,9 +75,9 @@ class _Weighted(Stage):
         """`forward_many` of one."""
         return self.forward_many([x])[0]
 
-    def inverse(self, y, **limits):
+    def inverse(self, y, *limits):
         """`inverse_many` of one."""
-        return self.inverse_many([y], **limits)[0]
+        return self.inverse_many([y], *limits)[0]
 
 
 def _together(items: list, key: Callable, function: Callable[[list], list]) -> list:
