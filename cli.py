@@ -74,6 +74,12 @@ def _parser() -> argparse.ArgumentParser:
         "--qualities", type=_numbers, metavar="Q,Q,…", help="default: a spread over each codec's scale"
     )
     command.add_argument("--metrics", default="psnr,ms-ssim", metavar="M,M", help="default: psnr,ms-ssim")
+    command.add_argument(
+        "--tasks",
+        default="",
+        metavar="T,T",
+        help="accuracies to measure on labelled images: imagenet, …",
+    )
     command.add_argument("--anchor", metavar="NAME", help="codec that BD-rates refer to")
     command.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes; -1 for one a core")
     command.add_argument("--out", required=True, metavar="DIR", help="folder for records, tables and plots")
@@ -201,7 +207,8 @@ def _compare(options) -> int:
             options.images,
             options.codecs,
             qualities=options.qualities,
-            metrics=options.metrics.split(","),
+            metrics=[name for name in options.metrics.split(",") if name],
+            tasks=[name for name in options.tasks.split(",") if name],
             anchor=options.anchor,
             out=options.out,
             jobs=options.jobs,

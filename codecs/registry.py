@@ -24,7 +24,8 @@ class Entry:
 
     Attributes:
         name: what `codec(name)` takes.
-        family: ``"classical"`` and ``"learned"`` are compositions of our stages, ``"library"`` is a library's codec.
+        family: ``"classical"``, ``"learned"`` and ``"tokens"`` are compositions of our stages, ``"library"`` is a
+            library's codec, ``"baseline"`` what all are held against.
         media: what it codes.
         quality: lowest and highest value of its quality scale; higher is better.
         summary: one line.
@@ -127,6 +128,24 @@ _ENTRIES = {
                 (8, "cheng2020-attn", 6, "Cheng 2020 with attention, single Gaussian"),
                 (9, "cheng2020", 8, "Cheng 2020: attention, Gaussian mixture, continuous rate"),
             )
+        ),
+        Entry(
+            name="downsample",
+            family="baseline",
+            media="image",
+            quality=(1, 8),
+            summary="the picture made smaller and saved as JPEG: the baseline of task accuracy",
+            factory=".baselines:downsample",
+            number=30,
+        ),
+        Entry(
+            name="uncompressed",
+            family="baseline",
+            media="image",
+            quality=(1, 1),
+            summary="the samples as they are: the ceiling of task accuracy",
+            factory=".baselines:uncompressed",
+            number=31,
         ),
     )
 }
