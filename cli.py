@@ -38,22 +38,28 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     codec_help = "codec, with options behind colons: jpeg, jpeg:subsampling=4:4:4:progressive=true"
 
-    command = commands.add_parser("encode", help="encode an image file")
-    command.add_argument("input", metavar="IN", help="image file (any that Pillow reads)")
-    command.add_argument("output", metavar="OUT", help="stream to write")
+    command = commands.add_parser("encode", help="encode an image file, or all in a folder")
+    command.add_argument("input", metavar="IN", help="image file (any that Pillow reads), or a folder of them")
+    command.add_argument("output", metavar="OUT", help="stream to write, or a folder for them")
     command.add_argument("--codec", required=True, metavar="NAME", help=codec_help)
     target = command.add_mutually_exclusive_group()
     target.add_argument("--quality", type=_number, metavar="Q", help="on the codec's scale; higher is better")
     target.add_argument("--bpp", type=float, metavar="B", help="most bits a pixel that the stream may take")
     target.add_argument("--psnr", type=float, metavar="P", help="PSNR in dB to reach")
+    command.add_argument("--background", metavar="COLOUR", help="blend transparent pixels onto it: white, '#8090a0'")
     command.add_argument("--json", action="store_true", help="print the result as JSON")
     command.set_defaults(run=_encode)
 
-    command = commands.add_parser("decode", help="decode any stream into an image file")
-    command.add_argument("input", metavar="IN", help="stream: .ckt, .jpg, .webp")
-    command.add_argument("output", metavar="OUT", help="image file to write; its ending says the format (.png)")
+    command = commands.add_parser("decode", help="decode any stream into an image file, or all in a folder")
+    command.add_argument("input", metavar="IN", help="stream: .ckt, .jpg, .webp; or a folder of them")
+    command.add_argument(
+        "output",
+        metavar="OUT",
+        help="image file to write; its ending says the format (.png). Or a folder, for .png files",
+    )
     command.add_argument("--max-pixels", type=int, metavar="N", help="largest picture to accept")
     command.add_argument("--weights", metavar="FILE", help="weight file that a learned stream was made with")
+    command.add_argument("--device", default="cpu", metavar="D", help="where networks run: cpu (default), cuda")
     command.set_defaults(run=_decode)
 
     command = commands.add_parser("info", help="tell what a stream holds")
@@ -117,8 +123,10 @@ def _encode(options) -> int:
     from .codecs.registry import parse_spec
 
     name, settings = parse_spec(options.codec)
-    given = {"quality": options.quality, "bpp": options.bpp, "psnr": options.psnr}
+    given = {target: getattr(options, target) for target in ("quality", "bpp", "psnr", "background")}
     settings.update({target: value for target, value in given.items() if value is not None})
+    if Path(options.input).is_dir():
+        return _encode_folder(options, name, settings)
     stream = encode(options.input, name, **settings)
     write_atomically(options.output, stream)
     found = info(stream)
@@ -130,6 +138,44 @@ def _encode(options) -> int:
     return 0
 
 
+def _encode_folder(options, name, settings) -> int:
+    """Every picture of a folder; those of one size go through networks together."""
+    from .api import encode, info
+    from .bench import dataset
+    from .codecs.image_io import write_atomically
+    from .codecs.registry import codec, entry
+
+    pictures = [image.source for image in dataset(options.input)]
+    if settings.keys() & {"bpp", "psnr", "background"}:
+        streams = (encode(picture, name, **settings) for picture in pictures)
+    else:
+        streams = codec(name, **settings).encode_many(pictures)
+    size = pixels = 0
+    for picture, stream in zip(_progress(pictures), streams, strict=True):
+        found = info(stream)
+        # The whole name stays: a folder may hold two pictures that differ in their endings alone.
+        write_atomically(Path(options.output) / (picture.name + _ending(stream, entry(name))), stream)
+        size, pixels = size + found.bytes, pixels + found.size[0] * found.size[1]
+    total = {"output": options.output, "files": len(pictures), "bytes": size, "bpp": 8 * size / pixels, "codec": name}
+    if options.json:
+        print(json.dumps(total))
+    else:
+        print(f"{options.output}: {name}, {len(pictures)} files, {size} bytes, {total['bpp']:.4f} bpp")
+    return 0
+
+
+def _ending(stream, entry):
+    from .primitives import container
+
+    return ".ckt" if stream[:3] == container.MAGIC else entry.extension
+
+
+def _progress(items):
+    from tqdm import tqdm
+
+    return tqdm(items, unit="file", disable=len(items) < 2)
+
+
 def _decode(options) -> int:
     import io
 
@@ -138,23 +184,51 @@ def _decode(options) -> int:
     from .api import decode
     from .codecs.image_io import upright, write_atomically
 
+    if options.weights:
+        from .codecs.learned import register_weights
+
+        register_weights(options.weights)
+    limit = {} if options.max_pixels is None else {"max_pixels": options.max_pixels}
+    if Path(options.input).is_dir():
+        return _decode_folder(options, limit)
     ending = Path(options.output).suffix.lower()
     Image.preinit()
     if ending not in Image.EXTENSION:
         Image.init()  # the rarer formats too; this takes a while
     if ending not in Image.EXTENSION:
         raise ValueError(f"{options.output!r}: no image format has the ending {ending!r}; use .png")
-    if options.weights:
-        from .codecs.learned import register_weights
-
-        register_weights(options.weights)
     stream = Path(options.input).read_bytes()
-    limit = {} if options.max_pixels is None else {"max_pixels": options.max_pixels}
-    image = upright(decode(stream, **limit), stream)
+    image = upright(decode(stream, device=options.device, **limit), stream)
     out = io.BytesIO()
     Image.fromarray(image).save(out, Image.EXTENSION[ending])
     write_atomically(options.output, out.getvalue())
     print(f"{options.output}: {image.shape[1]}×{image.shape[0]}, {'grey' if image.ndim == 2 else 'colour'}")
+    return 0
+
+
+def _decode_folder(options, limit) -> int:
+    """Every stream of a folder into a .png file; those of one codec and size go through networks together."""
+    import io
+    import itertools
+
+    from PIL import Image
+
+    from .api import find_codec
+    from .codecs.image_io import upright, write_atomically
+
+    paths = sorted(path for path in Path(options.input).iterdir() if path.is_file() and path.name[0] != ".")
+    if not paths:
+        raise ValueError(f"no streams in {options.input}")
+    bar = iter(_progress(paths))
+    for codec, group in itertools.groupby(paths, lambda path: find_codec(path.read_bytes()).on(options.device)):
+        group = list(group)
+        for path, image in zip(group, codec.decode_many(group, **limit), strict=True):
+            out = io.BytesIO()
+            Image.fromarray(upright(image, path.read_bytes())).save(out, "png")
+            write_atomically(Path(options.output) / f"{path.stem}.png", out.getvalue())
+            next(bar)
+    next(bar, None)  # lets the bar reach its end
+    print(f"{options.output}: {len(paths)} files")
     return 0
 
 

@@ -63,6 +63,45 @@ def test_encode_decode_commands(tmp_path, picture, capsys):
     assert json.loads(capsys.readouterr().out)["codec"] == "webp"
 
 
+@pytest.mark.parametrize("codec", ["balle2017", "jpeg"])
+def test_folders(codec, tmp_path, capsys):
+    sizes = {"a.png": (40, 60), "b.png": (40, 60), "c.webp": (30, 20)}
+    for n, (name, size) in enumerate(sizes.items()):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.fromarray(photo(*size, 3, seed=n)).save(tmp_path / "in" / name, lossless=True)
+    folders = [str(tmp_path / name) for name in ("in", "streams", "out")]
+    assert main(["encode", *folders[:2], "--codec", codec, "--json"]) == 0
+    total = json.loads(capsys.readouterr().out)
+    streams = sorted((tmp_path / "streams").iterdir())
+    assert total["files"] == 3 and total["bytes"] == sum(path.stat().st_size for path in streams)
+    assert [path.name for path in streams] == [name + (".jpg" if codec == "jpeg" else ".ckt") for name in sizes]
+    assert main(["decode", *folders[1:]]) == 0
+    for name, size in sizes.items():
+        decoded = np.asarray(Image.open(tmp_path / "out" / f"{name}.png"))
+        assert decoded.shape == (*size, 3)
+        stream = next(path for path in streams if path.name.startswith(name))
+        assert np.abs(decoded.astype(int) - codeckit.decode(stream)).max() <= 1
+    assert main(["encode", *folders[:2], "--codec", codec, "--bpp", "9"]) == 0
+    assert main(["decode", str(tmp_path), folders[2]]) == 2
+    assert "no streams" in capsys.readouterr().err
+
+
+def test_transparency(tmp_path, capsys):
+    pixels = np.dstack([photo(20, 30, 3), np.full((20, 30), 255, np.uint8)])
+    pixels[:10, :, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "in.png")
+    command = ["encode", str(tmp_path / "in.png"), str(tmp_path / "out.jpg"), "--codec", "jpeg"]
+    assert main(command) == 2
+    assert "background='white'" in capsys.readouterr().err
+    assert main([*command, "--background", "white"]) == 0
+    for background in ("white", (255, 255, 255)):
+        decoded = codeckit.decode(codeckit.encode(pixels, "jpeg", background=background))
+        assert (decoded == codeckit.decode(tmp_path / "out.jpg")).all()
+        assert decoded[:6].min() > 230 and decoded[14:].mean() < 200
+    with pytest.raises(ValueError, match="plaid"):
+        codeckit.encode(pixels, "jpeg", background="plaid")
+
+
 def test_decode_turns_photographs_upright(tmp_path):
     image = photo(24, 40, 3, seed=2)
     exif = Image.Exif()
