@@ -16,8 +16,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "codec": ["TokenCodec", "tokens"],
+        "codec": ["TokenCodec", "token_arrays", "token_indices", "tokens"],
         "model": ["TokenModel", "load_model"],
-        "stages": ["FeatureTransform", "Features", "TokenCoded"],
+        "stages": ["FeatureTransform", "Features", "TokenCoded", "TokenSteps"],
     },
 )

@@ -18,10 +18,14 @@ from ...primitives.bitstream import ByteReader, ByteWriter
 from ...primitives.entropy.latents import LatentDecoder, LatentEncoder
 from ...primitives.errors import StreamError
 from ...primitives.picture import MAX_PIXELS, Picture, check_size
+from ...primitives.quantizers.uniform import check_step
 from ...primitives.stage import Stage
 from ...primitives.tokens.backbone import load_backbone
 from ...primitives.tokens.grid import Tokens
 from .model import LEVEL_STEPS, LEVELS, TokenModel, activity, check_shape, load_model, step_of
+
+#: The largest magnitude of a token in `TokenSteps`.
+_MOST_STEPS = 1 << 18
 
 #: The highest quality level (quality 8).
 MAX_LEVEL = 7 * LEVEL_STEPS
@@ -215,6 +219,46 @@ class TokenCoded(Stage):
         size = reader.varint(), reader.varint()
         _check_size(size, 1 << 62)
         return size, "tokens"
+
+
+@dataclass(frozen=True)
+class TokenSteps(Stage):
+    """Real tokens [N,C] to indices: multiples of a step, folded (0, −1, 1, −2 … become 0, 1, 2, 3 …); and back.
+
+    Attributes:
+        step: in the unit of the tokens.
+
+    >>> stage = TokenSteps(0.5)
+    >>> indices = stage.forward(Tokens(np.array([[0.2, -0.6, 1.0]]), (1, 1)))
+    >>> indices.features.tolist(), stage.inverse(indices).features.tolist()
+    ([[0, 1, 4]], [[0.0, -0.5, 1.0]])
+    """
+
+    step: float = 0.25
+
+    def __post_init__(self):
+        check_step(self.step)
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """Return the indices.
+
+        Raises:
+            ValueError: values that are no numbers, or more than 2¹⁸ steps.
+        """
+        values = np.asarray(tokens.features)
+        if values.dtype.kind != "f" or not np.isfinite(values).all():
+            raise ValueError("these tokens are finite real numbers; the codec token-indices takes integers")
+        symbols = np.rint(values.astype(np.float64) / self.step)
+        if np.abs(symbols).max() > _MOST_STEPS:
+            raise ValueError(f"values up to {np.abs(symbols).max():.4g} steps; use a larger step")
+        symbols = symbols.astype(np.int32)
+        return Tokens(np.where(symbols < 0, -2 * symbols - 1, 2 * symbols), tokens.grid, tokens.source, tokens.size)
+
+    def inverse(self, tokens: Tokens) -> Tokens:
+        """Return the multiples, float32."""
+        folded = tokens.features
+        values = (folded >> 1 ^ -(folded & 1)).astype(np.float64) * self.step
+        return Tokens(values.astype(np.float32), tokens.grid, tokens.source, tokens.size)
 
 
 class _Walk:

@@ -64,7 +64,7 @@ _DEPTHS = 21
 _DIMENSIONS = 16  # dimensions from here on share mixing weights
 
 
-class _IndexCoded(Stage):
+class IndexCoded(Stage):
     """What the rungs share: `Tokens` of integers [N] or [N,D] to a payload and back.
 
     Fields of all: `vocabulary`, the number of values of an index, an int, or a tuple with one for each dimension; None
@@ -171,7 +171,7 @@ def _read_head(reader, max_pixels):
 
 
 @dataclass(frozen=True)
-class FixedIndices(_IndexCoded):
+class FixedIndices(IndexCoded):
     """⌈log2 K⌉ bits for each index.
 
     >>> tokens = Tokens(np.array([5, 0, 5, 9]), (2, 2))
@@ -204,7 +204,7 @@ class FixedIndices(_IndexCoded):
 
 
 @dataclass(frozen=True)
-class StaticIndices(_IndexCoded):
+class StaticIndices(IndexCoded):
     """A table of frequencies for each dimension, and a range coder.
 
     The table tells every value up to the largest that occurs, in Elias-gamma codes: with a large vocabulary and few
@@ -297,7 +297,7 @@ def _read_frequencies(table, bits, size):
     return frequencies
 
 
-class _AdaptiveCoded(_IndexCoded):
+class _AdaptiveCoded(IndexCoded):
     """What the adaptive coders share: one binary arithmetic code, or one a layer; the statistics go on through all."""
 
     def _encode(self, values, sizes, grid):

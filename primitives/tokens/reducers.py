@@ -241,7 +241,7 @@ def _merge_neighbours(features, kept, attention, keys) -> Reduced:
 
 
 def evit(features, grid, budget, cls_attention=None, keys=None) -> Reduced:
-    """EViT: K − 1 tokens by attention and one, the attention-weighted mean of the rest, at the best of its positions."""
+    """EViT: K − 1 tokens by attention, and the attention-weighted mean of the rest, where their first stands."""
     features = _checked(features, grid, budget)
     order = _by_attention(features, cls_attention, "evit")
     if budget == len(features):
@@ -281,9 +281,8 @@ def tome(features, grid, budget, cls_attention=None, keys=None) -> Reduced:
     position of those that it is made of.
     """
     features = _checked(features, grid, budget)
-    keys = np.asarray(features if keys is None else keys, np.float64)
     groups = [[n] for n in range(len(features))]
-    values, metric = features.astype(np.float64), keys
+    values, metric = features.astype(np.float64), np.array(features if keys is None else keys, np.float64)
     sizes = np.ones(len(features))
     while len(groups) > budget:
         a, b = np.arange(0, len(groups), 2), np.arange(1, len(groups), 2)
