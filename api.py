@@ -61,6 +61,8 @@ def encode(image, name: str, *, quality=None, bpp=None, psnr=None, background=No
             raise ValueError(f"{name} needs {least:.4g} bpp for this image at its lowest quality, {low}; not {bpp}")
         return stream
 
+    if registry.entry(name).media == "tokens":
+        raise ValueError(f"{name} decodes to tokens, not to pictures that have a PSNR; give quality= or bpp=")
     from .metrics import psnr as measure
 
     def reaches(stream):

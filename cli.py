@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "output",
         metavar="OUT",
-        help="image file to write; its ending says the format (.png). Or a folder, for .png files",
+        help="image file to write; its ending says the format (.png; .npz for tokens). Or a folder, for .png files",
     )
     command.add_argument("--max-pixels", type=int, metavar="N", help="largest picture to accept")
     command.add_argument("--weights", metavar="FILE", help="weight file that a learned stream was made with")
@@ -183,6 +183,7 @@ def _decode(options) -> int:
 
     from .api import decode
     from .codecs.image_io import upright, write_atomically
+    from .primitives.tokens import Tokens
 
     if options.weights:
         from .codecs.learned import register_weights
@@ -192,17 +193,43 @@ def _decode(options) -> int:
     if Path(options.input).is_dir():
         return _decode_folder(options, limit)
     ending = Path(options.output).suffix.lower()
+    if ending == ".npz":
+        return _decode_tokens(options, limit)
     Image.preinit()
     if ending not in Image.EXTENSION:
         Image.init()  # the rarer formats too; this takes a while
     if ending not in Image.EXTENSION:
         raise ValueError(f"{options.output!r}: no image format has the ending {ending!r}; use .png")
     stream = Path(options.input).read_bytes()
-    image = upright(decode(stream, device=options.device, **limit), stream)
+    decoded = decode(stream, device=options.device, **limit)
+    if isinstance(decoded, Tokens):
+        raise ValueError(f"{options.input} holds tokens, no picture; write them as {Path(options.output).stem}.npz")
+    image = upright(decoded, stream)
     out = io.BytesIO()
     Image.fromarray(image).save(out, Image.EXTENSION[ending])
     write_atomically(options.output, out.getvalue())
     print(f"{options.output}: {image.shape[1]}×{image.shape[0]}, {'grey' if image.ndim == 2 else 'colour'}")
+    return 0
+
+
+def _decode_tokens(options, limit) -> int:
+    """A stream of tokens into a file of numpy arrays: features, grid, size of the picture, and what made them."""
+    import io
+
+    import numpy as np
+
+    from .api import decode
+    from .codecs.image_io import write_atomically
+    from .primitives.tokens import Tokens
+
+    decoded = decode(options.input, device=options.device, **limit)
+    if not isinstance(decoded, Tokens):
+        raise ValueError(f"{options.input} holds a picture, no tokens; write it as {Path(options.output).stem}.png")
+    out = io.BytesIO()
+    np.savez(out, features=decoded.features, grid=decoded.grid, size=decoded.size, source=decoded.source)
+    write_atomically(options.output, out.getvalue())
+    rows, columns = decoded.grid
+    print(f"{options.output}: {rows}×{columns} tokens, {decoded.features.dtype} {list(decoded.features.shape)}")
     return 0
 
 

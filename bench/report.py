@@ -161,7 +161,8 @@ class Report:
                 for task in self.tasks:
                     top5 = point.values.get(f"{task}/top5", math.nan)
                     row += [_percent(point.values[f"{task}/top1"]), self._difference(point, task), _percent(top5)]
-                    row.append(_fixed(self.efficiency(point, task), 5))
+                    efficiency = self.efficiency(point, task)
+                    row.append("–" if math.isnan(efficiency) else f"{efficiency:.2g}")
                 rows.append(row)
         return rows
 

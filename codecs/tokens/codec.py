@@ -55,6 +55,9 @@ class TokenCodec(Codec):
             if grid is None:
                 raise ValueError("an array of tokens needs its grid: encode_tokens(tokens, (rows, columns))")
             tokens = Tokens(np.asarray(tokens), tuple(grid), features.source if features else "", tuple(size))
+        *_, entropy = stages.values()
+        if tokens.size == (0, 0) and not isinstance(entropy, TokenCoded | IndexCoded):
+            raise ValueError(f"{type(entropy).__name__} needs the picture's size: encode_tokens(…, size=(H, W))")
         value = tokens
         for stage in stages.values():
             value = stage.forward(value)

@@ -24,6 +24,9 @@ from ...primitives.tokens.backbone import load_backbone
 from ...primitives.tokens.grid import Tokens
 from .model import LEVEL_STEPS, LEVELS, TokenModel, activity, check_shape, load_model, step_of
 
+#: Step size of the refinement's descent, in quantization steps.
+_RATE = 0.15
+
 #: The largest magnitude of a token in `TokenSteps`.
 _MOST_STEPS = 1 << 18
 
@@ -142,12 +145,14 @@ def _refine(y: np.ndarray, tokens: Tokens, model: TokenModel, level: int, steps:
     with torch.inference_mode(False), torch.enable_grad():
         rest, basis, wanted = batch(rest), torch.from_numpy(basis.astype(np.float32)), wanted.clone()
         mean = torch.from_numpy(y[0, 0].astype(np.float32)).requires_grad_(True)
-        optimizer = torch.optim.Adam([mean], lr=0.15)
-        for _ in range(steps):
+        first, second = torch.zeros_like(mean), torch.zeros_like(mean)  # Adam's moments; torch.optim takes long to load
+        for t in range(1, steps + 1):
             seen = backbone.embed_maps(rest + (mean @ basis)[None, :, None, None], int(stage))
-            loss = (seen - wanted).square().sum()
-            (mean.grad,) = torch.autograd.grad(loss, mean)
-            optimizer.step()
+            (gradient,) = torch.autograd.grad((seen - wanted).square().sum(), mean)
+            first = 0.9 * first + 0.1 * gradient
+            second = 0.999 * second + 0.001 * gradient.square()
+            step = (first / (1 - 0.9**t)) / ((second / (1 - 0.999**t)).sqrt() + 1e-8)
+            mean = (mean.detach() - _RATE * step).requires_grad_(True)
     return mean.detach().numpy().astype(np.float64)
 
 

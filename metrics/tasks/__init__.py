@@ -4,7 +4,7 @@ A `Task` takes what a codec decoded, a picture or `Tokens`, and gives its answer
 is a score. So pixel codecs and token codecs stand on one axis: bits per picture against accuracy.
 
 ``codeckit.evaluate(codecs, images, tasks=("imagenet",))`` measures every task on every decoded picture. `TASKS` holds
-the tasks with a name of their own; `Classifier` makes one of any function.
+the tasks with a name of their own; `Classifier` makes one of any function, `LinearProbe` of labelled pictures.
 
 >>> sorted(TASKS)
 ['imagenet', 'imagenet-lite1', 'imagenet-lite2']
@@ -12,5 +12,6 @@ the tasks with a name of their own; `Classifier` makes one of any function.
 
 from .base import Classifier, Task, resolve
 from .imagenet import TASKS, ImageNet
+from .probe import LinearProbe
 
-__all__ = ["TASKS", "Classifier", "ImageNet", "Task", "resolve"]
+__all__ = ["TASKS", "Classifier", "ImageNet", "LinearProbe", "Task", "resolve"]
