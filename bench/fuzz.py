@@ -30,7 +30,7 @@ import numpy as np
 from PIL import Image
 
 from .. import codec, decode
-from ..primitives import StreamError, container
+from ..primitives import StreamError, Tokens, container
 from ..primitives.stage import Stage
 from . import pictures
 from .jpeg_identity import save, segments
@@ -83,7 +83,7 @@ def jpeg_streams() -> list[bytes]:
 
 
 def ckt_streams() -> list[bytes]:
-    """A small `.ckt` file in colour and one in grey for every entropy stage, and of a learned codec.
+    """A small `.ckt` file in colour and one in grey for every entropy stage, and of a learned codec; and of tokens.
 
     The learned one also has workers load torch before their memory limit counts: a changed codec number reaches it.
     """
@@ -92,7 +92,20 @@ def ckt_streams() -> list[bytes]:
     codecs = [codec("jpeg", quality=75).replace(entropy=getattr(primitives, name)()) for name in ENTROPY_STAGES]
     codecs.append(codec("balle2017", quality=4))
     picture = pictures.photo(29, 37, seed=2)
-    return [stream for each in codecs for stream in (each.encode(picture), each.encode(picture[:17, :20, 0]))]
+    streams = [stream for each in codecs for stream in (each.encode(picture), each.encode(picture[:17, :20, 0]))]
+    rng = np.random.default_rng(3)
+    features = rng.normal(0, 1, (49, 192)).astype(np.float32)
+    streams.append(codec("tokens", quality=4, refine=0).encode_tokens(features, (7, 7), size=(29, 37)))
+    indices = np.minimum(rng.geometric(0.3, (30, 3)) - 1, 15)
+    for stage in (
+        primitives.FixedIndices,
+        primitives.StaticIndices,
+        primitives.AdaptiveIndices,
+        primitives.MixedIndices,
+    ):
+        coder = codec("token-indices").replace(entropy=stage(16, progressive=stage is primitives.MixedIndices))
+        streams.append(coder.encode_tokens(indices, (5, 6)))
+    return streams
 
 
 # --- mutations ------------------------------------------------------------------------------------------------------
@@ -346,7 +359,8 @@ def attempt(case: Case) -> Outcome:
     except Exception as error:  # whatever it is, it is a finding
         return Outcome("violation", f"{type(error).__name__}: {error}", time.perf_counter() - start)
     seconds = time.perf_counter() - start
-    if (
+    tokens = isinstance(picture, Tokens)
+    if not tokens and (
         not isinstance(picture, np.ndarray)
         or picture.dtype != np.uint8
         or picture.ndim not in (2, 3)
