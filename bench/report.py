@@ -175,8 +175,9 @@ class Report:
         rows = [["bpp for uncompressed − 1 point", *(x for task in self.tasks for x in (task, f"of {self.anchor}"))]]
         for label, rates in reached.items():
             cells = []
+            least = next(min(point.bpp for point in curve.points) for curve in self.curves if curve.label == label)
             for rate, anchor in zip(rates, reached.get(self.anchor, rates), strict=True):
-                cells += [_fixed(rate, 4), _fixed(rate / anchor, 3)]
+                cells += [("≤ " if rate == least else "") + _fixed(rate, 4), _fixed(rate / anchor, 3)]
             rows.append([label, *cells])
         return rows
 

@@ -62,8 +62,8 @@ class Classifier:
         name: of the task.
         function: takes a picture, uint8 [H,W,3] or [H,W], and returns its class, or the scores of all classes, an
             array [K]: log-probabilities up to a constant (logits), natural logarithm.
-        classes: for scores, the label of each of the K classes, in order; by default the labels are 0 … K − 1.
-        takes_tokens: whether `function` also takes `Tokens`. If not, the task's values for these are NaN.
+        classes: if the function returns scores, the label of each of the K classes, in order; None if it returns a
+        class. takes_tokens: whether `function` also takes `Tokens`. If not, the task's values for these are NaN.
 
     >>> def brightness(picture):
     ...     return "light" if picture.mean() > 127 else "dark"
