@@ -3,6 +3,7 @@
     python -m codeckit.bench.fuzz                               # 20,000 mutations and the bombs, a few minutes
     python -m codeckit.bench.fuzz --count 200000 --seed 7 --jobs 8
     python -m codeckit.bench.fuzz --learned --count 5000        # `.ckt` files of every learned codec instead
+    python -m codeckit.bench.fuzz --tokens --count 5000         # `.ckt` files of tokens instead
 
 Streams are small JPEG files of all kinds and `.ckt` files of every entropy stage. A mutation flips bits, changes, cuts,
 inserts or moves bytes, splices two streams, duplicates, removes or swaps segments, or edits a header or length field.
@@ -33,7 +34,7 @@ import numpy as np
 from PIL import Image
 
 from .. import codec, decode
-from ..primitives import StreamError, container
+from ..primitives import StreamError, Tokens, container
 from ..primitives.stage import Stage
 from . import pictures
 from .jpeg_identity import save, segments
@@ -86,7 +87,7 @@ def jpeg_streams() -> list[bytes]:
 
 
 def ckt_streams() -> list[bytes]:
-    """A small `.ckt` file in colour and one in grey for every entropy stage, and of a learned codec.
+    """A small `.ckt` file in colour and one in grey for every entropy stage, and of a learned codec; and of tokens.
 
     The learned one also has workers load torch before their memory limit counts: a changed codec number reaches it.
     """
@@ -95,7 +96,23 @@ def ckt_streams() -> list[bytes]:
     codecs = [codec("jpeg", quality=75).replace(entropy=getattr(primitives, name)()) for name in ENTROPY_STAGES]
     codecs.append(codec("balle2017", quality=4))
     picture = pictures.photo(29, 37, seed=2)
-    return [stream for each in codecs for stream in (each.encode(picture), each.encode(picture[:17, :20, 0]))]
+    streams = [stream for each in codecs for stream in (each.encode(picture), each.encode(picture[:17, :20, 0]))]
+    return streams + token_streams()
+
+
+def token_streams() -> list[bytes]:
+    """Small `.ckt` files of tokens: the codec's own, and bare ones with every coder of indices."""
+    from ..primitives import AdaptiveIndices, FixedIndices, MixedIndices, StaticIndices
+
+    rng = np.random.default_rng(3)
+    features = rng.normal(0, 1, (49, 192)).astype(np.float32)
+    streams = [codec("tokens", quality=4, refine=0).encode_tokens(features, (7, 7), size=(29, 37))]
+    streams.append(codec("token-arrays", step=0.5).encode_tokens(features[:30, :8], (5, 6)))
+    indices = np.minimum(rng.geometric(0.3, (30, 3)) - 1, 15)
+    for stage in (FixedIndices, StaticIndices, AdaptiveIndices, MixedIndices):
+        coder = codec("token-indices").replace(entropy=stage(16, progressive=stage is MixedIndices))
+        streams.append(coder.encode_tokens(indices, (5, 6)))
+    return streams
 
 
 def learned_streams(folder: Path) -> tuple[list[bytes], list[str]]:
@@ -362,7 +379,8 @@ def attempt(case: Case) -> Outcome:
     except Exception as error:  # whatever it is, it is a finding
         return Outcome("violation", f"{type(error).__name__}: {error}", time.perf_counter() - start)
     seconds = time.perf_counter() - start
-    if (
+    tokens = isinstance(picture, Tokens)
+    if not tokens and (
         not isinstance(picture, np.ndarray)
         or picture.dtype != np.uint8
         or picture.ndim not in (2, 3)
@@ -455,12 +473,15 @@ def main(argv=None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="worker processes (default 2)")
     parser.add_argument("--learned", action="store_true", help="learned codecs with random weights; no bombs, no JPEG")
+    parser.add_argument("--tokens", action="store_true", help="streams of tokens; no bombs, no JPEG")
     parser.add_argument("--keep", type=Path, help="folder to write the offending streams to")
     args = parser.parse_args(argv)
 
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        if args.learned:
+        if args.tokens:
+            jpegs, ckts, weights, cases = [], token_streams(), [], []
+        elif args.learned:
             jpegs, (ckts, weights), cases = [], learned_streams(Path(folder)), []
         else:
             jpegs, ckts, weights, cases = jpeg_streams(), ckt_streams(), [], list(bombs())
