@@ -102,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--minutes", type=float, metavar="M", help="stop and save after this time")
     command.add_argument("--steps", type=int, metavar="N", help="length of the training; default: the recipe's")
     command.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1; default: a GPU if there is one")
+    command.add_argument("--bfloat16", action="store_true", help="half precision on a CPU, too, if it is fast there")
     command.add_argument("--no-compile", action="store_true", help="run the network as it is, also on a GPU")
     command.add_argument("--json", action="store_true", help="print the last validation as JSON")
     command.set_defaults(run=_train)
@@ -326,6 +327,7 @@ def _train(options) -> int:
         resume=options.resume,
         start=options.start,
         compile=False if options.no_compile else None,
+        bfloat16=True if options.bfloat16 else None,
         progress=True,
     )
     if options.json:
