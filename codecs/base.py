@@ -207,7 +207,7 @@ class Codec:
 
     def _unfold(self, data: list[bytes], max_pixels: int) -> list:
         *stages, last = self.stages.values()
-        values = last.inverse_many(data, max_pixels=max_pixels)
+        values = last.inverse_many(data, max_pixels)
         for stage in reversed(stages):
             values = stage.inverse_many(values)
         return values
