@@ -102,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--minutes", type=float, metavar="M", help="stop and save after this time")
     command.add_argument("--steps", type=int, metavar="N", help="length of the training; default: the recipe's")
     command.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1; default: a GPU if there is one")
+    command.add_argument("--bfloat16", action="store_true", help="half precision on a CPU, too, if it is fast there")
     command.add_argument("--no-compile", action="store_true", help="run the network as it is, also on a GPU")
     command.add_argument("--json", action="store_true", help="print the last validation as JSON")
     command.set_defaults(run=_train)
@@ -177,71 +178,34 @@ def _progress(items):
 
 
 def _decode(options) -> int:
-    import io
-
     from PIL import Image
 
     from .api import decode
-    from .codecs.image_io import upright, write_atomically
-    from .primitives.tokens import Tokens
 
     if options.weights:
         from .codecs.learned import register_weights
 
         register_weights(options.weights)
+    Image.preinit()
     limit = {} if options.max_pixels is None else {"max_pixels": options.max_pixels}
     if Path(options.input).is_dir():
         return _decode_folder(options, limit)
     ending = Path(options.output).suffix.lower()
-    if ending == ".npz":
-        return _decode_tokens(options, limit)
-    Image.preinit()
-    if ending not in Image.EXTENSION:
+    if ending not in (".npz", *Image.EXTENSION):
         Image.init()  # the rarer formats too; this takes a while
-    if ending not in Image.EXTENSION:
+    if ending not in (".npz", *Image.EXTENSION):
         raise ValueError(f"{options.output!r}: no image format has the ending {ending!r}; use .png")
     stream = Path(options.input).read_bytes()
-    decoded = decode(stream, device=options.device, **limit)
-    if isinstance(decoded, Tokens):
-        raise ValueError(f"{options.input} holds tokens, no picture; write them as {Path(options.output).stem}.npz")
-    image = upright(decoded, stream)
-    out = io.BytesIO()
-    Image.fromarray(image).save(out, Image.EXTENSION[ending])
-    write_atomically(options.output, out.getvalue())
-    print(f"{options.output}: {image.shape[1]}×{image.shape[0]}, {'grey' if image.ndim == 2 else 'colour'}")
-    return 0
-
-
-def _decode_tokens(options, limit) -> int:
-    """A stream of tokens into a file of numpy arrays: features, grid, size of the picture, and what made them."""
-    import io
-
-    import numpy as np
-
-    from .api import decode
-    from .codecs.image_io import write_atomically
-    from .primitives.tokens import Tokens
-
-    decoded = decode(options.input, device=options.device, **limit)
-    if not isinstance(decoded, Tokens):
-        raise ValueError(f"{options.input} holds a picture, no tokens; write it as {Path(options.output).stem}.png")
-    out = io.BytesIO()
-    np.savez(out, features=decoded.features, grid=decoded.grid, size=decoded.size, source=decoded.source)
-    write_atomically(options.output, out.getvalue())
-    rows, columns = decoded.grid
-    print(f"{options.output}: {rows}×{columns} tokens, {decoded.features.dtype} {list(decoded.features.shape)}")
+    print(_write_decoded(decode(stream, device=options.device, **limit), stream, Path(options.output)))
     return 0
 
 
 def _decode_folder(options, limit) -> int:
-    """Every stream of a folder into a .png file; those of one codec and size go through networks together."""
-    import io
+    """Every stream of a folder into a .png file (.npz for tokens); networks take those of one size together."""
     import itertools
 
-    from PIL import Image
-
     from .api import find_codec
-    from .codecs.image_io import upright, write_atomically
+    from .primitives.tokens import Tokens
 
     paths = sorted(path for path in Path(options.input).iterdir() if path.is_file() and path.name[0] != ".")
     if not paths:
@@ -249,14 +213,39 @@ def _decode_folder(options, limit) -> int:
     bar = iter(_progress(paths))
     for codec, group in itertools.groupby(paths, lambda path: find_codec(path.read_bytes()).on(options.device)):
         group = list(group)
-        for path, image in zip(group, codec.decode_many(group, **limit), strict=True):
-            out = io.BytesIO()
-            Image.fromarray(upright(image, path.read_bytes())).save(out, "png")
-            write_atomically(Path(options.output) / f"{path.stem}.png", out.getvalue())
+        for path, decoded in zip(group, codec.decode_many(group, **limit), strict=True):
+            ending = "npz" if isinstance(decoded, Tokens) else "png"
+            _write_decoded(decoded, path.read_bytes(), Path(options.output) / f"{path.stem}.{ending}")
             next(bar)
     next(bar, None)  # lets the bar reach its end
     print(f"{options.output}: {len(paths)} files")
     return 0
+
+
+def _write_decoded(decoded, stream, path) -> str:
+    """Write a picture, turned upright, or tokens (arrays: features, grid, size, source); returns a line about it."""
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    from .codecs.image_io import upright, write_atomically
+    from .primitives.tokens import Tokens
+
+    tokens, wanted = isinstance(decoded, Tokens), path.suffix.lower() == ".npz"
+    if tokens != wanted:
+        held, name = ("tokens", path.with_suffix(".npz")) if tokens else ("a picture", path.with_suffix(".png"))
+        raise ValueError(f"the stream holds {held}; write it as {name.name}")
+    out = io.BytesIO()
+    if tokens:
+        np.savez(out, features=decoded.features, grid=decoded.grid, size=decoded.size, source=decoded.source)
+        line = "×".join(map(str, decoded.grid)) + f" tokens, {decoded.features.dtype} {list(decoded.features.shape)}"
+    else:
+        image = upright(decoded, stream)
+        Image.fromarray(image).save(out, Image.EXTENSION[path.suffix.lower()])
+        line = f"{image.shape[1]}×{image.shape[0]}, {'grey' if image.ndim == 2 else 'colour'}"
+    write_atomically(path, out.getvalue())
+    return f"{path}: {line}"
 
 
 def _info(options) -> int:
@@ -338,6 +327,7 @@ def _train(options) -> int:
         resume=options.resume,
         start=options.start,
         compile=False if options.no_compile else None,
+        bfloat16=True if options.bfloat16 else None,
         progress=True,
     )
     if options.json:

@@ -265,8 +265,8 @@ class Report:
                         {
                             "setting": point.setting,
                             "bpp": point.bpp,
-                            "encode_s": point.encode_s,
-                            "decode_s": point.decode_s,
+                            "encode_s": _json_number(point.encode_s),
+                            "decode_s": _json_number(point.decode_s),
                             "values": {name: _json_number(value) for name, value in point.values.items()},
                             **self._task_values(point),
                         }

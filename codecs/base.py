@@ -128,7 +128,7 @@ class Codec:
         >>> import codeckit
         >>> images = [np.full((8, 8), level, np.uint8) for level in (0, 9)]
         >>> [len(stream) for stream in codeckit.codec("jpeg").encode_many(images)]
-        [127, 127]
+        [156, 156]
         """
         if not self._batches:
             yield from map(self.encode, images)
