@@ -85,6 +85,22 @@ def unmerge(reduced: Reduced) -> np.ndarray:
     return reduced.tokens[reduced.merge_map]
 
 
+def merge_similar(reduced: Reduced, features, keys=None) -> Reduced:
+    """The same positions, where every dropped token joins the kept one most similar to it, which becomes their mean.
+
+    Whatever a reducer's rule of choosing is, less is lost so; but the map cannot be derived from `kept` any more.
+
+    >>> features = np.array([[1.0, 0], [0.1, 0.9], [0, 1]])
+    >>> merge_similar(uniform_grid(features, (1, 3), 2), features).merge_map.tolist()
+    [0, 1, 1]
+    """
+    features = np.asarray(features)
+    similarity = _similarity(features if keys is None else keys)[:, reduced.kept]
+    merge_map = similarity.argmax(1)
+    merge_map[reduced.kept] = np.arange(len(reduced.kept))
+    return _averaged(features, reduced.kept, merge_map)
+
+
 def random(features, grid, budget, cls_attention=None, keys=None, *, seed: int = 0) -> Reduced:
     """Any K tokens.
 
