@@ -35,6 +35,7 @@ Sources: M. Mahoney, "Data Compression Explained", section 4.3; F. Mentzer et al
 for products of small alphabets; N. Zeghidour et al., "SoundStream", 2021, for residual layers as a progressive code.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import constriction
@@ -124,13 +125,12 @@ class IndexCoded(Stage):
         data = reader.rest()
         layers = []
         if progressive:
-            ends = np.cumsum([0, *lengths]).tolist()
-            if any(end > 1 << 40 for end in ends):
-                raise StreamError("the layers are longer than any stream")
+            ends = list(itertools.accumulate(lengths, initial=0))
             for start, end in zip(ends, [*ends[1:], None], strict=True):
-                whole = len(data) >= end if end is not None else len(data) > start and not partial
-                if whole:
-                    layers.append(data[start:end])
+                # Where the last layer ends only the whole payload knows.
+                if len(data) < end if end is not None else partial or len(data) < start:
+                    break
+                layers.append(data[start:end])
             if len(layers) < (1 if partial else dimensions):
                 raise StreamError("the stream of indices ends too early")
         else:
