@@ -5,7 +5,7 @@
 Tokens are EfficientNet-Lite0's features behind stage 5 (14 × 14 of 112 channels). A reducer keeps K of the 196; the
 rest of the network, which needs a dense grid, sees at every position the token that stands for it (`unmerge`). Only
 reducers that need no attention are compared: a convolutional network has none. Beside them, `pooled` averages the map
-over a coarser grid, and `qpid` has its two ablations. Where a token is dropped, the nearest kept one
+over a coarser grid, and `qpid` has its ablations. Where a token is dropped, the nearest kept one
 on the grid stands for it; in the lines *merged* the most similar one, as the mean of all that it stands for.
 
 Bits: *side* tells which tokens were kept (`encode_subset`; for merged tokens the map of every position, ⌈log2 K⌉ bits
@@ -51,6 +51,7 @@ CHOOSING = {
     "qpid, uniform score": lambda *a: qpid(*a, score="uniform"),
     "qpid, norm score": lambda *a: qpid(*a, score="norm"),
     "qpid, no quadtree": lambda *a: qpid(*a, quadtree=False),
+    "qpid, choosing by score": lambda *a: qpid(*a, choose="informative"),
 }
 
 

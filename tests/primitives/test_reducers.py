@@ -76,6 +76,7 @@ def test_qpid_spends_where_something_is():
     inside[4:8, 8:12] = True
     kept = np.zeros(256, bool)
     kept[qpid(features.reshape(256, 6), (16, 16), 24).kept] = True
+    assert (qpid(features.reshape(256, 6), (16, 16), 24, choose="informative").kept != np.flatnonzero(kept)).any()
     assert kept.reshape(16, 16)[inside].sum() >= 12
     assert kept.reshape(16, 16)[~inside].sum() >= 3  # and the ground has some, too
     information = information_density(features.reshape(256, 6))
