@@ -5,7 +5,8 @@
 Tokens are EfficientNet-Lite0's features behind stage 5 (14 × 14 of 112 channels). A reducer keeps K of the 196; the
 rest of the network, which needs a dense grid, sees at every position the token that stands for it (`unmerge`). Only
 reducers that need no attention are compared: a convolutional network has none. Beside them, `pooled` averages the map
-over a coarser grid, and `qpid` has its two ablations.
+over a coarser grid, and `qpid` has its ablations. Where a token is dropped, the nearest kept one
+on the grid stands for it; in the lines *merged* the most similar one, as the mean of all that it stands for.
 
 Bits: *side* tells which tokens were kept (`encode_subset`; for merged tokens the map of every position, ⌈log2 K⌉ bits
 each, is counted, since the network needs it), *coded* is the whole stream of the kept tokens (`token-arrays`, steps of
@@ -21,7 +22,7 @@ import numpy as np
 
 from .. import codec
 from ..metrics.tasks import ImageNet
-from ..primitives.tokens import REDUCERS, Reduced, Tokens, encode_subset, load_backbone, unmerge
+from ..primitives.tokens import REDUCERS, Reduced, Tokens, encode_subset, load_backbone, merge_similar, unmerge
 from ..primitives.tokens.reducers import qpid
 from .datasets import dataset
 from .report import align
@@ -42,17 +43,25 @@ def pooled(features, grid, budget) -> Reduced:
     return Reduced((sums / sizes[:, None]).astype(np.float32), kept, cells, sizes)
 
 
-METHODS = {
-    "pooled": pooled,
+CHOOSING = {
     "random": REDUCERS["random"],
     "grid": REDUCERS["grid"],
     "divprune": REDUCERS["divprune"],
-    "tome": REDUCERS["tome"],
     "qpid": qpid,
     "qpid, uniform score": lambda *a: qpid(*a, score="uniform"),
     "qpid, norm score": lambda *a: qpid(*a, score="norm"),
     "qpid, no quadtree": lambda *a: qpid(*a, quadtree=False),
+    "qpid, choosing by score": lambda *a: qpid(*a, choose="informative"),
 }
+
+
+def merging(method):
+    """The same choice, with what is dropped merged into what is most similar."""
+    return lambda features, *a: merge_similar(method(features, *a), features)
+
+
+MERGING = {"tome": REDUCERS["tome"], **{f"{name}, merged": merging(method) for name, method in CHOOSING.items()}}
+METHODS = {"pooled": pooled, **CHOOSING, **MERGING}
 
 
 def main(arguments=None) -> int:
@@ -81,13 +90,13 @@ def main(arguments=None) -> int:
                 kept.append(len(reduced.kept))
                 if name == "pooled":
                     side.append(0)
-                elif name == "tome":
+                elif name in MERGING:
                     side.append(len(tokens.features) * math.ceil(math.log2(budget)))
                 else:
                     mask = np.zeros(len(tokens.features), bool)
                     mask[reduced.kept] = True
                     side.append(8 * len(encode_subset(mask.reshape(tokens.grid))))
-                if n < 20:  # coding is slower than counting
+                if n < 10:  # coding is slower than counting
                     stream = coder.encode_tokens(reduced.tokens, (len(reduced.kept), 1))
                     coded.append(8 * len(stream) + side[-1])
             accuracy = np.mean(right)

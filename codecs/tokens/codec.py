@@ -75,9 +75,10 @@ class TokenCodec(Codec):
         Raises:
             StreamError: as `decode`; or a cut stream that is not progressive, or has not even one dimension.
         """
-        if not partial:
-            return self.decode(stream, max_pixels=max_pixels)
-        held = container.unpack(read_stream(stream), partial=True)
+        data = read_stream(stream)
+        if not partial or container.is_whole(data):
+            return self.decode(data, max_pixels=max_pixels)
+        held = container.unpack(data, partial=True)
         *others, entropy = composition(self.name, held.parameters).stages.values()
         if not isinstance(entropy, IndexCoded) or others:
             raise StreamError(f"a part of a stream of {self.name} cannot be decoded")

@@ -35,6 +35,7 @@ Sources: M. Mahoney, "Data Compression Explained", section 4.3; F. Mentzer et al
 for products of small alphabets; N. Zeghidour et al., "SoundStream", 2021, for residual layers as a progressive code.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import constriction
@@ -56,6 +57,9 @@ MAX_SIZE = 1 << 20
 
 #: Contexts that `MixedIndices` mixes.
 INPUTS = 8
+
+#: A decoder accepts one index for so many pixels that it would accept: an adaptive code can promise millions in a byte.
+_PIXELS = 16
 
 _PROGRESSIVE, _ONE_SIZE = 1, 2
 _COUNTER_LIMIT = 255
@@ -106,7 +110,7 @@ class IndexCoded(Stage):
 
         Args:
             payload: what `forward` returned.
-            max_pixels: the largest picture, and the largest number of indices, to accept.
+            max_pixels: the largest picture to accept; and a sixteenth of it is the largest number of indices.
             partial: the payload may be cut. Of a progressive one the whole layers are decoded, [N,k].
 
         Raises:
@@ -121,13 +125,12 @@ class IndexCoded(Stage):
         data = reader.rest()
         layers = []
         if progressive:
-            ends = np.cumsum([0, *lengths]).tolist()
-            if any(end > 1 << 40 for end in ends):
-                raise StreamError("the layers are longer than any stream")
+            ends = list(itertools.accumulate(lengths, initial=0))
             for start, end in zip(ends, [*ends[1:], None], strict=True):
-                whole = len(data) >= end if end is not None else len(data) > start and not partial
-                if whole:
-                    layers.append(data[start:end])
+                # Where the last layer ends only the whole payload knows.
+                if len(data) < end if end is not None else partial or len(data) < start:
+                    break
+                layers.append(data[start:end])
             if len(layers) < (1 if partial else dimensions):
                 raise StreamError("the stream of indices ends too early")
         else:
@@ -161,8 +164,11 @@ def _read_head(reader, max_pixels):
     if size != (0, 0):
         check_size(size, max_pixels)
     check_size(grid, max_pixels)
-    if not 1 <= dimensions <= 1 << 16 or grid[0] * grid[1] * dimensions > max_pixels:
-        raise StreamError(f"the stream declares {grid[0] * grid[1]} tokens of {dimensions} indices")
+    count, most = grid[0] * grid[1] * dimensions, max(max_pixels // _PIXELS, 1 << 12)
+    if not 1 <= dimensions <= 1 << 16 or count > most:
+        raise StreamError(
+            f"the stream declares {count} indices, more than the limit of {most}; pass a larger max_pixels"
+        )
     flags = reader.byte()
     sizes = [reader.varint() for _ in range(1 if flags & _ONE_SIZE else dimensions)]
     if flags > 3 or not 1 <= min(sizes) <= max(sizes) <= MAX_SIZE:

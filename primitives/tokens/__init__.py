@@ -22,7 +22,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "grid": ["Tokens", "patchify", "unpatchify"],
-        "reducers": ["REDUCERS", "Reduced", "unmerge"],
+        "reducers": ["REDUCERS", "Reduced", "merge_similar", "unmerge"],
         "subset": ["decode_subset", "encode_subset", "subset_bits"],
         "backbone": ["BACKBONES", "Backbone", "load_backbone"],
     },

@@ -176,6 +176,7 @@ def test_a_cut_stream_of_indices():
     coder = codec("token-indices")
     part = coder.decode_tokens(stream[: len(stream) * 2 // 3], partial=True)
     assert 1 <= part.features.shape[1] < 4 and (part.features == values[:, : part.features.shape[1]]).all()
+    assert (coder.decode_tokens(stream, partial=True).features == values).all()
     with pytest.raises(StreamError, match="CRC"):
         coder.decode_tokens(stream[:-9])
     with pytest.raises(StreamError, match="cannot be decoded"):

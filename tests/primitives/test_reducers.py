@@ -9,6 +9,7 @@ from codeckit.primitives.tokens import (
     REDUCERS,
     decode_subset,
     encode_subset,
+    merge_similar,
     patchify,
     subset_bits,
     unmerge,
@@ -75,6 +76,7 @@ def test_qpid_spends_where_something_is():
     inside[4:8, 8:12] = True
     kept = np.zeros(256, bool)
     kept[qpid(features.reshape(256, 6), (16, 16), 24).kept] = True
+    assert (qpid(features.reshape(256, 6), (16, 16), 24, choose="informative").kept != np.flatnonzero(kept)).any()
     assert kept.reshape(16, 16)[inside].sum() >= 12
     assert kept.reshape(16, 16)[~inside].sum() >= 3  # and the ground has some, too
     information = information_density(features.reshape(256, 6))
@@ -108,6 +110,20 @@ def test_visionzip_averages_what_attention_leaves():
         k = int(np.searchsorted(reduced.kept, position))
         assert (reduced.merge_map == k).sum() == 1 and np.allclose(reduced.tokens[k], features[position])
     assert reduced.sizes.sum() == 36 and (reduced.sizes > 1).sum() == 2
+
+
+@given(scene=scenes(), name=st.sampled_from(CHOOSING))
+def test_merging_the_dropped_loses_less(scene, name):
+    features, grid, budget, attention, keys = scene
+    chosen = REDUCERS[name](features, grid, budget, attention, keys)
+    merged = merge_similar(chosen, features)
+    assert (merged.kept == chosen.kept).all() and merged.sizes.sum() == len(features)
+    for k in range(budget):
+        assert np.allclose(merged.tokens[k], features[merged.merge_map == k].mean(0), atol=1e-5)
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    nearest = (unit @ unit[merged.kept].T).max(1)
+    reached = (unit * unit[merged.kept[merged.merge_map]]).sum(1)
+    assert np.allclose(reached, nearest, atol=1e-5)
 
 
 def test_bad_reductions():
