@@ -59,8 +59,18 @@ def pack(container: Container) -> bytes:
     return out.getvalue() + zlib.crc32(out.getvalue()).to_bytes(4, "big")
 
 
-def unpack(data: bytes) -> Container:
-    """The inverse of `pack`.
+def is_whole(data: bytes) -> bool:
+    """Whether a file ends in its CRC-32.
+
+    >>> data = pack(Container(1, b"payload"))
+    >>> is_whole(data), is_whole(data[:-1])
+    (True, False)
+    """
+    return len(data) >= 11 and zlib.crc32(data[:-4]) == int.from_bytes(data[-4:], "big")
+
+
+def unpack(data: bytes, partial: bool = False) -> Container:
+    """The inverse of `pack`; with `partial` of a file whose end may be missing, so that nothing is checked.
 
     Raises:
         StreamError: not a `.ckt` file, of another version, cut, or damaged.
@@ -70,9 +80,10 @@ def unpack(data: bytes) -> Container:
     if data[3:4] != bytes([VERSION]):
         version = data[3] if len(data) > 3 else "missing"
         raise StreamError(f".ckt format version {version}; this codeckit reads version {VERSION}")
-    if len(data) < 11 or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "big"):
+    whole = is_whole(data)
+    if not whole and not partial:
         raise StreamError("the .ckt file is cut or damaged: its CRC-32 does not match")
-    reader = ByteReader(data[4:-4])
+    reader = ByteReader(data[4:-4] if whole else data[4:])
     codec = reader.varint()
     if codec == 0:
         codec = reader.block().decode("utf-8", "replace")
