@@ -18,9 +18,9 @@ Files are replaced as a whole, so a run may be killed at any time.
 is no generator to save, and a run that is stopped and resumed makes the same weights as one that is not (bit for bit
 where the operators are deterministic, as on a CPU with a fixed number of threads).
 
-**The start** is no random network but a working transform codec (`start.initialize`). At first the entropy model learns
-alone (`Recipe.prior_steps`), with the latents as they are, which takes a third of the time; then transforms move, too.
-They have two learning rates: one for the convolutions, and a higher one for GDN's parameters and the gains.
+**The start** is no random network but a working transform codec (`start.initialize`), whose entropy model has been
+trained alone for some time (`start.fit_entropy_model`, `Recipe.prior_steps`). Then all parameters move, with three
+learning rates: of the convolutions, a higher one of GDN's parameters and the gains, and one of the entropy model.
 
 **Noise, then rounding.** Latents carry uniform noise in training. In the last part of it (`Recipe.rounded_after`) the
 synthesis transform sees rounded ones, as it will in decoding; the entropy model keeps the noise.
@@ -63,7 +63,7 @@ from ..codecs.learned.networks import NETWORKS, Network, load_network
 from .data import Pack, batch, load_pack
 from .losses import Objective, Terms, sample_qualities
 from .recipes import Recipe
-from .start import initialize
+from .start import fit_entropy_model, initialize
 
 #: The files of a run.
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.pt", "weights.safetensors", "log.jsonl"
@@ -71,8 +71,8 @@ CHECKPOINT, WEIGHTS, LOG = "checkpoint.pt", "weights.safetensors", "log.jsonl"
 #: What `export` puts before the names of a network's tensors.
 _EXPORTED = "network."
 
-#: Crops that the start of a training is computed from.
-_START_CROPS = 64
+#: Crops that the start of a training is computed from, and those that the entropy model sees before it.
+_START_CROPS, _PRIOR_CROPS = 64, 320
 
 #: Learning rate of GDN's parameters and of the gains, as a multiple of that of the convolutions.
 _SCALES_RATE = 3.0
@@ -138,18 +138,17 @@ class LearningRates(NamedTuple):
 
 
 def learning_rates(recipe: Recipe, step: int) -> LearningRates:
-    """The learning rates of a step: a linear rise, then half a cosine; transforms wait for the entropy model.
+    """The learning rates of a step: a linear rise, then half a cosine.
 
-    >>> r = Recipe("r", "balle2017", (4,), steps=101, batch=1, patch=64, learning_rate=1.0, warmup=10, prior_steps=5)
-    >>> [round(learning_rates(r, step).convolutions, 3) for step in (0, 5, 14, 50, 100)]
-    [0.0, 0.099, 0.953, 0.505, 0.01]
+    >>> r = Recipe("r", "balle2017", (4,), steps=101, batch=1, patch=64, learning_rate=1.0, warmup=10)
+    >>> [round(learning_rates(r, step).convolutions, 3) for step in (0, 4, 9, 50, 100)]
+    [0.1, 0.498, 0.98, 0.505, 0.01]
     """
+    rise = min(1.0, (step + 1) / max(recipe.warmup, 1))
     cosine = 0.5 + 0.5 * math.cos(math.pi * step / max(recipe.steps - 1, 1))
-    falling = _FINAL_RATE + (1 - _FINAL_RATE) * cosine
-    rise = min(1.0, max(0, step + 1 - recipe.prior_steps) / max(recipe.warmup, 1))
-    rate = recipe.learning_rate * rise * falling
-    early = min(1.0, (step + 1) / max(recipe.prior_steps, 1))
-    return LearningRates(rate, _SCALES_RATE * rate, recipe.entropy_rate * early * falling)
+    factor = rise * (_FINAL_RATE + (1 - _FINAL_RATE) * cosine)
+    rate = factor * recipe.learning_rate
+    return LearningRates(rate, _SCALES_RATE * rate, factor * recipe.entropy_rate)
 
 
 def _groups(network: Network) -> list[dict]:
@@ -203,10 +202,14 @@ class _Run:
             raise ValueError(f"the recipe's patches have {recipe.patch} pixels a side, the pack's crops only {side}")
         if start is not None:
             network.load_state_dict(_weights(recipe, start))
-        elif not (self.out / CHECKPOINT).exists():
+        fresh = start is None and not (self.out / CHECKPOINT).exists()
+        if fresh:
             initialize(network, pack.training[:_START_CROPS].cpu())
         self.network = network.to(self.device, memory_format=self.layout)
         self.pack = pack.to(self.device)
+        if fresh:
+            crops, steps = self.pack.training[:_PRIOR_CROPS], min(recipe.prior_steps, recipe.steps)
+            fit_entropy_model(self.network, crops, steps, learning_rate=recipe.entropy_rate, seed=recipe.seed)
         self.bfloat16 = on_gpu if bfloat16 is None else bfloat16
         self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(_groups(self.network), weight_decay=0.0, fused=True)
@@ -257,10 +260,6 @@ class _Run:
         for group, rate in zip(self.optimizer.param_groups, learning_rates(recipe, self.step), strict=True):
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        if self.processes.count == 1:  # frozen transforms cost no backward pass; several processes need all gradients
-            for group in self.optimizer.param_groups[:2]:
-                for parameter in group["params"]:
-                    parameter.requires_grad_(self.step >= recipe.prior_steps)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             terms = self.objective(x, quality, self._rounded())
         self.scaler.scale(terms.loss).backward()
@@ -376,7 +375,7 @@ def _weights(recipe: Recipe, path) -> dict[str, Tensor]:
         raise ValueError(f"{path} is no file of weights: {error}") from error
     exported = {key.removeprefix(_EXPORTED): value for key, value in tensors.items() if key.startswith(_EXPORTED)}
     weights = {key: value.float() for key, value in (exported or tensors).items()}
-    load_network(recipe.network, weights)  # says what is wrong with them
+    weights = load_network(recipe.network, weights).state_dict()  # or says what is wrong with them
     channels = len(weights["entropy_bottleneck.quantiles"])
     if channels != recipe.channels[-1]:
         raise ValueError(f"{path} has {channels} channels, the recipe {recipe.name} {recipe.channels[-1]}")

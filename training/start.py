@@ -27,6 +27,10 @@ squared error and -log2 Δ bits, and with three samples a pixel
 Densities of the factorized prior begin as wide as their channels' values are. Where the distribution of latents is
 predicted, inputs and outputs of the predicting networks are scaled by the deviation of each channel.
 
+**The entropy model** of `Cheng2020` is random even then, and that of `Balle2017` has only the right width.
+`fit_entropy_model` trains it alone: latents are computed once, and a step costs a small part of one of the whole
+network.
+
 Sources: principal components as a transform: N. Ahmed, T. Natarajan, K. R. Rao, "Discrete Cosine Transform", IEEE
 Trans. Computers 1974; step sizes at high rate: H. Gish, J. N. Pierce, "Asymptotically Efficient Quantizing", IEEE
 Trans. Information Theory 1968; residual branches that begin with zero: P. Goyal et al., "Accurate, Large Minibatch
@@ -36,6 +40,7 @@ SGD", arXiv:1706.02677, section 5.1.
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -46,7 +51,7 @@ from ..primitives.entropy.mixture import COMPONENTS
 from ..primitives.learned.attention import AttentionBlock, ResidualUnit
 from ..primitives.learned.gdn import GDN
 from ..primitives.learned.residual import ResidualBlock, ResidualBlockUpsample, ResidualBlockWithStride
-from .losses import LAMBDAS
+from .losses import LAMBDAS, lambda_at, sample_qualities
 
 _GAMMA, _GAMMA_OTHERS = 1e-2, 1e-4  # of GDN: of the channel itself, of the others
 _CLOSED = -5.0  # logit of a mask
@@ -91,6 +96,58 @@ def initialize(network: Network, crops: Tensor) -> None:
     else:
         middle = gains[len(gains) // 2]
         _prediction(network, network.g_a(x) * middle[:, None, None], middle)
+
+
+def fit_entropy_model(
+    network: Network, crops: Tensor, steps: int, *, batch: int = 8, learning_rate: float = 2e-3, seed: int = 0
+) -> list[float]:
+    """Train the entropy model alone, transforms as they are.
+
+    The latents of all crops are computed once, so a step costs a small part of one of the whole network.
+
+    Args:
+        network: a `Balle2017` or `Cheng2020`.
+        crops: photographs, uint8 [K,S,S,3].
+        steps: length of the training.
+        batch: crops a step, each at a quality of its own.
+        learning_rate: the highest, of AdamW; it rises for a tenth of the steps and falls along half a cosine.
+        seed: of all random numbers.
+
+    Returns:
+        The loss of every step: bits per pixel, weighted as `Objective` does.
+    """
+    side = crops.shape[1] // network.stride * network.stride
+    parts = crops[:, :side, :side].permute(0, 3, 1, 2).split(16)
+    with torch.no_grad():
+        latents = torch.cat([network.analysis(part.float() / 255) for part in parts])
+    transforms = ("g_a.", "g_s.", "gain.", "inverse_gain.")
+    parameters = [p for name, p in network.named_parameters() if not name.startswith(transforms)]
+    optimizer = torch.optim.AdamW(parameters, weight_decay=0.0, fused=True)
+    middle = math.exp(sum(map(math.log, LAMBDAS["mse"])) / len(LAMBDAS["mse"]))
+    network.train()
+    losses = []
+    for step in range(steps):
+        rng = np.random.default_rng((seed, step))
+        torch.manual_seed(int(rng.integers(2**32)))
+        quality = sample_qualities(rng, batch, 1, network.LEVELS).to(crops.device)
+        with torch.no_grad():
+            gain = network.gain.factors(quality)
+        y = latents[torch.from_numpy(rng.integers(len(latents), size=batch)).to(crops.device)] * gain[..., None, None]
+        if isinstance(network, Balle2017):
+            likelihoods = {"y": network.entropy_bottleneck(y, gain)[1]}
+        else:
+            _, likelihoods = network.model(y, rounded=False)
+        bits = sum(-likelihood.log2().flatten(1).sum(1) for likelihood in likelihoods.values())
+        loss = (bits / side**2 * (middle / lambda_at(quality)).sqrt()).mean()
+        rise = min(1.0, (step + 1) / max(1, steps // 10))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * rise * (0.505 + 0.495 * math.cos(math.pi * step / steps))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    network.zero_grad(set_to_none=True)
+    return losses
 
 
 @dataclass(frozen=True)

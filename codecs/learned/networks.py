@@ -58,7 +58,7 @@ from ...primitives.learned.attention import AttentionBlock
 from ...primitives.learned.gain import GainUnit
 from ...primitives.learned.gdn import GDN
 from ...primitives.learned.masked_conv import CheckerboardConv2d, MaskedConv2d
-from ...primitives.learned.quantize import add_noise
+from ...primitives.learned.quantize import add_noise, in_float32
 from ...primitives.learned.residual import (
     ResidualBlock,
     ResidualBlockUpsample,
@@ -165,8 +165,9 @@ class HyperpriorNetwork(Network):
 
     stride = 64
 
+    @in_float32
     def model(self, y, rounded):
-        """Quantized latents and their likelihoods: {"y": …, "z": …}."""
+        """Quantized latents and their likelihoods: {"y": …, "z": …}; float32 throughout, under autocast, too."""
         z = self.hyper_analysis(y)
         z_hat, z_likelihoods = self.entropy_bottleneck(z)
         if rounded:
@@ -597,7 +598,8 @@ def load_network(name: str, state_dict: dict[str, Tensor]) -> Network:
     _refuse(name, [f"{key!r} belongs to another network" for key in sorted(weights.keys() - wanted.keys())])
     shapes = [(key, list(weights[key].shape), list(wanted[key].shape)) for key in wanted]
     _refuse(name, [f"{key!r} has the shape {has}, not {should}" for key, has, should in shapes if has != should])
-    loaded.load_state_dict(weights)
+    constants = {key: value for key, value in wanted.items() if key.rpartition(".")[2] in _CONSTANTS}
+    loaded.load_state_dict(weights | constants)
     return loaded.eval()
 
 
@@ -611,6 +613,9 @@ def _known(name):
         raise ValueError(f"no network is called {name!r}; there are {', '.join(NETWORKS)}")
     return name
 
+
+#: Buffers that are no weights: 10⁻⁹ and 2⁻³⁶ are zero in the 16 bits of a weight file, so the code's own are taken.
+_CONSTANTS = ("bound", "pedestal", "target")
 
 _TABLES = re.compile(r"\.(_offset|_quantized_cdf|_cdf_length|scale_table|scale_bound)$")
 _RENAMED = (

@@ -9,7 +9,7 @@ from codeckit.bench.datasets import dataset
 from codeckit.codecs.learned.networks import NETWORKS
 from codeckit.training import loop
 from codeckit.training.losses import LAMBDAS
-from codeckit.training.start import initialize
+from codeckit.training.start import fit_entropy_model, initialize
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +85,17 @@ def test_latents_begin_with_variance_one(crops):
 def test_a_start_is_the_same_again(crops):
     once, again = (start("cheng2020", 8, crops).state_dict() for _ in range(2))
     assert all(torch.equal(once[key], again[key]) for key in once)
+
+
+@pytest.mark.parametrize("name", ["balle2017", "cheng2020"])
+def test_the_entropy_model_learns_alone(name, crops):
+    """Transforms stay, rates fall at every quality."""
+    network = start(name, 12, crops)
+    before, kept = loop.validate(network, crops, (1, 8)), {k: v.clone() for k, v in network.state_dict().items()}
+    fit_entropy_model(network, crops, 60, batch=4, learning_rate=1e-2)
+    network.eval().entropy_bottleneck.update_quantiles()
+    after = loop.validate(network, crops, (1, 8))
+    assert all(b["bpp"] < a["bpp"] for a, b in zip(before, after, strict=True))
+    transforms = [key for key in kept if key.startswith(("g_a.", "g_s.", "gain.", "inverse_gain."))]
+    assert transforms and all(torch.equal(network.state_dict()[key], kept[key]) for key in transforms)
+    assert all(parameter.grad is None for parameter in network.parameters())

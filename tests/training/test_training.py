@@ -311,31 +311,26 @@ def test_training_starts_from_weights(pack, whole_run, tmp_path):
     exported = export(load_network("balle2017", theirs), [], tmp_path / "file.safetensors", quality=(1, 8), half=True)
     loop.train(still, pack, tmp_path / "other", start=exported.path)
     ours = load_file(tmp_path / "other" / loop.WEIGHTS)
-    solved = ("entropy_bottleneck.quantiles", "entropy_bottleneck.target")
-    assert all(torch.equal(ours[key], theirs[key].half().float()) for key in theirs if key not in solved)
+    learned = [name for name, _ in load_network("balle2017", theirs).named_parameters()]
+    assert all(torch.equal(ours[key], theirs[key].half().float()) for key in learned)
+    assert float(ours["entropy_bottleneck.likelihood_lower_bound.bound"]) == pytest.approx(1e-9)  # 0 in 16 bits
 
 
-@pytest.mark.parametrize("name", ["balle2017-small", "cheng2020-small"])
-def test_a_recipe_for_some_steps(name, pack, tmp_path):
+def test_a_recipe_for_two_hundred_steps(pack, tmp_path):
     """What `codeckit train` makes of a small version of a recipe: the loss falls, and its weights code a picture."""
-    steps = 200 if name == "balle2017-small" else 20
-    small = replace(
-        recipe(name), channels=(16,), steps=steps, patch=64, batch=2, prior_steps=10, warmup=10, report=steps // 2
-    )
-    result = loop.train(small, pack, tmp_path)
+    small = replace(recipe("balle2017-small"), channels=(16,), steps=200, patch=64, prior_steps=10, report=40)
+    loop.train(replace(small, warmup=10, learning_rate=1e-3), pack, tmp_path)
     curve = [validation_loss(entry["validation"]) for entry in entries(tmp_path, "validation")]
-    assert result["step"] == steps and curve[-1] < 0.99 * curve[0]
-    network = load_network(small.network, load_file(tmp_path / loop.WEIGHTS))
+    assert curve[-1] < 0.97 * curve[0]
+    network = load_network("balle2017", load_file(tmp_path / loop.WEIGHTS))
     image = data.load_pack(pack).validation[0].numpy()
     header = export_run(tmp_path, pack, tmp_path / "file.safetensors")
-    assert header.quality == (1, 8) and header.note == f"recipe {name}, {steps} of {steps} steps"
-    codec = codeckit.codec(small.network, quality=5, weights=header.path)
+    assert header.quality == (1, 8) and header.note == "recipe balle2017-small, 200 of 200 steps"
+    codec = codeckit.codec("balle2017", quality=5, weights=header.path)
     stream = codec.encode(image)
-    decibels = codeckit.metrics.psnr(image, codec.decode(stream))
     (row,) = loop.validate(network, data.load_pack(pack).validation, [5])
-    if codec.stages["pad"].multiple == 16:  # crops of 96 are validated whole
-        assert decibels == pytest.approx(row["psnr"], abs=0.3)
-    assert decibels > 20 and len(stream) < image.size / 4
+    assert codeckit.metrics.psnr(image, codec.decode(stream)) == pytest.approx(row["psnr"], abs=0.3)
+    assert 8 * len(stream) / 96**2 == pytest.approx(row["bpp"], rel=0.2)
 
 
 def test_cheng2020_trains_in_the_same_loop(pack, tmp_path):

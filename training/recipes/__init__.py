@@ -24,10 +24,10 @@ class Recipe:
         patch: side of the pictures in pixels.
         distortion: ``"mse"`` or ``"ms-ssim"``.
         qualities: lowest and highest quality to train; twice the same for a network of one rate.
-        prior_steps: first steps, in which the entropy model learns alone.
-        learning_rate: the highest of the transforms' convolutions; it rises for `warmup` steps after these and falls
-            along a half cosine to a hundredth.
-        entropy_rate: the highest of the entropy model; it falls likewise.
+        prior_steps: steps that the entropy model learns alone before the others, `steps` at most.
+        learning_rate: the highest of the transforms' convolutions; it rises for `warmup` steps and falls along a half
+            cosine to a hundredth.
+        entropy_rate: the highest of the entropy model, likewise.
         clip: largest norm of the gradients.
         ema: the decay of the moving average of the weights.
         rounded_after: share of the steps after which the synthesis transform sees rounded latents, not noisy ones.
@@ -43,7 +43,7 @@ class Recipe:
     patch: int
     distortion: str = "mse"
     qualities: tuple[float, float] = (1, 8)
-    prior_steps: int = 300
+    prior_steps: int = 2000
     learning_rate: float = 2e-4
     entropy_rate: float = 1e-3
     warmup: int = 500

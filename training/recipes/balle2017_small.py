@@ -9,7 +9,8 @@ RECIPE = Recipe(
     steps=18_000,
     batch=4,
     patch=96,
-    learning_rate=1.5e-4,
+    prior_steps=300,
+    learning_rate=3e-4,
     entropy_rate=3e-3,
     report=1000,
 )
