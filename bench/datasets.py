@@ -23,10 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..codecs.image_io import read_image
-
-#: File name endings that count as pictures.
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
+from ..codecs.image_io import EXTENSIONS, read_image
 
 #: The sample pictures, by name.
 SAMPLES = ("astronaut", "coffee", "chelsea")

@@ -104,10 +104,10 @@ class Codec:
         """
         data = read_stream(stream)
         if self.native and data[:3] != container.MAGIC:
-            return self._unfold(data, max_pixels)
+            return self.unfold(data, max_pixels)
         codec, payload = self._unwrap(data)
         try:
-            image = codec._unfold(payload, max_pixels)
+            image = codec.unfold(payload, max_pixels)
         except StreamError:
             raise
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -117,7 +117,8 @@ class Codec:
             raise StreamError("the stream's stages do not end in an image")
         return image
 
-    def _unfold(self, data: bytes, max_pixels: int) -> np.ndarray:
+    def unfold(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+        """Decode the last stage's output: a payload without its container."""
         *stages, last = self.stages.values()
         value = last.inverse(data, max_pixels)
         for stage in reversed(stages):
@@ -145,7 +146,44 @@ class Codec:
         stream = value if self.native else self._wrap(value)
         return Trace(self, tuple(steps), stream)
 
+    def encode_video(self, frames, out=None, *, fps=None, progress: bool = False):
+        """Encode a video; a codec of stills codes every frame on its own. See `codeckit.codecs.video.encode_video`.
+
+        Args:
+            frames: what `codeckit.read_video` takes: an iterable of uint8 [H,W,3] or [H,W], a file, a folder.
+            out: file to write: a `.ckt`, or for the video standards a container (`.mp4`, `.mkv`) or a raw bitstream;
+                None to get the `.ckt` stream as bytes.
+            fps: frames a second, if the source says none or another.
+            progress: show frames done and their speed on stderr.
+
+        Returns:
+            The stream, or the path of the written file.
+
+        >>> import codeckit
+        >>> codec = codeckit.codec("jpeg", quality=90)
+        >>> video = codec.decode_video(codec.encode_video(np.zeros((3, 8, 8, 3), np.uint8)))
+        >>> video.count, [frame.shape for frame in video]
+        (3, [(8, 8, 3), (8, 8, 3), (8, 8, 3)])
+        """
+        from .video import encode_video
+
+        return encode_video(self, frames, out, fps=fps, progress=progress)
+
+    def decode_video(self, stream, *, max_pixels: int = MAX_PIXELS):
+        """The frames of what `encode_video` wrote, decoded as they are asked for: `codeckit.codecs.frames.Frames`.
+
+        Raises:
+            StreamError: cut, damaged, another codec's, or of frames larger than `max_pixels`.
+        """
+        from .video import decode_video
+
+        return decode_video(stream, self, max_pixels=max_pixels)
+
     def _wrap(self, payload: bytes) -> bytes:
+        return container.pack(self.contain(payload))
+
+    def contain(self, payload: bytes) -> container.Container:
+        """The `.ckt` container of a payload: what in this codec differs from the registered one stands beside it."""
         from .registry import number
 
         default = _default_stages(self.name)
@@ -158,12 +196,22 @@ class Codec:
         prints = {stage.fingerprint for stage in self.stages.values()} - {b""}
         if len(prints) > 1:
             raise ValueError(f"the stages of {self.name} have different weights; a stream names one file of weights")
-        return container.pack(container.Container(number(self.name), payload, parameters, b"".join(prints)))
+        return container.Container(number(self.name), payload, parameters, b"".join(prints))
 
     def _unwrap(self, data: bytes) -> tuple["Codec", bytes]:
+        held = container.unpack(data)
+        if held.payload[:1] == b"\0":
+            raise StreamError("the stream is a video; codeckit.decode_video decodes it")
+        return self.made_by(held), held.payload
+
+    def made_by(self, held: container.Container) -> "Codec":
+        """The codec that a container names, with the stages it describes and the weights it was made with.
+
+        Raises:
+            StreamError: another codec's, or stages or weights that do not exist here.
+        """
         from .registry import name_of
 
-        held = container.unpack(data)
         name = name_of(held.codec)
         if name != self.name:
             raise StreamError(f"made by {name!r}, not by {self.name!r}; codeckit.decode finds the codec")
@@ -176,7 +224,7 @@ class Codec:
             path = find_weights(name, held.weights, own)
             load_weights(path)  # here, so that a damaged file of weights is not taken for a damaged stream
             made_by = replace_fields(made_by, stages=with_weights(made_by.stages, path))
-        return made_by, held.payload
+        return made_by
 
 
 def composition(name: str, parameters: bytes) -> Codec:

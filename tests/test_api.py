@@ -79,15 +79,17 @@ def test_decode_turns_photographs_upright(tmp_path):
         (["encode", "{picture}", "x.jpg", "--codec", "jpg"], 2, "no codec"),
         (["encode", "{picture}", "x.jpg", "--codec", "jpeg", "--quality", "0"], 2, "1 to 100"),
         (["encode", "{picture}", "x.jpg", "--codec", "jpeg", "--bpp", "0.001"], 2, "lowest"),
-        (["decode", "{picture}", "x.png"], 1, "neither"),
+        (["decode", "{text}", "x.png"], 1, "neither"),
         (["decode", "{picture}", "x.what"], 2, ".png"),
-        (["info", "{picture}"], 1, "neither"),
+        (["info", "{text}"], 1, "neither"),
         (["compare", "{picture}", "--codecs", "jpeg", "--anchor", "nobody", "--out", "report"], 2, "nobody"),
     ],
 )
 def test_errors_are_one_line(arguments, status, message, picture, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main([argument.format(picture=picture) for argument in arguments]) == status
+    text = tmp_path / "text"
+    text.write_text("no stream")
+    assert main([argument.format(picture=picture, text=text) for argument in arguments]) == status
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert not list(tmp_path.glob("x.*"))
