@@ -156,6 +156,24 @@ _ENTRIES = {
                 (24, "vvc", 63, "VVC (VVenC); stills intra; decoding needs no package", ("imageio_ffmpeg",)),
             )
         ),
+        Entry(
+            name="video-teaching",
+            family="classical",
+            media="image, video",
+            quality=(1, 100),
+            summary="hybrid video codec of our own stages: motion compensation and JPEG's stages",
+            factory=".video_teaching:video_teaching",
+            number=25,
+        ),
+        Entry(
+            name="jpeg2000-teaching",
+            family="classical",
+            media="image",
+            quality=(1, 100),
+            summary="JPEG 2000's wavelet and bit planes of our own stages; any prefix decodes",
+            factory=".jpeg2000_teaching:jpeg2000_teaching",
+            number=26,
+        ),
         *(
             Entry(
                 name=name,

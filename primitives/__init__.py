@@ -13,13 +13,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "picture": ["Picture"],
         "bitstream": ["BitReader", "BitWriter", "ByteReader", "ByteWriter"],
         "container": ["Container"],
-        "color": ["YCbCr"],
+        "color": ["ComponentTransform", "YCbCr"],
         "pad": ["PadTo"],
         "subsample": ["Subsample"],
         "dct": ["BlockDCT"],
         "wavelet": ["Wavelet"],
         "quantizers": ["Uniform", "DeadZone", "QuantTable", "Embedded"],
-        "entropy": ["UniformCoded", "HuffmanCoded", "RangeCoded", "AnsCoded", "ContextCoded"],
+        "entropy": ["UniformCoded", "HuffmanCoded", "RangeCoded", "AnsCoded", "ContextCoded", "BitPlaneCoded"],
     },
 )
 

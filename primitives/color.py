@@ -282,3 +282,66 @@ class YCbCr(Stage):
             cmy = 255 - ycbcr_to_rgb(*planes[:3], self.matrix)
             return cmyk_to_rgb(np.dstack([cmy, planes[3]]))
         return cmyk_to_rgb(np.stack(planes, axis=-1))
+
+
+@dataclass(frozen=True)
+class ComponentTransform(Stage):
+    """The component transforms of JPEG 2000 (ITU-T T.800 Annex G), unrounded or reversible, around zero.
+
+    Both shift samples by −128. The irreversible one (ICT) is Y, Cb, Cr of BT.601 in floats: nothing is lost before the
+    quantizer. The reversible one (RCT) is a rounded cousin on integers that its inverse restores exactly::
+
+        Y = ⌊(R + 2G + B) / 4⌋    U = B − G    V = R − G        G = Y − ⌊(U + V) / 4⌋    R = V + G    B = U + G
+
+    Attributes:
+        reversible: RCT to int32 planes instead of ICT to float32 planes.
+
+    >>> image = np.array([[[10, 200, 30], [255, 0, 9]]], np.uint8)
+    >>> stage = ComponentTransform(reversible=True)
+    >>> [plane.tolist() for plane in stage.forward(image).planes]
+    [[[-18, -62]], [[-170, 9]], [[-190, 255]]]
+    >>> bool((stage.inverse(stage.forward(image)) == image).all())
+    True
+    """
+
+    reversible: bool = False
+
+    def forward(self, image: np.ndarray) -> Picture:
+        """Image (uint8 [H,W,3] or [H,W]) to a `Picture` of three planes or one."""
+        size = image.shape[:2]
+        dtype = np.int32 if self.reversible else np.float32
+        if image.ndim == 2:
+            return Picture((image.astype(dtype) - 128,), size)
+        r, g, b = np.moveaxis(image.astype(dtype) - 128, 2, 0)
+        if self.reversible:
+            planes = (r + 2 * g + b) >> 2, b - g, r - g
+        else:
+            kr, kb = MATRICES["bt601"]
+            y = kr * r + (1 - kr - kb) * g + kb * b
+            planes = y, (b - y) / (2 - 2 * kb), (r - y) / (2 - 2 * kr)
+        return Picture(tuple(map(np.ascontiguousarray, planes)), size, ((1, 1),) * 3, "ycbcr")
+
+    def inverse(self, picture: Picture) -> np.ndarray:
+        """uint8 [H,W,3], or [H,W] of one plane, rounded and clipped.
+
+        Raises:
+            StreamError: the planes are not those of an image.
+        """
+        planes = picture.planes
+        if len(planes) not in (1, 3) or any(plane.shape != picture.size for plane in planes):
+            raise StreamError(f"{len(planes)} planes are no image of {picture.size} samples")
+        if self.reversible:
+            # A damaged stream may hold any integers; those of an image have 9 bits.
+            planes = [np.clip(plane, -(1 << 20), 1 << 20).astype(np.int32) for plane in planes]
+        if len(planes) == 1:
+            samples = planes[0]
+        elif self.reversible:
+            y, u, v = planes
+            g = y - ((u + v) >> 2)
+            samples = np.stack([v + g, g, u + g], axis=2)
+        else:
+            y, cb, cr = planes
+            kr, kb = MATRICES["bt601"]
+            r, b = y + (2 - 2 * kr) * cr, y + (2 - 2 * kb) * cb
+            samples = np.stack([r, (y - kr * r - kb * b) / (1 - kr - kb), b], axis=2)
+        return (np.clip(np.rint(samples), -128, 127) + 128).astype(np.uint8)

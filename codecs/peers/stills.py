@@ -99,25 +99,30 @@ def webp(quality=75, lossless=False, method=4) -> Codec:
     return Codec("webp", {"library": PillowCoded("WEBP", options)})
 
 
-def jpeg2000(quality=50, ratio=None, lossless=False) -> Codec:
+def jpeg2000(quality=50, ratio=None, decibels=None, lossless=False) -> Codec:
     """JPEG 2000 (`.jp2`), as OpenJPEG codes it: wavelet 9/7 and irreversible colour transform, or 5/3 without loss.
 
     Args:
-        quality: 1 … 100, in steps of 0.3 dB: OpenJPEG cuts its code blocks where they reach 20 + 0.3 · quality dB.
-        ratio: instead, the size of the raw samples over the size of the file (OpenJPEG's "rate"): 24 / bpp in colour.
+        quality: 1 … 100: files of 1/2^(9 − quality / 12.5) of the raw samples' size, whatever the picture: OpenJPEG is
+            told a size, as for published curves. 12.5 more double the file.
+        ratio: instead, the size of the raw samples over that of the file (OpenJPEG's "rate"): 24 / bpp in colour.
+        decibels: instead, the PSNR in dB at which OpenJPEG cuts.
         lossless: the reversible transforms, everything kept.
 
     >>> jpeg2000(ratio=10).setting
     {'quality': None}
     """
     check_quality(quality)
+    if sum(map(bool, (ratio, decibels, lossless))) > 1:
+        raise ValueError("give one of ratio, decibels and lossless")
     if ratio is not None and not ratio >= 1:
         raise ValueError(f"ratio is a number from 1 up, not {ratio!r}")
     options = (("irreversible", not lossless), ("mct", 1))
-    if not lossless:
-        mode, layer = ("dB", 20 + 0.3 * quality) if ratio is None else ("rates", ratio)
-        options += (("quality_mode", mode), ("quality_layers", (layer,)))
-    setting = {"quality": None} if lossless or ratio is not None else {}
+    if decibels is not None:
+        options += (("quality_mode", "dB"), ("quality_layers", (float(decibels),)))
+    elif not lossless:
+        options += (("quality_mode", "rates"), ("quality_layers", (ratio or 2 ** (9 - quality / 12.5),)))
+    setting = {"quality": None} if lossless or ratio is not None or decibels is not None else {}
     return Codec("jpeg2000", {"library": PillowCoded("JPEG2000", options)}, setting)
 
 
