@@ -21,7 +21,11 @@ from .records import Measurements, Summary
 _SCALES = {"ms-ssim": to_decibels}
 
 #: How measures are written in tables and plots: heading, digits, axis. Curves and deltas of these are in dB.
-_NAMES = {"psnr": ("PSNR", 2, "PSNR (dB, RGB)"), "ms-ssim": ("MS-SSIM", 4, "MS-SSIM (dB, −10·log₁₀(1 − MS-SSIM))")}
+_NAMES = {
+    "psnr": ("PSNR", 2, "PSNR (dB, RGB)"),
+    "psnr-yuv": ("PSNR-YUV", 2, "PSNR (dB, Y Cb Cr 6:1:1)"),
+    "ms-ssim": ("MS-SSIM", 4, "MS-SSIM (dB, −10·log₁₀(1 − MS-SSIM))"),
+}
 
 _PLOT_POINTS_PER_INCH = 150
 

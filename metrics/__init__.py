@@ -4,16 +4,16 @@
 takes a function of your own, ``metric(reference, image) -> float``, higher for better, on uint8 [H,W,3] or [H,W].
 
 >>> sorted(METRICS)
-['ms-ssim', 'psnr']
+['ms-ssim', 'psnr', 'psnr-yuv']
 """
 
 from .bjontegaard import BDResult, bd_psnr, bd_rate
-from .distortion import TooSmallError, ms_ssim, psnr, to_decibels
+from .distortion import TooSmallError, ms_ssim, psnr, psnr_yuv, to_decibels
 from .information import CodingCost, class_entropy_bits, coding_cost, conditional_entropy_bits, entropy_bits
 from .rate import bpp
 
 #: Distortion measures by name.
-METRICS = {"psnr": psnr, "ms-ssim": ms_ssim}
+METRICS = {"psnr": psnr, "psnr-yuv": psnr_yuv, "ms-ssim": ms_ssim}
 
 __all__ = [
     "METRICS",
@@ -29,6 +29,7 @@ __all__ = [
     "entropy_bits",
     "ms_ssim",
     "psnr",
+    "psnr_yuv",
     "resolve",
     "to_decibels",
 ]
@@ -45,7 +46,7 @@ def resolve(metrics) -> dict:
     >>> resolve(["vmaf"])
     Traceback (most recent call last):
     ...
-    ValueError: unknown metric 'vmaf'; known: psnr, ms-ssim; or pass a function (reference, image)
+    ValueError: unknown metric 'vmaf'; known: psnr, psnr-yuv, ms-ssim; or pass a function (reference, image)
     """
     if isinstance(metrics, str) or callable(metrics):
         metrics = [metrics]
