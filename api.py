@@ -6,14 +6,14 @@ import numpy as np
 
 from .codecs import registry
 from .codecs.base import Codec, composition
-from .codecs.image_io import read_image, read_stream
+from .codecs.image_io import flatten, read_image, read_stream
 from .primitives import container
 from .primitives.errors import StreamError
 from .primitives.picture import MAX_PIXELS
 from .primitives.stage import spec
 
 
-def encode(image, name: str, *, quality=None, bpp=None, psnr=None, **options) -> bytes:
+def encode(image, name: str, *, quality=None, bpp=None, psnr=None, background=None, **options) -> bytes:
     """Encode an image with a codec, at a quality or at a target.
 
     Rate control is a search over the codec's quality scale, with real streams: `bpp` gives the highest quality whose
@@ -23,6 +23,8 @@ def encode(image, name: str, *, quality=None, bpp=None, psnr=None, **options) ->
         image: uint8 array [H,W,3] or [H,W], PIL image, or path.
         name: a registered codec.
         quality, bpp, psnr: one of them, or none for the codec's default quality.
+        background: colour (R, G, B), or the name of one, that transparent pixels are blended onto; without it, a
+            picture with an alpha channel is refused.
         **options: other options of the codec.
 
     Returns:
@@ -38,6 +40,8 @@ def encode(image, name: str, *, quality=None, bpp=None, psnr=None, **options) ->
     """
     if sum(target is not None for target in (quality, bpp, psnr)) > 1:
         raise ValueError("give one of quality, bpp and psnr")
+    if background is not None:
+        image = flatten(image, background)
     if bpp is None and psnr is None:
         if quality is not None:
             options["quality"] = quality
@@ -87,12 +91,13 @@ def _like(decoded: np.ndarray, image: np.ndarray) -> np.ndarray:
     return decoded[..., 0] if decoded.ndim > image.ndim else decoded
 
 
-def decode(stream, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def decode(stream, *, max_pixels: int = MAX_PIXELS, device: str = "cpu") -> np.ndarray:
     """Decode a stream of any codec, found from the bytes alone.
 
     Args:
         stream: bytes or a path: a `.ckt` file, or a file of a standard format that some codec here decodes.
         max_pixels: the largest picture to accept, as a guard against streams that declare absurd sizes.
+        device: where the networks of learned codecs run, "cpu" or "cuda"; other codecs have none.
 
     Returns:
         uint8 [H,W,3], or [H,W] for a grey picture; pixels as the file stores them (an Exif orientation is not applied).
@@ -105,7 +110,7 @@ def decode(stream, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     (4, 6, 3)
     """
     data = read_stream(stream)
-    return find_codec(data).decode(data, max_pixels=max_pixels)
+    return find_codec(data).on(device).decode(data, max_pixels=max_pixels)
 
 
 def find_codec(data: bytes) -> Codec:

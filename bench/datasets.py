@@ -26,11 +26,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..codecs.frames import Frames, read_video
+from ..codecs.frames import VIDEO_EXTENSIONS, Frames, read_video
 from ..codecs.image_io import EXTENSIONS, read_image
-
-#: File name endings that count as videos.
-VIDEO_EXTENSIONS = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".y4m")
 
 #: The sample pictures, by name.
 SAMPLES = ("astronaut", "coffee", "chelsea")

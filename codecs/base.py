@@ -11,6 +11,7 @@ that `codeckit.decode` rebuilds the same stages from the bytes alone (and from n
 """
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from dataclasses import replace as replace_fields
 
@@ -21,6 +22,9 @@ from ..primitives.errors import StreamError
 from ..primitives.picture import MAX_PIXELS, Picture
 from ..primitives.stage import Stage, from_spec, spec
 from .image_io import read_image, read_stream
+
+#: Pictures that go through networks together have so many pixels, at most, unless one alone has more.
+_BATCH_PIXELS = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,28 @@ class Codec:
         """Whether streams are complete files of a standard format (`.jpg`, `.webp`) instead of `.ckt` files."""
         return list(self.stages.values())[-1].native
 
+    @property
+    def device(self) -> str:
+        """Where the codec's networks run; "cpu" if it has none."""
+        return next((stage.device for stage in self.stages.values() if hasattr(stage, "device")), "cpu")
+
+    def on(self, device: str) -> "Codec":
+        """The same codec with its networks on another device: "cpu", "cuda", "cuda:1" …
+
+        Raises:
+            ValueError: there is no such device.
+        """
+        moved = {
+            role: replace_fields(stage, device=device)
+            for role, stage in self.stages.items()
+            if hasattr(stage, "device")
+        }
+        if moved:
+            from .learned.weights import check_device
+
+            check_device(device)
+        return replace_fields(self, stages={**self.stages, **moved})
+
     def replace(self, **stages: Stage) -> "Codec":
         """The same codec with some stages exchanged, by their roles.
 
@@ -89,6 +115,34 @@ class Codec:
             value = stage.forward(value)
         return value if self.native else self._wrap(value)
 
+    def encode_many(self, images: Iterable) -> Iterator[bytes]:
+        """Encode many images; networks take those that follow one another and have the same size together.
+
+        Args:
+            images: what `encode` takes, one after the other; they are read as they are needed.
+
+        Yields:
+            A stream for each, the same as that of `encode` (but for what float rounding in a network may change).
+
+        >>> import codeckit
+        >>> images = [np.full((8, 8), level, np.uint8) for level in (0, 9)]
+        >>> [len(stream) for stream in codeckit.codec("jpeg").encode_many(images)]
+        [127, 127]
+        """
+        if not self._batches:
+            yield from map(self.encode, images)
+            return
+        for batch in _batched(map(read_image, images), lambda image: image.shape[0] * image.shape[1]):
+            for stage in self.stages.values():
+                batch = stage.forward_many(batch)
+            yield from map(self._wrap, batch)
+
+    @property
+    def _batches(self) -> bool:
+        """Whether some stage does better with several pictures at once, and `encode` is the fold over the stages."""
+        some = any(type(stage).forward_many is not Stage.forward_many for stage in self.stages.values())
+        return some and not self.native
+
     def decode(self, stream, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         """Decode what `encode` of this codec (with any setting) wrote.
 
@@ -104,26 +158,75 @@ class Codec:
         """
         data = read_stream(stream)
         if self.native and data[:3] != container.MAGIC:
-            return self.unfold(data, max_pixels)
+            return self._unfold([data], max_pixels)[0]
         codec, payload = self._unwrap(data)
+        return codec._unfold_checked([payload], max_pixels)[0]
+
+    def decode_many(self, streams: Iterable, *, max_pixels: int = MAX_PIXELS) -> Iterator[np.ndarray]:
+        """Decode many streams; networks take those that follow one another and have the same size together.
+
+        Args:
+            streams: what `decode` takes, one after the other; they are read as they are needed.
+            max_pixels: the largest picture to accept.
+
+        Yields:
+            The picture of each stream, the same as `decode` gives (but for float rounding).
+
+        Raises:
+            StreamError: as `decode`, at the stream that is damaged; those before it have been decoded.
+
+        >>> import codeckit
+        >>> codec = codeckit.codec("jpeg")
+        >>> streams = [codec.encode(np.full((8, 8), level, np.uint8)) for level in (0, 9)]
+        >>> [int(picture.max()) for picture in codec.decode_many(streams)]
+        [0, 9]
+        """
+        if not self._batches:
+            yield from (self.decode(stream, max_pixels=max_pixels) for stream in streams)
+            return
+        for batch in _batched(map(read_stream, streams), self._pixels):
+            try:
+                opened = [self._unwrap(data) for data in batch]
+                alike = all(codec.stages == opened[0][0].stages for codec, _ in opened)
+                images = opened[0][0]._unfold_checked([payload for _, payload in opened], max_pixels) if alike else None
+            except StreamError:
+                images = None  # the loop below finds which stream it is
+            if images is None:
+                images = (self.decode(data, max_pixels=max_pixels) for data in batch)
+            yield from images
+
+    def _pixels(self, data: bytes) -> int:
+        """How many pixels the picture in a `.ckt` stream has; more than go into a batch where it does not say."""
         try:
-            image = codec.unfold(payload, max_pixels)
+            *_, entropy = self.stages.values()
+            (height, width), _ = entropy.describe(container.unpack(data).payload)
+            return height * width
+        except StreamError:
+            return _BATCH_PIXELS
+
+    def _unfold(self, data: list[bytes], max_pixels: int) -> list:
+        *stages, last = self.stages.values()
+        values = last.inverse_many(data, max_pixels=max_pixels)
+        for stage in reversed(stages):
+            values = stage.inverse_many(values)
+        return values
+
+    def _unfold_checked(self, payloads: list[bytes], max_pixels: int) -> list[np.ndarray]:
+        """`_unfold` of stages that a stream names, which may not fit one another."""
+        try:
+            images = self._unfold(payloads, max_pixels)
         except StreamError:
             raise
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            # Which stages follow one another is for the stream to say; it may say nonsense.
             raise StreamError(f"the stream's stages do not fit one another or its data: {error!r}") from error
-        if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim in (2, 3)):
-            raise StreamError("the stream's stages do not end in an image")
-        return image
+        for image in images:
+            if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim in (2, 3)):
+                raise StreamError("the stream's stages do not end in an image")
+        return images
 
     def unfold(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         """Decode the last stage's output: a payload without its container."""
-        *stages, last = self.stages.values()
-        value = last.inverse(data, max_pixels)
-        for stage in reversed(stages):
-            value = stage.inverse(value)
-        return value
+        return self._unfold([data], max_pixels)[0]
 
     def trace(self, image) -> "Trace":
         """Encode `image` and keep what stood between the stages, with its entropy and its real bits.
@@ -142,7 +245,7 @@ class Codec:
         steps = [Step.of("image", "", value)]
         for role, stage in self.stages.items():
             value = stage.forward(value)
-            steps.append(Step.of(role, type(stage).__name__, value))
+            steps.append(Step.of(role, type(stage).__name__, value, stage.maps(value)))
         stream = value if self.native else self._wrap(value)
         return Trace(self, tuple(steps), stream)
 
@@ -221,9 +324,9 @@ class Codec:
             from .learned.weights import find_weights, load_weights
 
             own = next((stage.weights for stage in self.stages.values() if getattr(stage, "weights", "")), "")
-            path = find_weights(name, held.weights, own)
-            load_weights(path)  # here, so that a damaged file of weights is not taken for a damaged stream
-            made_by = replace_fields(made_by, stages=with_weights(made_by.stages, path))
+            path, device = find_weights(name, held.weights, own), self.device
+            load_weights(path, device)  # here, so that a damaged file of weights is not taken for a damaged stream
+            made_by = replace_fields(made_by, stages=with_weights(made_by.stages, path, device))
         return made_by
 
 
@@ -275,6 +378,8 @@ class Step:
         bits: size of `value` as it stands: array elements times their width, or 8 bits a byte.
         entropy: order-0 entropy of integer arrays, in bits, plane by plane, coefficient by coefficient (what an ideal
             static coder with one table for each would need); None for others.
+        maps: what the stage shows beside that, arrays by name: for the rounding of a learned codec "latents", "scales",
+            "bits" (where the bits go), "bits by channel" and "side bits", see `codecs.learned.stages.Round.maps`.
     """
 
     role: str
@@ -282,17 +387,18 @@ class Step:
     value: object
     bits: int
     entropy: float | None
+    maps: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, role: str, stage: str, value) -> "Step":
+    def of(cls, role: str, stage: str, value, maps: dict[str, np.ndarray] | None = None) -> "Step":
         """Measure `value`."""
         if isinstance(value, bytes):
-            return cls(role, stage, value, 8 * len(value), None)
+            return cls(role, stage, value, 8 * len(value), None, maps or {})
         arrays = _arrays(value)
         entropy = None
         if all(np.issubdtype(array.dtype, np.integer) for array in arrays):
             entropy = sum(information.class_entropy_bits(array) for array in arrays)
-        return cls(role, stage, value, sum(8 * array.nbytes for array in arrays), entropy)
+        return cls(role, stage, value, sum(8 * array.nbytes for array in arrays), entropy, maps or {})
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -324,3 +430,17 @@ class Trace:
             right = [cell.rjust(width) for cell, width in zip(row[4:], widths[4:], strict=True)]
             lines.append("  ".join(left + right).rstrip())
         return "\n".join(lines)
+
+
+def _batched(items: Iterable, pixels) -> Iterator[list]:
+    """Items one after the other in lists of at most `_BATCH_PIXELS` together, or of a single one."""
+    batch, total = [], 0
+    for item in items:
+        size = pixels(item)
+        if batch and total + size > _BATCH_PIXELS:
+            yield batch
+            batch, total = [], 0
+        batch.append(item)
+        total += size
+    if batch:
+        yield batch

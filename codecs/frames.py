@@ -22,6 +22,10 @@ from ..primitives.errors import StreamError
 from ..primitives.subsample import upsample
 from .image_io import EXTENSIONS, read_image
 
+#: File name endings that count as videos, and those of raw samples without a header.
+VIDEO_EXTENSIONS = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".y4m")
+RAW_EXTENSIONS = (".yuv", ".rgb")
+
 #: Frames a second where nothing says how many.
 DEFAULT_FPS = Fraction(25)
 
@@ -138,7 +142,7 @@ def _folder(path: Path) -> Frames:
 
 def _file(path: Path, size, fps, pixel_format) -> Frames:
     options, form = {}, None
-    if path.suffix.lower() in (".yuv", ".rgb", ".raw"):
+    if path.suffix.lower() in RAW_EXTENSIONS:
         if size is None:
             raise ValueError(
                 f"{path.name} has no header: say its size=(height, width), and pixel_format unless yuv420p"

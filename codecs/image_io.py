@@ -59,12 +59,44 @@ def read_image(image) -> np.ndarray:
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
     if image.ndim == 3 and image.shape[2] == 4:
-        raise ValueError("codecs take no alpha channel; drop it with image[..., :3], or blend onto a background first")
+        raise ValueError("codecs take no alpha channel; drop it with image[..., :3], or blend it: background='white'")
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
         raise ValueError(f"images have shape [H,W,3] or [H,W], not {list(image.shape)}")
     if image.size == 0:
         raise ValueError(f"the image has no pixels: shape {list(image.shape)}")
     return np.ascontiguousarray(image)
+
+
+def flatten(image, background) -> np.ndarray:
+    """The pixels of an image, upright, with its alpha channel (if it has one) blended onto one colour.
+
+    Args:
+        image: uint8 [H,W,4] or what `read_image` takes.
+        background: (R, G, B), or a name or "#rrggbb" that Pillow knows.
+
+    Returns:
+        uint8 [H,W,3]; [H,W] for grey pictures without alpha.
+
+    Raises:
+        ValueError: as `read_image`, or no such colour.
+
+    >>> flatten(np.array([[[255, 0, 0, 255], [255, 0, 0, 0]]], np.uint8), "white").tolist()
+    [[[255, 0, 0], [255, 255, 255]]]
+    """
+    from PIL import Image, ImageOps
+
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 4:
+            return read_image(image)
+        opened = Image.fromarray(image)
+    else:
+        with _open(image) as file:
+            opened = ImageOps.exif_transpose(file)
+    if not opened.has_transparency_data:
+        return read_image(opened)
+    colour = tuple(background) if isinstance(background, list | tuple | np.ndarray) else background
+    backdrop = Image.new("RGBA", opened.size, colour)
+    return np.asarray(Image.alpha_composite(backdrop, opened.convert("RGBA")).convert("RGB"))
 
 
 def read_image_and_metadata(image) -> tuple[np.ndarray, Metadata]:
@@ -118,7 +150,7 @@ def _open(image):
 
 def _pixels(image) -> np.ndarray:
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        raise ValueError("codecs take no alpha channel; use image.convert('RGB'), or blend onto a background first")
+        raise ValueError("codecs take no alpha channel; use image.convert('RGB'), or blend it: background='white'")
     if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
         raise ValueError(f"the image has mode {image.mode}; codecs take 8-bit pictures: scale it to 0…255 first")
     try:

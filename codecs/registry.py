@@ -195,6 +195,7 @@ _ENTRIES = {
                 (7, "cheng2020-anchor", 6, "Cheng 2020 without attention, single Gaussian"),
                 (8, "cheng2020-attn", 6, "Cheng 2020 with attention, single Gaussian"),
                 (9, "cheng2020", 8, "Cheng 2020: attention, Gaussian mixture, continuous rate"),
+                (10, "cheng2020-checkerboard", 8, "the same with a checkerboard context: two decoding steps"),
             )
         ),
     )

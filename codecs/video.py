@@ -29,7 +29,7 @@ from ..primitives.bitstream import ByteReader, ByteWriter
 from ..primitives.errors import StreamError
 from ..primitives.picture import MAX_PIXELS, check_size
 from ..primitives.stage import Stage
-from .frames import Frames, open_file, read_video
+from .frames import VIDEO_EXTENSIONS, Frames, open_file, read_video
 from .image_io import new_file
 
 #: FFmpeg's formats by file name ending: containers that players open, and raw bitstreams.
@@ -191,6 +191,22 @@ def decode_video(stream, codec=None, *, max_pixels: int = MAX_PIXELS) -> Frames:
                 raise StreamError(f"the stream holds {number} frames, not {count} as it says")
 
     return Frames(size, fps, count, frames, made_by.name)
+
+
+def is_video(path) -> bool:
+    """Whether a file is a `.ckt` video, or by its ending another video or bitstream."""
+    if Path(path).suffix.lower() in (*VIDEO_EXTENSIONS, *FORMATS):
+        return True
+    with open(path, "rb") as file:
+        if file.read(3) != container.MAGIC:
+            return False
+        reader = _FileReader(file, file.seek(0, io.SEEK_END))
+        file.seek(4)
+        try:
+            container.read_head(reader)
+            return reader.byte() == 0
+        except StreamError:
+            return False
 
 
 def _check_crc(file):

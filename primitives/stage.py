@@ -58,6 +58,18 @@ class Stage:
         """Return `y` one step closer to the picture."""
         raise TypeError(f"{type(self).__name__} defines no inverse(y)")
 
+    def forward_many(self, xs: list) -> list:
+        """`forward` of each; stages that compute with networks take those of one size together."""
+        return [self.forward(x) for x in xs]
+
+    def inverse_many(self, ys: list, **limits) -> list:
+        """`inverse` of each, with the same further arguments for all."""
+        return [self.inverse(y, **limits) for y in ys]
+
+    def maps(self, y) -> dict:
+        """What the output `y` of `forward` shows of itself beside its values: arrays by name (`Trace`)."""
+        return {}
+
     def describe(self, payload: bytes) -> tuple[tuple[int, int], str]:
         """Size (H, W) and colour model of the picture in an entropy stage's payload, without decoding it."""
         from .bitstream import ByteReader

@@ -63,6 +63,45 @@ def test_encode_decode_commands(tmp_path, picture, capsys):
     assert json.loads(capsys.readouterr().out)["codec"] == "webp"
 
 
+@pytest.mark.parametrize("codec", ["balle2017", "jpeg"])
+def test_folders(codec, tmp_path, capsys):
+    sizes = {"a.png": (40, 60), "b.png": (40, 60), "c.webp": (30, 20)}
+    for n, (name, size) in enumerate(sizes.items()):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.fromarray(photo(*size, 3, seed=n)).save(tmp_path / "in" / name, lossless=True)
+    folders = [str(tmp_path / name) for name in ("in", "streams", "out")]
+    assert main(["encode", *folders[:2], "--codec", codec, "--json"]) == 0
+    total = json.loads(capsys.readouterr().out)
+    streams = sorted((tmp_path / "streams").iterdir())
+    assert total["files"] == 3 and total["bytes"] == sum(path.stat().st_size for path in streams)
+    assert [path.name for path in streams] == [name + (".jpg" if codec == "jpeg" else ".ckt") for name in sizes]
+    assert main(["decode", *folders[1:]]) == 0
+    for name, size in sizes.items():
+        decoded = np.asarray(Image.open(tmp_path / "out" / f"{name}.png"))
+        assert decoded.shape == (*size, 3)
+        stream = next(path for path in streams if path.name.startswith(name))
+        assert np.abs(decoded.astype(int) - codeckit.decode(stream)).max() <= 1
+    assert main(["encode", *folders[:2], "--codec", codec, "--bpp", "9"]) == 0
+    assert main(["decode", str(tmp_path), folders[2]]) == 2
+    assert "no streams" in capsys.readouterr().err
+
+
+def test_transparency(tmp_path, capsys):
+    pixels = np.dstack([photo(20, 30, 3), np.full((20, 30), 255, np.uint8)])
+    pixels[:10, :, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "in.png")
+    command = ["encode", str(tmp_path / "in.png"), str(tmp_path / "out.jpg"), "--codec", "jpeg"]
+    assert main(command) == 2
+    assert "background='white'" in capsys.readouterr().err
+    assert main([*command, "--background", "white"]) == 0
+    for background in ("white", (255, 255, 255)):
+        decoded = codeckit.decode(codeckit.encode(pixels, "jpeg", background=background))
+        assert (decoded == codeckit.decode(tmp_path / "out.jpg")).all()
+        assert decoded[:6].min() > 230 and decoded[14:].mean() < 200
+    with pytest.raises(ValueError, match="plaid"):
+        codeckit.encode(pixels, "jpeg", background="plaid")
+
+
 def test_decode_turns_photographs_upright(tmp_path):
     image = photo(24, 40, 3, seed=2)
     exif = Image.Exif()
@@ -117,3 +156,30 @@ def test_compare_command(picture, tmp_path, capsys):
 def test_module_is_the_command():
     done = subprocess.run([sys.executable, "-m", "codeckit", "codecs"], capture_output=True, text=True)
     assert done.returncode == 0 and "jpeg" in done.stdout
+
+
+def test_video_commands(tmp_path, capsys):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    still = photo(64, 80, 3, seed=1)
+    for n in range(4):
+        Image.fromarray(np.ascontiguousarray(still[:, 2 * n : 2 * n + 64])).save(frames / f"{n}.png")
+    clip, again = tmp_path / "clip.mp4", tmp_path / "clip.ckt"
+    assert main(["encode", str(frames), str(clip), "--codec", "hevc:preset=ultrafast", "--video", "--fps", "30"]) == 0
+    assert "hevc" in capsys.readouterr().out or clip.exists()
+    assert main(["encode", str(clip), str(again), "--codec", "video-teaching", "--frames", "3", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["codec"], told["size"], told["frames"], told["fps"]) == ("video-teaching", [64, 64], 3, 30)
+    assert main(["info", str(again)]) == 0
+    assert "3 frames at 30 fps" in capsys.readouterr().out
+    assert main(["decode", str(again), str(tmp_path / "out")]) == 0
+    decoded = [np.asarray(Image.open(path)) for path in sorted((tmp_path / "out").iterdir())]
+    assert all((a == b).all() for a, b in zip(decoded, codeckit.decode_video(again), strict=True))
+    assert main(["decode", str(again), str(tmp_path / "out.png")]) == 2
+    assert main(["encode", str(clip), str(again), "--codec", "hevc", "--bpp", "1"]) == 2
+    (tmp_path / "raw.yuv").write_bytes(bytes(3 * 64 * 64 * 3 // 2))
+    assert main(["encode", str(tmp_path / "raw.yuv"), str(again), "--codec", "jpeg", "--size", "64x64"]) == 0
+    assert codeckit.decode_video(again).count == 3
+    capsys.readouterr()
+    assert main(["encode", str(tmp_path / "raw.yuv"), str(again), "--codec", "jpeg", "--size", "64"]) == 2
+    assert "WIDTHxHEIGHT" in capsys.readouterr().err

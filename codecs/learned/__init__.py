@@ -5,7 +5,8 @@ file              holds
 ================  ==================================================================================
 `networks`        the float networks: transforms and likelihoods, for training and for evaluation
 `probabilities`   their entropy models in integers, and the order in which latents are coded
-`weights`         weight files: export, loading, fingerprints; CompressAI's checkpoints
+`weights`         weight files: export, loading, fingerprints
+`zoo`             CompressAI's checkpoints as weight files
 `stages`          transform, rounding and entropy coding as stages
 `codec`           the compositions
 ================  ==================================================================================
@@ -17,7 +18,8 @@ import importlib
 
 _HOME = {
     **dict.fromkeys(("NETWORKS", "Network", "NetworkOutput", "load_network", "network"), "networks"),
-    **dict.fromkeys(("convert_checkpoint", "export", "load_weights", "register_weights"), "weights"),
+    **dict.fromkeys(("export", "load_weights", "register_weights"), "weights"),
+    **dict.fromkeys(("convert_checkpoint", "import_compressai"), "zoo"),
 }
 
 __all__ = sorted(_HOME)

@@ -6,6 +6,7 @@ Options of all:
   for all of them, with any quality in between (in steps of 1/8).
 - `weights`: the path of a weight file (`weights.export`), "compressai" for the official checkpoint of CompressAI, or
   None for weights that come with the package.
+- `device`: where the networks run, "cpu" or "cuda". Streams are the same wherever they are decoded.
 
 >>> import tempfile
 >>> import numpy as np
@@ -24,56 +25,63 @@ from ...primitives.pad import PadTo
 from ..base import Codec
 from .networks import NETWORKS
 from .stages import LatentCoded, Learned, Round
-from .weights import choose_weights
+from .weights import check_device, choose_weights
 
 
-def _codec(name: str, quality, weights) -> Codec:
+def _codec(name: str, quality, weights, device) -> Codec:
     path, quality = choose_weights(name, quality, weights)
     stages = {
         "pad": PadTo(NETWORKS[name].stride),
-        "transform": Learned(path, quality if hasattr(NETWORKS[name], "LEVELS") else None),
-        "quantize": Round(path),
-        "entropy": LatentCoded(path),
+        "transform": Learned(path, quality if hasattr(NETWORKS[name], "LEVELS") else None, check_device(device)),
+        "quantize": Round(path, device),
+        "entropy": LatentCoded(path, device),
     }
     chosen = {"weights": str(weights)} if weights else {}  # weights that ship need no mention
+    if device != "cpu":
+        chosen["device"] = device
     return Codec(name, stages, {"quality": quality, **chosen})
 
 
-def balle2017(quality=None, weights=None) -> Codec:
+def balle2017(quality=None, weights=None, device="cpu") -> Codec:
     """Ballé et al. 2017: three convolutions with GDN, factorized prior."""
-    return _codec("balle2017", quality, weights)
+    return _codec("balle2017", quality, weights, device)
 
 
-def bmshj2018_factorized(quality=None, weights=None) -> Codec:
+def bmshj2018_factorized(quality=None, weights=None, device="cpu") -> Codec:
     """Ballé et al. 2018 without the hyperprior."""
-    return _codec("bmshj2018-factorized", quality, weights)
+    return _codec("bmshj2018-factorized", quality, weights, device)
 
 
-def bmshj2018_hyperprior(quality=None, weights=None) -> Codec:
+def bmshj2018_hyperprior(quality=None, weights=None, device="cpu") -> Codec:
     """Ballé et al. 2018: scale hyperprior."""
-    return _codec("bmshj2018-hyperprior", quality, weights)
+    return _codec("bmshj2018-hyperprior", quality, weights, device)
 
 
-def mbt2018_mean(quality=None, weights=None) -> Codec:
+def mbt2018_mean(quality=None, weights=None, device="cpu") -> Codec:
     """Minnen et al. 2018 without the context model: mean and scale hyperprior."""
-    return _codec("mbt2018-mean", quality, weights)
+    return _codec("mbt2018-mean", quality, weights, device)
 
 
-def mbt2018(quality=None, weights=None) -> Codec:
+def mbt2018(quality=None, weights=None, device="cpu") -> Codec:
     """Minnen et al. 2018: hyperprior and autoregressive context."""
-    return _codec("mbt2018", quality, weights)
+    return _codec("mbt2018", quality, weights, device)
 
 
-def cheng2020_anchor(quality=None, weights=None) -> Codec:
+def cheng2020_anchor(quality=None, weights=None, device="cpu") -> Codec:
     """Cheng et al. 2020 without attention, single Gaussian."""
-    return _codec("cheng2020-anchor", quality, weights)
+    return _codec("cheng2020-anchor", quality, weights, device)
 
 
-def cheng2020_attn(quality=None, weights=None) -> Codec:
+def cheng2020_attn(quality=None, weights=None, device="cpu") -> Codec:
     """Cheng et al. 2020 with attention, single Gaussian."""
-    return _codec("cheng2020-attn", quality, weights)
+    return _codec("cheng2020-attn", quality, weights, device)
 
 
-def cheng2020(quality=None, weights=None) -> Codec:
+def cheng2020(quality=None, weights=None, device="cpu") -> Codec:
     """Cheng et al. 2020 in full: attention, Gaussian mixture; gain units for a continuous rate."""
-    return _codec("cheng2020", quality, weights)
+    return _codec("cheng2020", quality, weights, device)
+
+
+def cheng2020_checkerboard(quality=None, weights=None, device="cpu") -> Codec:
+    """`cheng2020` with the checkerboard context of He et al. 2021: two decoding steps whatever the size."""
+    return _codec("cheng2020-checkerboard", quality, weights, device)

@@ -13,20 +13,27 @@ answers decides what the walk does; the model is the same code each time::
     decoding       symbols = what the coder reads for these distributions
     dequantizing   symbols = those that are there already
 
+Pictures of one size walk together where there are several: each answers for itself, and the networks, which see
+all of them at once, take the time of fewer steps.
+
+**Orders.** A context model that sees what is above and to the left goes in wavefronts, one that sees a checkerboard's
+anchors in two steps (`primitives.entropy.wavefronts`).
+
 **What is predicted**, by the number of parameters for each latent:
 
 ====  ===========================================  =====================================================
 0     nothing: one table a channel                 Balle2017, bmshj2018-factorized (and z, everywhere)
 1     the scale σ                                  bmshj2018-hyperprior
 2     σ, then the mean μ, which is the offset      mbt2018-mean, mbt2018, cheng2020-anchor, cheng2020-attn
-9     three logits, three μ, three σ               cheng2020
+9     three logits, three μ, three σ               cheng2020, cheng2020-checkerboard
 ====  ===========================================  =====================================================
 
 Reals are integers in units of 2^-8. What goes from the hyper-synthesis and the context model into the parameter
 network has two bits more, so that rounding twice is not felt.
 """
 
-from collections.abc import Callable, Iterable
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,9 +50,9 @@ from ...primitives.entropy.integer_gaussian import (
 from ...primitives.entropy.latents import LatentDecoder, LatentEncoder
 from ...primitives.entropy.mixture import COMPONENTS
 from ...primitives.entropy.tables import FrequencyTables
-from ...primitives.entropy.wavefronts import wavefront
+from ...primitives.entropy.wavefronts import checkerboard, wavefront
 from ...primitives.learned.integer import IntegerNetwork, quantize_network
-from ...primitives.learned.masked_conv import MaskedConv2d
+from ...primitives.learned.masked_conv import CheckerboardConv2d, MaskedConv2d
 from .networks import FactorizedNetwork, Network
 
 #: Fraction bits of what the parameter network takes.
@@ -83,6 +90,10 @@ class Tabled:
         """What each symbol costs."""
         return self.tables.bits(symbols, self.indices)
 
+    def deviations(self) -> np.ndarray:
+        """The standard deviation of each symbol's distribution."""
+        return self.tables.deviations()[self.indices]
+
 
 @dataclass(frozen=True, eq=False)
 class Mixed:
@@ -102,6 +113,10 @@ class Mixed:
     def bits(self, symbols: np.ndarray) -> np.ndarray:
         """What each symbol costs."""
         return self.mixture.bits(symbols.ravel()).reshape(self.shape)
+
+    def deviations(self) -> np.ndarray:
+        """The standard deviation of each symbol's distribution."""
+        return self.mixture.deviations().reshape(self.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,10 +162,17 @@ class Walk:
 
     def bits(self) -> tuple[np.ndarray, ...]:
         """What each symbol costs in bits, float64, in the shapes of `symbols` (without escapes behind a tail)."""
-        costs = tuple(np.empty(plane.shape) for plane in self.symbols)
+        return self._gather(lambda batch, symbols: batch.distribution.bits(symbols))
+
+    def deviations(self) -> tuple[np.ndarray, ...]:
+        """The standard deviation that was predicted for each symbol, float64, in the shapes of `symbols`."""
+        return self._gather(lambda batch, _: batch.distribution.deviations())
+
+    def _gather(self, function):
+        planes = tuple(np.empty(plane.shape) for plane in self.symbols)
         for batch, symbols in self.batches:
-            costs[batch.plane][batch.where] = batch.distribution.bits(symbols)
-        return costs
+            planes[batch.plane][batch.where] = function(batch, symbols)
+        return planes
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +187,7 @@ class ProbabilityModel:
             its prior is that of y, which the gain units scale.
         h_s: hyper-synthesis; None without a hyperprior.
         context, combine: context model and parameter network; None without them.
+        two_steps: whether the context is a checkerboard's.
 
     >>> from .networks import Mbt2018
     >>> _ = torch.manual_seed(0)
@@ -185,6 +208,7 @@ class ProbabilityModel:
     h_s: IntegerNetwork | None = None
     context: IntegerNetwork | None = None
     combine: IntegerNetwork | None = None
+    two_steps: bool = False
 
     def walk(self, height: int, width: int, symbols_of: Callable[[Batch], np.ndarray], level: int = 0) -> Walk:
         """Go through all latents of a picture in coding order.
@@ -194,45 +218,66 @@ class ProbabilityModel:
             symbols_of: gives the symbols of each batch.
             level: the gain level, for priors that depend on it.
         """
-        batches = []
+        return self.walk_many(height, width, [symbols_of], level)[0]
+
+    def walk_many(
+        self, height: int, width: int, answers: Sequence[Callable[[Batch], np.ndarray]], level: int = 0
+    ) -> list[Walk]:
+        """The walks through several pictures of one size and gain level, each with its `symbols_of`, in step."""
         levels, width_of_prior = self.medians.shape
         level = level if levels > 1 else 0
         medians = self.medians[level]
+        prior_tables = np.arange(level * width_of_prior, (level + 1) * width_of_prior)
+        batches: list[list] = [[] for _ in answers]
 
-        def ask(plane, where, distribution, offset):
-            batch = Batch(plane, where, distribution, offset)
-            symbols = symbols_of(batch)
-            batches.append((batch, symbols))
-            return symbols
+        def ask(plane, where, distributions):
+            """The symbols of every picture, for its (distribution, offset), and the latents that they stand for."""
+            symbols, latents = [], []
+            for answer, kept, (distribution, offset) in zip(answers, batches, distributions, strict=True):
+                batch = Batch(plane, where, distribution, offset)
+                symbols.append(answer(batch))
+                latents.append(uncenter(symbols[-1], offset))
+                kept.append((batch, symbols[-1]))
+            return np.stack(symbols), np.stack(latents)
 
         def ask_prior(plane, rows, columns):
-            tables = np.arange(level * width_of_prior, (level + 1) * width_of_prior)
-            indices = np.broadcast_to(tables, (rows, columns, width_of_prior))
-            return ask(plane, _EVERYWHERE, Tabled(self.prior, indices), medians)
+            indices = np.broadcast_to(prior_tables, (rows, columns, width_of_prior))
+            return ask(plane, _EVERYWHERE, [(Tabled(self.prior, indices), medians)] * len(answers))
+
+        def walks(latents, *planes):
+            found = zip(zip(*planes, strict=True), latents, batches, strict=True)
+            return [Walk(symbols, y_hat, tuple(kept)) for symbols, y_hat, kept in found]
 
         if self.h_s is None:
-            symbols = (ask_prior(0, height, width),)
-            return Walk(symbols, uncenter(symbols[0], medians), tuple(batches))
+            y, latents = ask_prior(0, height, width)
+            return walks(latents, y)
 
-        z = ask_prior(1, height // 4, width // 4)
-        features = self.h_s(_channels_first(uncenter(z, medians)))[0].permute(1, 2, 0)
+        z, z_hat = ask_prior(1, height // 4, width // 4)
+        features = self.h_s(torch.from_numpy(z_hat).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         if self.context is None:
-            distribution, offset = self._distribution(features.numpy())
-            y = ask(0, _EVERYWHERE, distribution, offset)
-            return Walk((y, z), uncenter(y, offset), tuple(batches))
+            y, latents = ask(0, _EVERYWHERE, map(self._distribution, features.cpu().numpy()))
+            return walks(latents, y, z)
 
-        y = np.empty((height, width, self.channels), np.int32)
-        latents = np.empty((height, width, self.channels), np.int64)
-        canvas, margin = self.context.canvas(1, height, width), self.context.layers[0].padding
-        for where in wavefront(height, width, kernel=2 * margin + 1):
-            rows, columns = (torch.from_numpy(axis) for axis in where)
-            context = self.context.at(canvas, rows, columns)[0]
-            parameters = self.combine.rows(torch.cat((features[rows, columns], context), dim=1))
-            distribution, offset = self._distribution(parameters.numpy())
-            y[where] = ask(0, where, distribution, offset)
-            latents[where] = known = uncenter(y[where], offset)
-            canvas[0, rows + margin, columns + margin] = torch.from_numpy(known).to(canvas.dtype)
-        return Walk((y, z), latents, tuple(batches))
+        y = np.empty((len(answers), height, width, self.channels), np.int32)
+        latents = np.empty(y.shape, np.int64)
+        canvas, margin = self.context.canvas(len(answers), height, width), self.context.layers[0].padding
+        order = checkerboard(height, width) if self.two_steps else wavefront(height, width, kernel=2 * margin + 1)
+        for step, where in enumerate(order):
+            rows, columns = (torch.from_numpy(axis).to(canvas.device) for axis in where)
+            context = self.context.at(canvas, rows, columns)
+            if self.two_steps and step == 0:
+                context = torch.zeros_like(context)  # anchors see nothing, not even the convolution's bias
+            both = torch.cat((features[:, rows, columns], context), dim=2)
+            parameters = self.combine.rows(both.flatten(0, 1)).view(*both.shape[:2], -1)
+            here = (slice(None), *where)
+            y[here], latents[here] = ask(0, where, map(self._distribution, parameters.cpu().numpy()))
+            canvas[:, rows + margin, columns + margin] = torch.from_numpy(latents[here]).to(canvas)
+        return walks(latents, y, z)
+
+    def to(self, device) -> "ProbabilityModel":
+        """The same model with its networks on another device."""
+        networks = {name: getattr(self, name) for name in ("h_s", "context", "combine")}
+        return dataclasses.replace(self, **{name: net and net.to(device) for name, net in networks.items()})
 
     def _distribution(self, parameters):
         """Distributions of y, and offsets, from a network's output [..., parameters·M]."""
@@ -268,7 +313,7 @@ class ProbabilityModel:
         if not hasattr(network, "context_prediction"):
             h_s = quantize_network(network.h_s, z_hats)
             return cls(channels, h_s.layers[-1].output_channels // channels, prior, medians, h_s)
-        if not isinstance(network.context_prediction, MaskedConv2d):
+        if not isinstance(network.context_prediction, MaskedConv2d | CheckerboardConv2d):
             raise ValueError(f"{type(network).__name__} has no coder: its context model is no masked convolution")
         contexts = [network.context_prediction(y.round()) for y in ys]
         both = [torch.cat((network.h_s(z), context), 1) for z, context in zip(z_hats, contexts, strict=True)]
@@ -281,12 +326,13 @@ class ProbabilityModel:
             quantize_network(network.h_s, z_hats, output_bits=FEATURE_BITS),
             quantize_network([network.context_prediction], [y.round() for y in ys], output_bits=FEATURE_BITS),
             combine,
+            isinstance(network.context_prediction, CheckerboardConv2d),
         )
 
     def state(self) -> dict[str, torch.Tensor]:
         """All there is to know of the model as integer tensors, by name."""
         state = {
-            "kind": torch.tensor([self.channels, self.parameters]),
+            "kind": torch.tensor([self.channels, self.parameters, *([1] if self.two_steps else [])]),
             "medians": torch.from_numpy(self.medians),
             "prior.frequencies": torch.from_numpy(self.prior.frequencies).to(torch.int32),
             "prior.sizes": torch.from_numpy(self.prior.sizes),
@@ -305,7 +351,7 @@ class ProbabilityModel:
             ValueError: tensors are missing or do not fit.
         """
         try:
-            channels, parameters = state["kind"].tolist()
+            channels, parameters, *two_steps = state["kind"].tolist()
             prior = FrequencyTables(*(state[f"prior.{name}"].numpy() for name in ("frequencies", "sizes", "lowest")))
             medians = state["medians"].numpy()
         except KeyError as error:
@@ -314,7 +360,7 @@ class ProbabilityModel:
         for name in ("h_s", "context", "combine"):
             part = {key[len(name) + 1 :]: value for key, value in state.items() if key.startswith(f"{name}.")}
             networks.append(IntegerNetwork.from_state(part) if part else None)
-        return cls(channels, parameters, prior, medians, *networks)
+        return cls(channels, parameters, prior, medians, *networks, bool(two_steps))
 
 
 def _latents(network, picture):
@@ -332,10 +378,6 @@ def gain_levels(network: Network) -> np.ndarray | None:
         return None
     qualities = 1 + torch.arange((network.LEVELS - 1) * LEVEL_STEPS + 1) / LEVEL_STEPS
     return network.gain.factors(qualities).double().cpu().numpy()
-
-
-def _channels_first(array):
-    return torch.from_numpy(array).permute(2, 0, 1)[None]
 
 
 @torch.no_grad()

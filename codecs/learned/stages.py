@@ -14,10 +14,15 @@ Latents travel as a `Picture` with these planes, which any generic entropy stage
 - the gain level, [1,1]: where a network has gain units, 8 times the quality less 1.
 
 A stage names its weights by the path of their file; they are loaded when they are used. In a stream they are named by
-their fingerprint, so the path is no part of it (`for_decoding`).
+their fingerprint, so the path is no part of it, nor is the device (`for_decoding`).
+
+**Many pictures.** Networks take pictures of one size together, and all stages here are written for that
+(`forward_many`, `inverse_many`); one picture is a list of one. **Large pictures** are transformed in tiles
+(`primitives.learned.tiles`).
 """
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +32,7 @@ from ...primitives.bitstream import ByteReader, ByteWriter
 from ...primitives.entropy.integer_gaussian import FRACTION_BITS, center
 from ...primitives.entropy.latents import LatentDecoder
 from ...primitives.errors import StreamError
+from ...primitives.learned.tiles import tiled
 from ...primitives.pad import PadTo
 from ...primitives.picture import COLORS, MAX_PIXELS, Picture, check_size
 from ...primitives.stage import Stage
@@ -50,11 +56,11 @@ class CodedPicture(Picture):
 
 
 class _Weighted(Stage):
-    """What stages with weights share: the field `weights`, a path."""
+    """What stages with weights share: the fields `weights`, a path, and `device`, where their networks run."""
 
     def loaded(self) -> Weights:
         """The weights themselves."""
-        return load_weights(self.weights)
+        return load_weights(self.weights, self.device)
 
     @property
     def fingerprint(self) -> bytes:
@@ -62,8 +68,28 @@ class _Weighted(Stage):
         return self.loaded().header.fingerprint
 
     def for_decoding(self) -> Stage:
-        """The stage without a path: streams name weights by their fingerprint."""
+        """The stage without a path and a device: streams name weights by their fingerprint."""
         return type(self)()
+
+    def forward(self, x):
+        """`forward_many` of one."""
+        return self.forward_many([x])[0]
+
+    def inverse(self, y, **limits):
+        """`inverse_many` of one."""
+        return self.inverse_many([y], **limits)[0]
+
+
+def _together(items: list, key: Callable, function: Callable[[list], list]) -> list:
+    """The results of `function` on lists of items with equal keys, in the order of the items."""
+    groups: dict = {}
+    for n, item in enumerate(items):
+        groups.setdefault(key(item), []).append(n)
+    results = [None] * len(items)
+    for numbers in groups.values():
+        for n, result in zip(numbers, function([items[n] for n in numbers]), strict=True):
+            results[n] = result
+    return results
 
 
 @dataclass(frozen=True)
@@ -73,36 +99,59 @@ class Learned(_Weighted):
     Attributes:
         weights: path of the weight file.
         quality: for networks with gain units; rounded to multiples of 1/8.
+        device: where the network runs, "cpu" or "cuda".
     """
 
     weights: str = ""
     quality: float | None = None
+    device: str = "cpu"
+
+    def forward_many(self, xs: list[Picture]) -> list[Picture]:
+        """Return the latents of each picture, float32 [h,w,M], and the gain level if there is one."""
+        return _together(xs, lambda picture: picture.planes[0].shape, self._analysis)
 
     @torch.inference_mode()
-    def forward(self, picture: Picture) -> Picture:
-        """Return the latents, float32 [h,w,M], and the gain level if there is one."""
+    def _analysis(self, pictures):
         network = self.loaded().network
-        pixels = torch.from_numpy(np.stack(picture.planes, axis=2)).permute(2, 0, 1)[None]
-        y = network.analysis(pixels.float() / 255)
+        pixels = np.stack([np.stack(picture.planes, axis=2) for picture in pictures])
+        height, width = pixels.shape[1:3]
+        if height % network.stride or width % network.stride:
+            raise ValueError(f"the network takes sides that are multiples of {network.stride}, not {height}×{width}")
+        y = tiled(
+            network.g_a,
+            torch.from_numpy(pixels).permute(0, 3, 1, 2),
+            down=_SCALE,
+            before=lambda part: part.to(self.device).float() / 255,
+        )
         level = ()
         if hasattr(network, "gain"):
             steps = round((self.quality - 1) * LEVEL_STEPS)
             y = network.gain(y, 1 + steps / LEVEL_STEPS)
             level = (np.full((1, 1), steps, np.int32),)
-        planes = (_planes_last(y), *level)
-        return picture.replace(planes=planes, factors=((1, 1),) * len(planes))
+        factors = ((1, 1),) * (1 + len(level))
+        latents = _planes_last(y)
+        return [p.replace(planes=(y, *level), factors=factors) for p, y in zip(pictures, latents, strict=True)]
+
+    def inverse_many(self, ys: list[Picture]) -> list[Picture]:
+        """Return the reconstructions, three planes uint8 [H,W] each, of quantized latents."""
+        network = self.loaded().network
+        return _together(ys, lambda y: (y.planes[0].shape, _level(network, y.planes[1:])), self._synthesis)
 
     @torch.inference_mode()
-    def inverse(self, picture: Picture) -> Picture:
-        """Return the reconstruction, three planes uint8 [H,W], for quantized latents."""
+    def _synthesis(self, pictures):
         network = self.loaded().network
-        y = _batch(picture.planes[0])
+        y = _batch([picture.planes[0] for picture in pictures], self.device)
         if hasattr(network, "gain"):
-            steps = _level(network, picture.planes[1:])
+            steps = _level(network, pictures[0].planes[1:])
             y = network.inverse_gain(y, 1 + steps / LEVEL_STEPS)
-        # Damaged latents may be so large that the network's output is no number any more.
-        pixels = (network.synthesis(y).nan_to_num(0) * 255).round().to(torch.uint8)[0].numpy()
-        return Picture(tuple(pixels), picture.size, ((1, 1),) * 3, picture.color)
+        pixels = tiled(network.g_s, y, up=_SCALE, after=_pixels).cpu().numpy()
+        pairs = zip(pictures, pixels, strict=True)
+        return [Picture(tuple(planes), p.size, ((1, 1),) * 3, p.color) for p, planes in pairs]
+
+
+def _pixels(x_hat: torch.Tensor) -> torch.Tensor:
+    """Reconstructions as uint8; damaged latents may be so large that the network's output is no number any more."""
+    return x_hat.nan_to_num(0).clamp_(0, 1).mul_(255).round_().to(torch.uint8)
 
 
 @dataclass(frozen=True)
@@ -111,33 +160,68 @@ class Round(_Weighted):
 
     Attributes:
         weights: path of the weight file.
+        device: where the probability model's networks run.
     """
 
     weights: str = ""
+    device: str = "cpu"
+
+    def forward_many(self, xs: list[Picture]) -> list[CodedPicture]:
+        """Return the symbols, int32, of y and of the hyper-latents z that are computed from it, for each picture."""
+        weights = self.loaded()
+        for picture in xs:
+            expected, *_ = _shapes(picture.size, weights)
+            if picture.planes[0].shape != expected:
+                raise ValueError(
+                    f"latents of such a picture have the shape {expected}, not {picture.planes[0].shape}; check its "
+                    "padding"
+                )
+        return _together(xs, lambda x: (x.planes[0].shape, _level(weights.network, x.planes[1:])), self._round)
 
     @torch.inference_mode()
-    def forward(self, picture: Picture) -> CodedPicture:
-        """Return the symbols, int32, of y and of the hyper-latents z that are computed from it."""
+    def _round(self, pictures):
         weights = self.loaded()
-        y, *level = picture.planes
-        expected, *_ = _shapes(picture.size, weights)
-        if y.shape != expected:
-            raise ValueError(f"latents of such a picture have the shape {expected}, not {y.shape}; check its padding")
-        latents = [y]
+        latents = [[picture.planes[0] for picture in pictures]]
         if isinstance(weights.network, HyperpriorNetwork):
-            latents.append(_planes_last(weights.network.hyper_analysis(_batch(y))))
-        walk = weights.probabilities.walk(
-            *y.shape[:2],
-            lambda batch: center(latents[batch.plane][batch.where], batch.offset),
+            latents.append(_planes_last(weights.network.hyper_analysis(_batch(latents[0], self.device))))
+
+        def rounding(*planes):
+            return lambda batch: center(planes[batch.plane][batch.where], batch.offset)
+
+        level = pictures[0].planes[1:]
+        walks = weights.probabilities.walk_many(
+            *latents[0][0].shape[:2],
+            [rounding(*planes) for planes in zip(*latents, strict=True)],
             _level(weights.network, level),
         )
-        return _coded(picture, walk, level)
+        return [_coded(picture, walk, level) for picture, walk in zip(pictures, walks, strict=True)]
 
-    def inverse(self, picture: Picture) -> Picture:
-        """Return the quantized latents ŷ, float32 [h,w,M], and the gain level if there is one."""
-        walk, level = _walk(picture, self.loaded())
-        y_hat = (walk.latents / 2**FRACTION_BITS).astype(np.float32)
-        return Picture((y_hat, *level), picture.size, ((1, 1),) * (1 + len(level)), picture.color)
+    def inverse_many(self, ys: list[CodedPicture]) -> list[Picture]:
+        """Return the quantized latents ŷ, float32 [h,w,M], and the gain level if there is one, for each picture."""
+        dequantized = []
+        for picture in ys:
+            walk, level = _walk(picture, self.loaded())
+            y_hat = (walk.latents / 2**FRACTION_BITS).astype(np.float32)
+            factors = ((1, 1),) * (1 + len(level))
+            dequantized.append(Picture((y_hat, *level), picture.size, factors, picture.color))
+        return dequantized
+
+    def maps(self, y: CodedPicture) -> dict[str, np.ndarray]:
+        """Where the bits go: arrays by name.
+
+        - "latents": ŷ [h,w,M], and "scales": the standard deviation that is predicted for each [h,w,M];
+        - "bits": what each position of y costs [h,w], and "bits by channel" [M];
+        - "side bits": what each position of z costs [h/4,w/4], where there is a hyperprior.
+        """
+        walk, _ = _walk(y, self.loaded())
+        bits, *side = walk.bits()
+        maps = {
+            "latents": walk.latents / 2**FRACTION_BITS,
+            "scales": walk.deviations()[0],
+            "bits": bits.sum(2),
+            "bits by channel": bits.sum((0, 1)),
+        }
+        return {**maps, "side bits": side[0].sum(2)} if side else maps
 
 
 @dataclass(frozen=True)
@@ -149,40 +233,55 @@ class LatentCoded(_Weighted):
 
     Attributes:
         weights: path of the weight file.
+        device: where the probability model's networks run.
     """
 
     weights: str = ""
+    device: str = "cpu"
 
-    def forward(self, picture: Picture) -> bytes:
-        """Return the payload."""
-        walk, level = _walk(picture, self.loaded())
-        out = ByteWriter()
-        out.varint(picture.size[0])
-        out.varint(picture.size[1])
-        out.byte(COLORS.index(picture.color))
-        for steps in level:
-            out.byte(int(steps[0, 0]))
-        out.raw(walk.encode())
-        return out.getvalue()
+    def forward_many(self, xs: list[CodedPicture]) -> list[bytes]:
+        """Return the payload of each picture."""
+        payloads = []
+        for picture in xs:
+            walk, level = _walk(picture, self.loaded())
+            out = ByteWriter()
+            out.varint(picture.size[0])
+            out.varint(picture.size[1])
+            out.byte(COLORS.index(picture.color))
+            for steps in level:
+                out.byte(int(steps[0, 0]))
+            out.raw(walk.encode())
+            payloads.append(out.getvalue())
+        return payloads
 
-    def inverse(self, payload: bytes, max_pixels: int = MAX_PIXELS) -> CodedPicture:
-        """Return the symbols.
+    def inverse_many(self, ys: list[bytes], max_pixels: int = MAX_PIXELS) -> list[CodedPicture]:
+        """Return the symbols of each payload.
 
         Raises:
-            StreamError: the payload is cut or damaged, was made with other weights, or holds more than `max_pixels`.
+            StreamError: a payload is cut or damaged, was made with other weights, or holds more than `max_pixels`.
         """
         weights = self.loaded()
-        reader = ByteReader(payload)
-        size, color = _read_head(reader)
-        check_size(size, max_pixels)
-        level = [np.full((1, 1), reader.byte(), np.int32)] if hasattr(weights.network, "gain") else []
-        height, width, _ = _shapes(size, weights)[0]
-        decoder = LatentDecoder(reader.rest())
-        walk = weights.probabilities.walk(
-            height, width, lambda batch: batch.distribution.get(decoder), _level(weights.network, level)
-        )
-        decoder.finish()
-        return _coded(Picture((), size, color=color), walk, level)
+        heads = []
+        for payload in ys:
+            reader = ByteReader(payload)
+            size, color = _read_head(reader)
+            check_size(size, max_pixels)
+            level = [np.full((1, 1), reader.byte(), np.int32)] if hasattr(weights.network, "gain") else []
+            heads.append((Picture((), size, color=color), level, LatentDecoder(reader.rest())))
+
+        def alike(head):
+            picture, level, _ = head
+            return _shapes(picture.size, weights)[0][:2], _level(weights.network, level)
+
+        def decode(heads):
+            (height, width), steps = alike(heads[0])
+            answers = [lambda batch, decoder=decoder: batch.distribution.get(decoder) for *_, decoder in heads]
+            walks = weights.probabilities.walk_many(height, width, answers, steps)
+            for *_, decoder in heads:
+                decoder.finish()
+            return [_coded(picture, walk, level) for (picture, level, _), walk in zip(heads, walks, strict=True)]
+
+        return _together(heads, alike, decode)
 
     def describe(self, payload: bytes) -> tuple[tuple[int, int], str]:
         """Size (H, W) and colour model of the picture in a payload."""
@@ -233,19 +332,19 @@ def _shapes(size: tuple[int, int], weights: Weights) -> list[tuple[int, int, int
     return [(height, width, model.channels), (height // _HYPER_SCALE, width // _HYPER_SCALE, model.medians.shape[1])]
 
 
-def _planes_last(tensor: torch.Tensor) -> np.ndarray:
-    """[1,C,h,w] as float32 [h,w,C]."""
-    return np.ascontiguousarray(tensor[0].permute(1, 2, 0).float().numpy())
+def _planes_last(tensor: torch.Tensor) -> list[np.ndarray]:
+    """[N,C,h,w] as N arrays float32 [h,w,C]."""
+    return list(np.ascontiguousarray(tensor.permute(0, 2, 3, 1).float().cpu().numpy()))
 
 
-def _batch(plane: np.ndarray) -> torch.Tensor:
-    """[h,w,C] as [1,C,h,w] in channels-last memory, as it lies."""
-    return torch.from_numpy(plane).permute(2, 0, 1)[None]
+def _batch(planes: list[np.ndarray], device: str) -> torch.Tensor:
+    """N arrays [h,w,C] as [N,C,h,w] in channels-last memory, as they lie."""
+    return torch.from_numpy(np.stack(planes)).to(device).permute(0, 3, 1, 2)
 
 
-def with_weights(stages: dict[str, Stage], path: str) -> dict[str, Stage]:
-    """The same stages with other weights."""
+def with_weights(stages: dict[str, Stage], path: str, device: str) -> dict[str, Stage]:
+    """The same stages with other weights, on a device."""
     return {
-        role: dataclasses.replace(stage, weights=path) if isinstance(stage, _Weighted) else stage
+        role: dataclasses.replace(stage, weights=path, device=device) if isinstance(stage, _Weighted) else stage
         for role, stage in stages.items()
     }

@@ -16,8 +16,7 @@ The **fingerprint** is the first 4 bytes of SHA-256 over the architecture and al
 files with the same numbers have the same one whatever their notes say. Every stream carries it. It is computed again
 when a file is loaded, so that damaged weights are noticed before they decode anything.
 
-Nothing in a file is executed: safetensors is a table of arrays. CompressAI's checkpoints are pickles; they are read by
-``torch.load(weights_only=True)``, which executes nothing either, and only to convert them (`convert_checkpoint`).
+Nothing in a file is executed: safetensors is a table of arrays. `zoo` makes such files of CompressAI's checkpoints.
 """
 
 import functools
@@ -36,7 +35,7 @@ from safetensors.torch import save_file
 from ...primitives.errors import StreamError
 from ...primitives.pad import PadTo
 from ..image_io import read_image
-from .networks import CHANNELS, NETWORKS, Network, load_network
+from .networks import NETWORKS, Network, load_network
 from .probabilities import ProbabilityModel
 
 FORMAT = "codeckit weights 1"
@@ -185,23 +184,45 @@ def read_header(path) -> Header:
         raise ValueError(f"{path} has a damaged header: {error}") from error
 
 
-def load_weights(path) -> Weights:
-    """The weights in a file; the four files used last are kept in memory.
+def load_weights(path, device: str = "cpu") -> Weights:
+    """The weights in a file, on a device; the four used last are kept in memory.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no weight file, or damaged; or no path is given.
+        ValueError: it is no weight file, or damaged; no path is given; or there is no such device.
     """
     if not path:
         raise ValueError("this codec has no weights yet: codec(name, weights=path) gives it some")
     path = os.path.abspath(path)
     status = os.stat(path) if os.path.isfile(path) else None
-    return _load(path, status and (status.st_mtime_ns, status.st_size))
+    return _load(path, status and (status.st_mtime_ns, status.st_size), check_device(device))
+
+
+def check_device(device: str) -> str:
+    """The device as it is, if networks can run there.
+
+    Raises:
+        ValueError: they cannot.
+
+    >>> check_device("tpu")
+    Traceback (most recent call last):
+    ...
+    ValueError: networks run on 'cpu', or on 'cuda' (or 'cuda:1', …) where torch finds a GPU, not on 'tpu'
+    """
+    kind, _, number = str(device).partition(":")
+    found = torch.cuda.device_count() if kind == "cuda" else 0
+    if kind == "cuda" and not found:
+        raise ValueError(f"torch finds no CUDA device here for device={device!r}; leave it out to use the CPU")
+    if device != "cpu" and not (found and (not number or (number.isdigit() and int(number) < found))):
+        raise ValueError(
+            f"networks run on 'cpu', or on 'cuda' (or 'cuda:1', …) where torch finds a GPU, not on {device!r}"
+        )
+    return device
 
 
 @functools.lru_cache(maxsize=4)
 @torch.inference_mode(False)
-def _load(path, version):
+def _load(path, version, device):
     """`version` makes a file that was written anew another one to the cache."""
     header = read_header(path)
     try:
@@ -212,8 +233,9 @@ def _load(path, version):
     if fingerprint(header.architecture, tensors) != header.fingerprint:
         raise ValueError(f"{path} is damaged: its tensors are not those that were exported")
     network = load_network(header.architecture, _part(tensors, "network.", torch.float32))
-    probabilities = ProbabilityModel.from_state(_part(tensors, "probabilities."))
-    return Weights(header, network.requires_grad_(False).to(memory_format=torch.channels_last), probabilities)
+    probabilities = ProbabilityModel.from_state(_part(tensors, "probabilities.")).to(device)
+    network = network.requires_grad_(False).to(device, memory_format=torch.channels_last)
+    return Weights(header, network, probabilities)
 
 
 def _part(tensors, prefix, dtype=None):
@@ -287,6 +309,8 @@ def choose_weights(name: str, quality: float | None, weights) -> tuple[str, floa
         middle = known[(len(known) - 1) // 2]
         header = next((h for h in known if quality is not None and _serves(h, quality)), middle)
     elif weights == "compressai":
+        from .zoo import zoo_weights
+
         header = zoo_weights(name, 3 if quality is None else quality)
     else:
         header = read_header(weights)
@@ -304,79 +328,3 @@ def choose_weights(name: str, quality: float | None, weights) -> tuple[str, floa
 def _serves(header, quality):
     low, high = header.quality
     return low <= quality <= high if low < high else quality == low
-
-
-# --- CompressAI -----------------------------------------------------------------------------------------------------
-
-
-def convert_checkpoint(name: str, checkpoint, path, *, quality: int, images: Iterable = (), note: str = "") -> Header:
-    """Make a weight file of a CompressAI checkpoint (`.pth`, present or past key names).
-
-    Args:
-        name: its architecture, one of CompressAI's six.
-        checkpoint: path of the file, a state dict or a training checkpoint with one under "state_dict"; read without
-            executing anything in it.
-        path, quality, images, note: as for `export`; without images, a few synthetic ones stand in.
-
-    Raises:
-        ValueError: the checkpoint is of another architecture, or no file of tensors.
-    """
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # whatever its unpickler finds wrong
-        raise ValueError(f"{checkpoint} is no file of tensors that torch.load(weights_only=True) reads") from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else {}
-    network = load_network(name, state)
-    return export(network, list(images) or typical_pictures(), path, quality=quality, note=note)
-
-
-def zoo_weights(name: str, quality: int) -> Header:
-    """CompressAI's official checkpoint (trained for MSE) as a weight file, downloaded and converted at the first use.
-
-    The file is kept in ``~/.cache/codeckit`` (or ``$XDG_CACHE_HOME/codeckit``). Whoever is to decode needs the same
-    file: to be sure of it, hand it over instead of converting again on another machine.
-
-    Raises:
-        ValueError: CompressAI has no such model, or it is not installed.
-        ConnectionError: the checkpoint cannot be downloaded.
-    """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "codeckit"
-    path = cache / f"compressai-{name}-{quality}.safetensors"
-    if path.exists():
-        return read_header(path)
-    if name in ("balle2017", "cheng2020", "cheng2020-checkerboard") or quality not in range(1, len(CHANNELS[name]) + 1):
-        raise ValueError(f"CompressAI has no checkpoint of {name} at quality {quality}")
-    try:
-        from compressai.zoo import image_models
-    except (ImportError, RuntimeError) as error:
-        raise ValueError(
-            f"weights='compressai' needs the package: pip install 'codeckit[compressai]' (import failed: {error}); or "
-            "pass weights=path, a file that export or convert_checkpoint wrote"
-        ) from error
-    try:
-        state = image_models[name](quality=quality, metric="mse", pretrained=True).state_dict()
-    except OSError as error:
-        raise ConnectionError(
-            f"CompressAI's checkpoint of {name} cannot be downloaded ({error}); with network access try again, or "
-            "convert a .pth file that you have with convert_checkpoint and pass weights=path"
-        ) from error
-    network = load_network(name, state)
-    return export(network, typical_pictures(), path, quality=quality, note="CompressAI's checkpoint, trained for MSE")
-
-
-def typical_pictures(count: int = 4, size: int = 256) -> list[np.ndarray]:
-    """Textures with the 1/f amplitude spectrum of photographs and some contrast, uint8 [size,size,3].
-
-    >>> typical_pictures(1, 64)[0].shape
-    (64, 64, 3)
-    """
-    rng = np.random.default_rng(0)
-    frequency = np.hypot(np.fft.fftfreq(size)[:, None, None], np.fft.rfftfreq(size)[None, :, None])
-    pictures = []
-    for contrast in np.linspace(20, 80, count):
-        spectrum = np.fft.rfft2(rng.standard_normal((size, size, 3)), axes=(0, 1)) / np.maximum(frequency, 1 / size)
-        texture = np.fft.irfft2(spectrum, (size, size), axes=(0, 1))
-        pictures.append(np.clip(128 + contrast * texture / texture.std(), 0, 255).astype(np.uint8))
-    return pictures

@@ -33,6 +33,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "tables": ["FrequencyTables", "quantize_pmf"],
         "integer_gaussian": ["Mixture", "center", "gaussian_tables", "scale_index", "uncenter"],
         "latents": ["LatentEncoder", "LatentDecoder"],
-        "wavefronts": ["wavefront"],
+        "wavefronts": ["checkerboard", "wavefront"],
     },
 )

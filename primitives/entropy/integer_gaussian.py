@@ -162,7 +162,7 @@ def gaussian_tables() -> FrequencyTables:
     reach = _scale_constants()[1]
     frequencies, lowest = [], []
     for i in range(SCALES):
-        low, high = _window(0, np.array([[0]]), np.array([[i]]), reach)
+        low, high = _window(0, np.array([[0]], np.int32), np.array([[i]], np.uint8), reach)
         symbols = np.arange(low - 1, high + 2)  # with one for each tail
         ones = np.ones((symbols.size, 1), np.int64)
         frequencies.append(Mixture(ones << WEIGHT_BITS, 0 * ones, i * ones).frequencies(symbols))
@@ -207,7 +207,7 @@ class Mixture:
     """Parameters of N symbols that follow mixtures of K Gaussians each.
 
     Args:
-        weights: int64 [N,K] from 0 up, each row with the sum 2^16 (`from_logits` makes them).
+        weights: integers [N,K] from 0 up, each row with the sum 2^16 (`from_logits` makes them).
         means: integers [N,K] in units of 2^-8, clipped to ±2^15 when used.
         scales: table indices [N,K], 0 … 63 (`scale_index`).
 
@@ -230,8 +230,10 @@ class Mixture:
             raise ValueError(f"a mixture's weights are at least 0 and add up to 2^{WEIGHT_BITS}")
         if indices.size and (indices.min() < 0 or indices.max() >= SCALES):
             raise ValueError(f"scales are table indices 0 … {SCALES - 1}; scale_index makes them")
-        for name, value in (("weights", weights), ("means", np.clip(means, -MAX_MEAN, MAX_MEAN)), ("scales", indices)):
-            object.__setattr__(self, name, value)
+        means = np.clip(means, -MAX_MEAN, MAX_MEAN)
+        # The encoder keeps the mixtures of all latents until it has found the last symbol, so they are kept small.
+        for name, value, kind in (("weights", weights, "i4"), ("means", means, "i4"), ("scales", indices, "u1")):
+            object.__setattr__(self, name, value.astype(kind))
 
     @classmethod
     def from_logits(cls, logits, means, scales) -> "Mixture":
@@ -240,8 +242,8 @@ class Mixture:
         Args:
             logits, means, scales: integers [N,K] in units of 2^-8 (scales are standard deviations here).
 
-        >>> Mixture.from_logits([[256, 0, 0]], [[0, 512, 0]], [[256, 256, 99]]).weights
-        array([[37758, 13889, 13889]])
+        >>> Mixture.from_logits([[256, 0, 0]], [[0, 512, 0]], [[256, 256, 99]]).weights.tolist()
+        [[37758, 13889, 13889]]
         """
         logits = np.asarray(logits)
         if logits.ndim != 2 or logits.dtype.kind not in "iu":
@@ -264,6 +266,17 @@ class Mixture:
     def bits(self, symbols) -> np.ndarray:
         """What each symbol [N] costs: -log2 of its frequency / 2^24, float64; without a tail's distance."""
         return PRECISION - np.log2(self.frequencies(symbols))
+
+    def deviations(self) -> np.ndarray:
+        """The standard deviation of each mixture, float64 [N].
+
+        >>> Mixture([[32768, 32768]], [[-256, 256]], [[0, 0]]).deviations().round(3)
+        array([1.006])
+        """
+        weights, means = self.weights / (1 << WEIGHT_BITS), self.means / _ONE
+        sigma = np.array(scales(), np.float64)[self.scales]
+        mean = (weights * means).sum(1)
+        return np.sqrt((weights * (sigma**2 + means**2)).sum(1) - mean**2)
 
 
 @njit(cache=True)

@@ -123,3 +123,15 @@ class FrequencyTables:
         at = self.first[indices] + bins
         frequency = self.cumulative[at + 1].astype(np.float64) - self.cumulative[at]
         return PRECISION - np.log2(frequency)
+
+    def deviations(self) -> np.ndarray:
+        """The standard deviation of each table's symbols, float64 [K], a tail counted as the first symbol in it.
+
+        >>> FrequencyTables.from_pmfs([[0.25, 0.5, 0.25]], lowest=[0]).deviations().round(3)
+        array([0.707])
+        """
+        starts = np.cumsum(self.sizes) - self.sizes
+        symbols = np.arange(self.frequencies.size) - np.repeat(starts + 1 - self.lowest, self.sizes)
+        shares = self.frequencies / 2.0**PRECISION
+        mean = np.add.reduceat(shares * symbols, starts)
+        return np.sqrt(np.add.reduceat(shares * symbols**2.0, starts) - mean**2)

@@ -28,6 +28,9 @@ from .lower_bound import LowerBound
 
 _PEDESTAL = 2.0**-36
 
+#: Numbers that stay in a processor's cache from one operation to the next.
+_CACHED = 1 << 18
+
 
 class NonNegative(nn.Module):
     """The map from a stored parameter to a value of at least `minimum`; `inverse` is the way back.
@@ -73,6 +76,18 @@ class GDN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The normalized feature maps [N,C,H,W]."""
-        gamma = self.gamma_reparam(self.gamma)
-        activity = F.conv2d(x.square(), gamma[:, :, None, None], self.beta_reparam(self.beta))
+        gamma, beta = self.gamma_reparam(self.gamma), self.beta_reparam(self.beta)
+        if x.is_cpu and not torch.is_grad_enabled() and x.is_contiguous(memory_format=torch.channels_last):
+            return self._in_cache(x, gamma.t().contiguous(), beta)
+        activity = F.conv2d(x.square(), gamma[:, :, None, None], beta)
         return x * (torch.sqrt(activity) if self.inverse else torch.rsqrt(activity))
+
+    def _in_cache(self, x, gamma, beta):
+        """The same, some positions at a time: a large map as a whole goes through memory for each of the operations."""
+        rows = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+        out = torch.empty_like(rows)
+        positions = max(1, _CACHED // x.shape[1])
+        for part, result in zip(rows.split(positions), out.split(positions), strict=True):
+            activity = torch.addmm(beta, part.square(), gamma)
+            torch.mul(part, activity.sqrt_() if self.inverse else activity.rsqrt_(), out=result)
+        return out.view(x.shape[0], *x.shape[2:], x.shape[1]).permute(0, 3, 1, 2)

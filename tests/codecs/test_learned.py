@@ -1,5 +1,6 @@
 """Learned codecs with small random networks: every architecture and size, exact decoding, weights, damaged streams."""
 
+import functools
 import hashlib
 import json
 import os
@@ -14,7 +15,9 @@ import torch
 from codeckit.bench import fuzz
 from codeckit.bench.pictures import photo
 from codeckit.cli import main
+from codeckit.codecs import base as codecs_base
 from codeckit.codecs.learned import convert_checkpoint, export, load_weights, register_weights, weights
+from codeckit.codecs.learned import stages as learned_stages
 from codeckit.codecs.learned.networks import CHANNELS, NETWORKS
 from codeckit.codecs.learned.probabilities import ProbabilityModel, prior_tables
 from codeckit.primitives import ContextCoded, HuffmanCoded, PadTo, StreamError, container
@@ -22,12 +25,14 @@ from codeckit.primitives.entropy.factorized import FactorizedPrior
 from codeckit.primitives.entropy.latents import LatentDecoder
 from codeckit.primitives.entropy.tables import FrequencyTables
 from codeckit.primitives.learned.integer import IntegerLayer, IntegerNetwork
+from codeckit.primitives.learned.tiles import tiled
 from PIL import Image
 
-NAMES = [name for name in NETWORKS if name != "cheng2020-checkerboard"]
+NAMES = list(NETWORKS)
 
-#: Networks with gain units.
-VARIABLE = {"balle2017", "cheng2020"}
+#: Networks with gain units, and with mixtures.
+VARIABLE = {"balle2017", "cheng2020", "cheng2020-checkerboard"}
+MIXED = VARIABLE - {"balle2017"}
 WITH_HYPERPRIOR = NAMES[2:]
 
 
@@ -38,11 +43,11 @@ def small(name, seed=1, spread=3.0):
     with torch.no_grad():
         last = [module for module in network.g_a if isinstance(module, torch.nn.Conv2d)][-1]
         y = network.g_a(torch.from_numpy(photo(128, 128)).permute(2, 0, 1)[None] / 255)
-        last.weight *= (8 if name == "cheng2020" else 2) / y.std()  # before gain units, which divide by up to 11
+        last.weight *= (8 if name in MIXED else 2) / y.std()  # before gain units, which divide by up to 11
         last.bias.zero_()
         if hasattr(network, "entropy_parameters"):
             bias = network.entropy_parameters[-1].bias
-            bias[slice(-len(bias) // 3, None) if name == "cheng2020" else slice(len(bias) // 2)] += spread
+            bias[slice(-len(bias) // 3, None) if name in MIXED else slice(len(bias) // 2)] += spread
         elif hasattr(network, "h_s"):
             convolution = [module for module in network.h_s if hasattr(module, "bias")][-1]
             convolution.bias[: network.g_s[0].in_channels] += spread
@@ -242,6 +247,88 @@ def test_prior_tables(channels):
         assert np.abs(tables.bits(values, np.full(values.size, table)) - expected)[likely].max() < 0.01
 
 
+# --- many pictures, large pictures, devices -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["balle2017", "bmshj2018-hyperprior", "mbt2018", "cheng2020", "cheng2020-checkerboard"]
+)
+def test_many_pictures_at_once(files, name):
+    """A batch has the streams of its pictures, whatever their sizes; and so has what is decoded from them."""
+    codec = build(files, name)
+    images = [photo(*size, seed=n) for n, size in enumerate([(70, 50), (64, 64), (70, 50), (10, 200), (70, 50)])]
+    images.append(images[0][..., 0])
+    streams = list(codec.encode_many(images))
+    assert streams == [codec.encode(image) for image in images]
+    decoded = list(codec.decode_many(streams))
+    for image, stream in zip(decoded, streams, strict=True):
+        alone = codec.decode(stream)
+        assert image.shape == alone.shape
+        assert np.abs(image.astype(int) - alone).max() <= 1
+    assert decoded[-1].ndim == 2
+
+
+def test_a_damaged_stream_among_many(files):
+    codec = build(files, "mbt2018")
+    streams = [codec.encode(photo(40, 40, seed=n)) for n in range(3)]
+    streams[1] = streams[1][:-9]
+    decoding = codec.decode_many(streams)
+    assert (next(decoding) == codec.decode(streams[0])).all()
+    with pytest.raises(StreamError):
+        next(decoding)
+
+
+def test_batches_are_read_as_they_are_needed(files, monkeypatch):
+    monkeypatch.setattr(codecs_base, "_BATCH_PIXELS", 3000)
+    read = []
+
+    def images():
+        for n in range(9):
+            read.append(n)
+            yield photo(32, 32, seed=n)
+
+    assert next(build(files, "balle2017").encode_many(images()))
+    assert len(read) == 3
+
+
+@pytest.mark.parametrize("name", ["balle2017", "bmshj2018-factorized", "cheng2020-anchor", "cheng2020-attn"])
+def test_tiles_make_no_difference(files, name, monkeypatch):
+    """To the bit in what is coded, to float rounding in the picture."""
+    codec = build(files, name)
+    image = photo(500, 420, seed=21)
+    stream, decoded = codec.encode(image), codec.decode(codec.encode(image))
+    monkeypatch.setattr(learned_stages, "tiled", functools.partial(tiled, whole=20, side=5))
+    assert codec.encode(image) == stream
+    assert np.abs(codec.decode(stream).astype(int) - decoded).max() <= 1
+
+
+def test_devices(files):
+    with pytest.raises(ValueError, match="not on 'tpu'"):
+        build(files, "mbt2018", device="tpu")
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    with pytest.raises(ValueError, match="no CUDA device"):
+        build(files, "mbt2018", device="cuda")
+    stream = build(files, "mbt2018").encode(photo(20, 20))
+    with pytest.raises(ValueError, match="no CUDA device"):
+        codeckit.decode(stream, device="cuda")
+    assert codeckit.decode(codeckit.codec("jpeg").encode(photo(20, 20)), device="cuda").shape == (20, 20, 3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", NAMES)
+def test_streams_from_a_gpu(files, name):
+    """What a GPU writes a CPU reads, to the same symbols, and the other way round."""
+    on = {device: build(files, name, device=device) for device in ("cpu", "cuda")}
+    image = photo(120, 180, seed=22)
+    for writer, reader in (("cpu", "cuda"), ("cuda", "cpu")):
+        stream = on[writer].encode(image)
+        coded, _, _ = symbols(on[writer], image)
+        decoded = on[reader].stages["entropy"].inverse(container.unpack(stream).payload)
+        assert all((a == b).all() for a, b in zip(decoded.planes, coded.planes, strict=True))
+        assert np.abs(on[reader].decode(stream).astype(int) - on[writer].decode(stream)).max() <= 1
+
+
 # --- compositions ---------------------------------------------------------------------------------------------------
 
 
@@ -277,6 +364,19 @@ def test_trace(files):
     assert trace.steps[3].shapes[1] == (2, 2, 8)
     assert trace.steps[3].entropy > 0
     assert "LatentCoded" in str(trace)
+
+
+@pytest.mark.parametrize("name", ["balle2017", "mbt2018", "cheng2020"])
+def test_trace_shows_where_the_bits_go(files, name):
+    trace = build(files, name).trace(photo(100, 70, seed=12))
+    maps = trace.steps[3].maps
+    height, width, channels = maps["latents"].shape
+    assert maps["scales"].shape == (height, width, channels) and (maps["scales"] > 0).all()
+    assert maps["bits"].shape == (height, width) and maps["bits by channel"].shape == (channels,)
+    assert maps["bits"].sum() == pytest.approx(maps["bits by channel"].sum())
+    total = maps["bits"].sum() + (maps["side bits"].sum() if name != "balle2017" else 0)
+    assert total == pytest.approx(8 * len(trace.stream), rel=0.005, abs=8 * 24)
+    assert ("side bits" in maps) == (name != "balle2017")
 
 
 # --- weights --------------------------------------------------------------------------------------------------------
@@ -360,7 +460,8 @@ def test_wrong_weights(files, tmp_path):
 
 def test_compressai_when_it_is_not_there(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setitem(sys.modules, "compressai", None)
+    for module in "compressai", "compressai.zoo":
+        monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ValueError, match="pip install"):
         codeckit.codec("mbt2018", quality=3, weights="compressai")
     with pytest.raises(ValueError, match="no checkpoint of cheng2020"):

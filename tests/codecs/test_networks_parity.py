@@ -16,6 +16,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from codeckit.codecs.learned import import_compressai
 from codeckit.codecs.learned.networks import CHANNELS, load_network, rename_keys
 from codeckit.codecs.learned.networks import NETWORKS as OURS
 
@@ -113,15 +114,7 @@ def test_figures_of_compressai(name):
 def compressai():
     if importlib.util.find_spec("compressai") is None:
         pytest.skip("compressai is not installed (pip install compressai)")
-    # compressai imports torchvision, whose operators a CPU build of another version may lack; none of them is used.
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for operator in ("nms", "qnms"):
-        try:
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        except RuntimeError:
-            pass  # torchvision defined it
-    yield importlib.import_module("compressai.models")
-    del library  # with it go the operators
+    return import_compressai("compressai.models")
 
 
 def reference(compressai, name, ours):

@@ -16,6 +16,7 @@ from codeckit.primitives.learned import (
     ResidualBlockWithStride,
     add_noise,
     anchors,
+    gdn,
     round_around,
     round_straight_through,
     subpixel_conv3x3,
@@ -48,6 +49,16 @@ def test_nonnegative_pair(value, minimum):
     reparametrization = NonNegative(minimum)
     restored = reparametrization(reparametrization.inverse(torch.tensor([value])))
     assert float(restored) == pytest.approx(max(value, minimum), rel=1e-5, abs=1e-9)
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+def test_gdn_in_parts_is_gdn(inverse, monkeypatch):
+    monkeypatch.setattr(gdn, "_CACHED", 64)
+    layer, x = GDN(6, inverse=inverse), random_(2, 6, 5, 7)
+    with torch.no_grad():
+        parts = layer(x.to(memory_format=torch.channels_last))
+    assert parts.is_contiguous(memory_format=torch.channels_last)
+    assert torch.allclose(parts, layer(x), rtol=1e-6)
 
 
 def test_gdn_parameters_cannot_go_below_their_minimum():
