@@ -7,7 +7,8 @@
 
 Frames are made one at a time by a generator; the stream goes into a file and is decoded from it. Resident memory of
 this process is read after each frame; what counts is how much its highest value grows from the moment at which every
-buffer has filled (frame 100: encoders look ahead some 60 frames) to the end. Exit status 1 above the limit. Needs Linux.
+buffer has filled (frame 100: encoders look ahead some 60 frames) to the end. Exit status 1 above the limit. Needs
+Linux.
 """
 
 import argparse

@@ -217,7 +217,7 @@ class Codec:
             images = self._unfold(payloads, max_pixels)
         except StreamError:
             raise
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             raise StreamError(f"the stream's stages do not fit one another or its data: {error!r}") from error
         for image in images:
             if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim in (2, 3)):
