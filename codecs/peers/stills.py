@@ -99,6 +99,28 @@ def webp(quality=75, lossless=False, method=4) -> Codec:
     return Codec("webp", {"library": PillowCoded("WEBP", options)})
 
 
+#: What an OpenJPEG file of nothing takes, in bytes: boxes, markers, empty packets.
+_JP2_HEADERS = 220
+
+
+@dataclass(frozen=True)
+class Jpeg2000Coded(PillowCoded):
+    """OpenJPEG, told a size: 1/2^(9 − quality / 12.5) of the raw samples' and the headers'.
+
+    Attributes:
+        quality: 1 … 100.
+    """
+
+    format: str = "JPEG2000"
+    quality: float = 50
+
+    def forward(self, image: np.ndarray) -> bytes:
+        """Encode uint8 [H,W,3] or [H,W]."""
+        size = image.size / 2 ** (9 - self.quality / 12.5) + _JP2_HEADERS
+        layers = (("quality_mode", "rates"), ("quality_layers", (max(image.size / size, 1.0),)))
+        return PillowCoded(self.format, self.options + layers).forward(image)
+
+
 def jpeg2000(quality=50, ratio=None, decibels=None, lossless=False) -> Codec:
     """JPEG 2000 (`.jp2`), as OpenJPEG codes it: wavelet 9/7 and irreversible colour transform, or 5/3 without loss.
 
@@ -118,12 +140,13 @@ def jpeg2000(quality=50, ratio=None, decibels=None, lossless=False) -> Codec:
     if ratio is not None and not ratio >= 1:
         raise ValueError(f"ratio is a number from 1 up, not {ratio!r}")
     options = (("irreversible", not lossless), ("mct", 1))
+    if ratio is None and decibels is None and not lossless:
+        return Codec("jpeg2000", {"library": Jpeg2000Coded(options=options, quality=quality)})
     if decibels is not None:
         options += (("quality_mode", "dB"), ("quality_layers", (float(decibels),)))
-    elif not lossless:
-        options += (("quality_mode", "rates"), ("quality_layers", (ratio or 2 ** (9 - quality / 12.5),)))
-    setting = {"quality": None} if lossless or ratio is not None or decibels is not None else {}
-    return Codec("jpeg2000", {"library": PillowCoded("JPEG2000", options)}, setting)
+    elif ratio is not None:
+        options += (("quality_mode", "rates"), ("quality_layers", (ratio,)))
+    return Codec("jpeg2000", {"library": PillowCoded("JPEG2000", options)}, {"quality": None})
 
 
 def avif(quality=75, subsampling="4:2:0", speed=6) -> Codec:
