@@ -85,7 +85,7 @@ def compensate(reference: np.ndarray, motion: np.ndarray, chroma: bool) -> np.nd
 
     >>> frame = np.arange(256, dtype=np.uint8).reshape(16, 16)
     >>> predicted = compensate(pad(frame), np.array([[[0, 4]]], np.int32), chroma=False)
-    >>> predicted[0, :3].tolist(), predicted[0, -1]
+    >>> predicted[0, :3].tolist(), int(predicted[0, -1])
     ([1, 2, 3], 15)
     """
     side = BLOCK // 2 if chroma else BLOCK

@@ -73,8 +73,9 @@ class BitPlaneCoded(Stage):
     >>> payload = stage.forward(Picture((symbols,), (4, 4)))
     >>> bool((stage.inverse(payload).planes[0] == symbols).all())
     True
-    >>> int(stage.inverse(payload[:-4]).planes[0][0, 0])  # the highest bits came first
-    36
+    >>> cut = stage.inverse(payload[:-2]).planes[0]  # the highest bits came first
+    >>> 30 < cut[0, 0] < 40
+    True
     """
 
     levels: int = 5
