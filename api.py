@@ -1,5 +1,6 @@
 """Encode with a target, decode anything, tell what a file is: the top of the public API."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +62,8 @@ def encode(image, name: str, *, quality=None, bpp=None, psnr=None, background=No
             raise ValueError(f"{name} needs {least:.4g} bpp for this image at its lowest quality, {low}; not {bpp}")
         return stream
 
+    if registry.entry(name).media == "tokens":
+        raise ValueError(f"{name} decodes to tokens, not to pictures that have a PSNR; give quality= or bpp=")
     from .metrics import psnr as measure
 
     def reaches(stream):
@@ -138,9 +141,9 @@ class Info:
     Attributes:
         codec: name of the codec that decodes it.
         size: (H, W) in pixels.
-        channels: 1 for grey, 3 for colour.
+        channels: 1 for grey, 3 for colour, 0 for tokens.
         bytes: size of the stream.
-        bpp: bits a pixel.
+        bpp: bits a pixel; NaN where the size is not known (tokens that were encoded as such).
         details: what else its format tells (stages of a `.ckt`, process and sampling of a `.jpg`, metadata).
     """
 
@@ -168,9 +171,10 @@ def info(stream) -> Info:
         size, color = entropy.describe(held.payload)
         stages = {role: str(spec(stage)) for role, stage in codec.stages.items()}
         details = {"format": f"ckt version {container.VERSION}", "colour": color, "stages": stages}
-        channels = 1 if color == "grey" else 3
+        channels = {"grey": 1, "tokens": 0}.get(color, 3)
         if held.weights:
             details["weights"] = held.weights.hex()
     else:
         size, channels, details = registry.sniff(data).describe(data)
-    return Info(codec.name, size, channels, len(data), 8 * len(data) / (size[0] * size[1]), details)
+    pixels = size[0] * size[1]
+    return Info(codec.name, size, channels, len(data), 8 * len(data) / pixels if pixels else math.nan, details)

@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "output",
         metavar="OUT",
-        help="image file to write; its ending says the format (.png). Or a folder, for .png files or frames",
+        help="image file to write; its ending says the format (.png; .npz for tokens). Or a folder, for .png files",
     )
     command.add_argument("--max-pixels", type=int, metavar="N", help="largest picture to accept")
     command.add_argument("--weights", metavar="FILE", help="weight file that a learned stream was made with")
@@ -92,6 +92,12 @@ def _parser() -> argparse.ArgumentParser:
         "--qualities", type=_numbers, metavar="Q,Q,…", help="default: a spread over each codec's scale"
     )
     command.add_argument("--metrics", default="psnr,ms-ssim", metavar="M,M", help="default: psnr,ms-ssim")
+    command.add_argument(
+        "--tasks",
+        default="",
+        metavar="T,T",
+        help="accuracies to measure on labelled images: imagenet, …",
+    )
     command.add_argument("--anchor", metavar="NAME", help="codec that BD-rates refer to")
     command.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes; -1 for one a core")
     command.add_argument("--out", required=True, metavar="DIR", help="folder for records, tables and plots")
@@ -108,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--minutes", type=float, metavar="M", help="stop and save after this time")
     command.add_argument("--steps", type=int, metavar="N", help="length of the training; default: the recipe's")
     command.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1; default: a GPU if there is one")
+    command.add_argument("--bfloat16", action="store_true", help="half precision on a CPU, too, if it is fast there")
     command.add_argument("--no-compile", action="store_true", help="run the network as it is, also on a GPU")
     command.add_argument("--json", action="store_true", help="print the last validation as JSON")
     command.set_defaults(run=_train)
@@ -227,34 +234,27 @@ def _progress(items):
 
 
 def _decode(options) -> int:
-    import io
-
     from PIL import Image
 
     from .api import decode
-    from .codecs.image_io import upright, write_atomically
 
     if options.weights:
         from .codecs.learned import register_weights
 
         register_weights(options.weights)
+    Image.preinit()
     limit = {} if options.max_pixels is None else {"max_pixels": options.max_pixels}
     if Path(options.input).is_dir():
         return _decode_folder(options, limit)
     if _is_video(options.input):
         return _decode_video(options, limit)
     ending = Path(options.output).suffix.lower()
-    Image.preinit()
-    if ending not in Image.EXTENSION:
+    if ending not in (".npz", *Image.EXTENSION):
         Image.init()  # the rarer formats too; this takes a while
-    if ending not in Image.EXTENSION:
+    if ending not in (".npz", *Image.EXTENSION):
         raise ValueError(f"{options.output!r}: no image format has the ending {ending!r}; use .png")
     stream = Path(options.input).read_bytes()
-    image = upright(decode(stream, device=options.device, **limit), stream)
-    out = io.BytesIO()
-    Image.fromarray(image).save(out, Image.EXTENSION[ending])
-    write_atomically(options.output, out.getvalue())
-    print(f"{options.output}: {image.shape[1]}×{image.shape[0]}, {'grey' if image.ndim == 2 else 'colour'}")
+    print(_write_decoded(decode(stream, device=options.device, **limit), stream, Path(options.output)))
     return 0
 
 
@@ -289,14 +289,11 @@ def _decode_video(options, limit) -> int:
 
 
 def _decode_folder(options, limit) -> int:
-    """Every stream of a folder into a .png file; those of one codec and size go through networks together."""
-    import io
+    """Every stream of a folder into a .png file (.npz for tokens); networks take those of one size together."""
     import itertools
 
-    from PIL import Image
-
     from .api import find_codec
-    from .codecs.image_io import upright, write_atomically
+    from .primitives.tokens import Tokens
 
     paths = sorted(path for path in Path(options.input).iterdir() if path.is_file() and path.name[0] != ".")
     if not paths:
@@ -304,14 +301,39 @@ def _decode_folder(options, limit) -> int:
     bar = iter(_progress(paths))
     for codec, group in itertools.groupby(paths, lambda path: find_codec(path.read_bytes()).on(options.device)):
         group = list(group)
-        for path, image in zip(group, codec.decode_many(group, **limit), strict=True):
-            out = io.BytesIO()
-            Image.fromarray(upright(image, path.read_bytes())).save(out, "png")
-            write_atomically(Path(options.output) / f"{path.stem}.png", out.getvalue())
+        for path, decoded in zip(group, codec.decode_many(group, **limit), strict=True):
+            ending = "npz" if isinstance(decoded, Tokens) else "png"
+            _write_decoded(decoded, path.read_bytes(), Path(options.output) / f"{path.stem}.{ending}")
             next(bar)
     next(bar, None)  # lets the bar reach its end
     print(f"{options.output}: {len(paths)} files")
     return 0
+
+
+def _write_decoded(decoded, stream, path) -> str:
+    """Write a picture, turned upright, or tokens (arrays: features, grid, size, source); returns a line about it."""
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    from .codecs.image_io import upright, write_atomically
+    from .primitives.tokens import Tokens
+
+    tokens, wanted = isinstance(decoded, Tokens), path.suffix.lower() == ".npz"
+    if tokens != wanted:
+        held, name = ("tokens", path.with_suffix(".npz")) if tokens else ("a picture", path.with_suffix(".png"))
+        raise ValueError(f"the stream holds {held}; write it as {name.name}")
+    out = io.BytesIO()
+    if tokens:
+        np.savez(out, features=decoded.features, grid=decoded.grid, size=decoded.size, source=decoded.source)
+        line = "×".join(map(str, decoded.grid)) + f" tokens, {decoded.features.dtype} {list(decoded.features.shape)}"
+    else:
+        image = upright(decoded, stream)
+        Image.fromarray(image).save(out, Image.EXTENSION[path.suffix.lower()])
+        line = f"{image.shape[1]}×{image.shape[0]}, {'grey' if image.ndim == 2 else 'colour'}"
+    write_atomically(path, out.getvalue())
+    return f"{path}: {line}"
 
 
 def _info(options) -> int:
@@ -365,7 +387,8 @@ def _compare(options) -> int:
             options.images,
             options.codecs,
             qualities=options.qualities,
-            metrics=options.metrics.split(","),
+            metrics=[name for name in options.metrics.split(",") if name],
+            tasks=[name for name in options.tasks.split(",") if name],
             anchor=options.anchor,
             out=options.out,
             jobs=options.jobs,
@@ -394,6 +417,7 @@ def _train(options) -> int:
         resume=options.resume,
         start=options.start,
         compile=False if options.no_compile else None,
+        bfloat16=True if options.bfloat16 else None,
         progress=True,
     )
     if options.json:

@@ -24,6 +24,7 @@ def run_comparison(
     jobs=1,
     keep=False,
     progress=True,
+    tasks=(),
 ) -> Report:
     """Sweep codecs over images and write a report.
 
@@ -38,6 +39,7 @@ def run_comparison(
         jobs: worker processes.
         keep: also keep every stream, in the folder's ``streams``.
         progress: show a progress bar on stderr.
+        tasks: as for `evaluate`.
 
     Returns:
         The `Report`. Its `failures` tell of jobs that failed; only if all did, `SweepError` is raised.
@@ -55,6 +57,7 @@ def run_comparison(
             settings,
             images,
             metrics,
+            tasks,
             jobs=jobs,
             out=Path(out) / "journal.jsonl",
             keep=Path(out) / "streams" if keep else None,

@@ -125,7 +125,8 @@ def dataset(source, recursive: bool = False) -> Dataset:
             ``"sample:NAME"`` (one of them), a video file, ``"clips"`` (the sample videos), ``"clips:NAME"`` or
             ``"clips:NAME:FRAMES"`` (the first frames of one), an array uint8 [H,W,3] or [H,W], or a list of any of
             these. A folder's ``labels.csv``, with columns ``file`` and ``label``, gives its pictures labels.
-        recursive: look into a folder's folders, too.
+        recursive: look into a folder's folders, too. Without labels.csv, the name of the folder in which a picture lies
+            is then its label (none directly in `source`), as in sets that have a folder for each class.
 
     Raises:
         FileNotFoundError: a path, or a file that labels.csv lists, does not exist.
@@ -194,6 +195,8 @@ def _folder(folder, recursive):
     missing = sorted(labels.keys() - set(names))
     if missing:
         raise FileNotFoundError(f"{folder / 'labels.csv'} lists {missing[0]!r}, which is not among the pictures")
+    if not labels and recursive:
+        labels = {name: name.split("/")[-2] for name in names if "/" in name}
     return [DatasetImage(name, path, labels.get(name)) for name, path in zip(names, paths, strict=True)]
 
 

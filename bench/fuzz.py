@@ -2,6 +2,8 @@
 
     python -m codeckit.bench.fuzz                               # 20,000 mutations and the bombs, a few minutes
     python -m codeckit.bench.fuzz --count 200000 --seed 7 --jobs 8
+    python -m codeckit.bench.fuzz --learned --count 5000        # `.ckt` files of every learned codec instead
+    python -m codeckit.bench.fuzz --tokens --count 5000         # `.ckt` files of tokens instead
 
 Streams are small JPEG files of all kinds and `.ckt` files of every entropy stage. A mutation flips bits, changes, cuts,
 inserts or moves bytes, splices two streams, duplicates, removes or swaps segments, or edits a header or length field.
@@ -19,9 +21,11 @@ import argparse
 import multiprocessing
 import re
 import sys
+import tempfile
 import time
 import zlib
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +34,7 @@ import numpy as np
 from PIL import Image
 
 from .. import codec, decode
-from ..primitives import StreamError, container
+from ..primitives import StreamError, Tokens, container
 from ..primitives.stage import Stage
 from . import pictures
 from .jpeg_identity import save, segments
@@ -83,7 +87,7 @@ def jpeg_streams() -> list[bytes]:
 
 
 def ckt_streams() -> list[bytes]:
-    """A small `.ckt` file in colour and one in grey for every entropy stage, of a learned codec, of video standards.
+    """Small `.ckt` files in colour and in grey of every entropy stage, a learned codec, video standards and tokens.
 
     The learned one also has workers load torch before their memory limit counts: a changed codec number reaches it.
     """
@@ -93,7 +97,36 @@ def ckt_streams() -> list[bytes]:
     codecs += [codec("balle2017", quality=4), codec("jpeg2000-teaching", quality=60), codec("video-teaching")]
     codecs.append(codec("hevc", preset="ultrafast"))
     picture = pictures.photo(29, 37, seed=2)
-    return [stream for each in codecs for stream in (each.encode(picture), each.encode(picture[:17, :20, 0]))]
+    streams = [stream for each in codecs for stream in (each.encode(picture), each.encode(picture[:17, :20, 0]))]
+    return streams + token_streams()
+
+
+def token_streams() -> list[bytes]:
+    """Small `.ckt` files of tokens: the codec's own, and bare ones with every coder of indices."""
+    from ..primitives import AdaptiveIndices, FixedIndices, MixedIndices, StaticIndices
+
+    rng = np.random.default_rng(3)
+    features = rng.normal(0, 1, (49, 192)).astype(np.float32)
+    streams = [codec("tokens", quality=4, refine=0).encode_tokens(features, (7, 7), size=(29, 37))]
+    streams.append(codec("token-arrays", step=0.5).encode_tokens(features[:30, :8], (5, 6)))
+    indices = np.minimum(rng.geometric(0.3, (30, 3)) - 1, 15)
+    for stage in (FixedIndices, StaticIndices, AdaptiveIndices, MixedIndices):
+        coder = codec("token-indices").replace(entropy=stage(16, progressive=stage is MixedIndices))
+        streams.append(coder.encode_tokens(indices, (5, 6)))
+    return streams
+
+
+def learned_streams(folder: Path) -> tuple[list[bytes], list[str]]:
+    """Streams of every learned codec with small random weights, and the weight files, which go into a folder."""
+    from ..codecs.learned.networks import CHANNELS
+    from .learned_models import random_weights
+
+    picture, streams, files = pictures.photo(29, 37, seed=2), [], []
+    for name in CHANNELS:
+        files.append(random_weights(name, folder, channels=(8, 12)[: len(CHANNELS[name][0])]))
+        coder = codec(name, weights=files[-1])
+        streams += [coder.encode(picture), coder.encode(picture[:17, :20, 0])]
+    return streams, files
 
 
 # --- mutations ------------------------------------------------------------------------------------------------------
@@ -207,9 +240,9 @@ def repair_crc(data: bytes) -> bytes:
 
 
 def mutate(seed: int, number: int, jpegs: list[bytes], ckts: list[bytes]) -> Case:
-    """Mutation `number` of `seed`: even numbers of JPEG files, odd ones of `.ckt` files."""
+    """Mutation `number` of `seed`: even numbers of JPEG files (if there are any), odd ones of `.ckt` files."""
     rng = np.random.default_rng([seed, number])
-    is_jpeg = number % 2 == 0
+    is_jpeg = number % 2 == 0 and bool(jpegs)
     sources = jpegs if is_jpeg else ckts
     data, other = (sources[rng.integers(len(sources))] for _ in range(2))
     original, functions = data, []
@@ -347,7 +380,8 @@ def attempt(case: Case) -> Outcome:
     except Exception as error:  # whatever it is, it is a finding
         return Outcome("violation", f"{type(error).__name__}: {error}", time.perf_counter() - start)
     seconds = time.perf_counter() - start
-    if (
+    tokens = isinstance(picture, Tokens)
+    if not tokens and (
         not isinstance(picture, np.ndarray)
         or picture.dtype != np.uint8
         or picture.ndim not in (2, 3)
@@ -359,9 +393,15 @@ def attempt(case: Case) -> Outcome:
     return Outcome("picture", "", seconds)
 
 
-def _work(connection, warm_up):
+def _work(connection, warm_up, weights):
     """Worker process: limit the memory, then decode what comes."""
     import resource
+
+    if weights:
+        from ..codecs.learned import register_weights
+
+        for path in weights:
+            register_weights(path)
 
     # Compiled code and libraries are loaded before the limit counts, and undamaged streams must be pictures.
     outcomes = [attempt(Case("warm-up", data)) for data in warm_up]
@@ -378,15 +418,15 @@ def _work(connection, warm_up):
 class Worker:
     """A worker process that is started again when it dies or hangs."""
 
-    def __init__(self, warm_up: list[bytes]):
-        self.warm_up = warm_up
+    def __init__(self, warm_up: list[bytes], weights: Sequence[str]):
+        self.warm_up, self.weights = warm_up, weights
         self.start()
 
     def start(self):
         """Start the process and wait until it is warm."""
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, self.warm_up), daemon=True)
+        self.process = context.Process(target=_work, args=(theirs, self.warm_up, self.weights), daemon=True)
         self.process.start()
         theirs.close()
         if refused := self.connection.recv():
@@ -412,12 +452,12 @@ class Worker:
         return Outcome("violation", message, SECONDS)
 
 
-def run(cases, warm_up: list[bytes], jobs: int) -> list[tuple[Case, Outcome]]:
-    """Decode all cases in `jobs` worker processes."""
+def run(cases, warm_up: list[bytes], jobs: int, weights: Sequence[str] = ()) -> list[tuple[Case, Outcome]]:
+    """Decode all cases in `jobs` worker processes that know these weight files."""
     cases = list(cases)
 
     def drive(share):
-        worker = Worker(warm_up)
+        worker = Worker(warm_up, weights)
         try:
             return [(case, worker.run(case)) for case in share]
         finally:
@@ -433,13 +473,21 @@ def main(argv=None) -> int:
     parser.add_argument("--count", type=int, default=20_000, help="number of mutations (default 20,000)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="worker processes (default 2)")
+    parser.add_argument("--learned", action="store_true", help="learned codecs with random weights; no bombs, no JPEG")
+    parser.add_argument("--tokens", action="store_true", help="streams of tokens; no bombs, no JPEG")
     parser.add_argument("--keep", type=Path, help="folder to write the offending streams to")
     args = parser.parse_args(argv)
 
-    jpegs, ckts = jpeg_streams(), ckt_streams()
     start = time.perf_counter()
-    cases = [*bombs(), *(mutate(args.seed, number, jpegs, ckts) for number in range(args.count))]
-    results = run(cases, jpegs + ckts, args.jobs)
+    with tempfile.TemporaryDirectory() as folder:
+        if args.tokens:
+            jpegs, ckts, weights, cases = [], token_streams(), [], []
+        elif args.learned:
+            jpegs, (ckts, weights), cases = [], learned_streams(Path(folder)), []
+        else:
+            jpegs, ckts, weights, cases = jpeg_streams(), ckt_streams(), [], list(bombs())
+        cases += [mutate(args.seed, number, jpegs, ckts) for number in range(args.count)]
+        results = run(cases, jpegs + ckts, args.jobs, weights)
 
     verdicts = Counter(outcome.verdict for _, outcome in results)
     slowest, hungriest = (max(getattr(o, key) for _, o in results) for key in ("seconds", "peak_bytes"))

@@ -3,12 +3,12 @@
     python -m codeckit.bench.learned_speed                                # three codecs, 768×512, all cores
     python -m codeckit.bench.learned_speed --codecs mbt2018 cheng2020-attn --threads 1 --repeats 5
 
-Weights are random, of full size, scaled so that latents and predicted scales are a few units large; the time of a codec
-does not depend on what its weights were trained for, but on how many numbers there are to code. For every codec:
+Weights are random, of full size (`learned_models`). For every codec:
 
 * ``encode``, ``decode``: seconds of ours and of CompressAI's (``compress`` and ``decompress``, the picture in memory as
   it wants it), and how many times faster ours is. Medians of the repeats after one warm-up, ours and theirs in turns.
 * ``g_a``, ``g_s``: seconds of our analysis and synthesis transform alone.
+* ``ratio``: decoding over g_s alone.
 * ``rest``: seconds from our stream to quantized latents (entropy decoding and prediction), and how many times faster
   that is than what CompressAI takes beside its g_s.
 * ``size``: bytes of our file, container included, over bytes of CompressAI's strings.
@@ -29,6 +29,7 @@ from ..codecs.learned import export, import_compressai, load_weights
 from ..codecs.learned.networks import CHANNELS, load_network
 from ..primitives import container
 from .jpeg_speed import medians
+from .learned_models import plausible
 from .pictures import photo
 
 #: CompressAI's classes.
@@ -44,16 +45,10 @@ MODELS = {
 
 @torch.no_grad()
 def random_model(models, name: str, quality: int, x: torch.Tensor):
-    """CompressAI's model with random weights: latents with a standard deviation of 2, scales around 2."""
+    """CompressAI's model with random weights."""
     torch.manual_seed(0)
     model = getattr(models, MODELS[name])(*CHANNELS[name][quality - 1]).eval()
-    last = [module for module in model.g_a if isinstance(module, torch.nn.Conv2d)][-1]
-    last.weight *= 2 / model.g_a(x).std()
-    if hasattr(model, "entropy_parameters"):
-        model.entropy_parameters[-1].bias[: len(model.entropy_parameters[-1].bias) // 2] += 2
-    elif hasattr(model, "h_s"):
-        convolution = [module for module in model.h_s if hasattr(module, "bias")][-1]
-        convolution.bias[: last.out_channels] += 2
+    plausible(model, x)
     model.entropy_bottleneck.quantiles[:, 0] = load_network(
         name, model.state_dict()
     ).entropy_bottleneck.solve_quantiles()
@@ -97,6 +92,7 @@ def measure(models, name: str, quality: int, image: np.ndarray, repeats: int) ->
         " faster": decompress / decode,
         "g_a": g_a,
         "g_s": g_s,
+        "ratio": decode / g_s,
         "rest": rest,
         "  faster": (decompress - their_g_s) / rest,
         "bytes": len(stream),

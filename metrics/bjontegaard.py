@@ -22,6 +22,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .accuracy import monotone_envelope
+
 
 @dataclass(frozen=True)
 class BDResult:
@@ -81,14 +83,10 @@ def _curve(rate, quality, name):
     finite = np.isfinite(rate) & np.isfinite(quality)
     if (rate[finite] <= 0).any():
         raise ValueError(f"the {name} curve has a rate that is not positive")
-    points = sorted(zip(rate[finite], -quality[finite], strict=True))  # of equal rates the best comes first
-    kept = []
-    for point_rate, negative in points:
-        if not kept or -negative > kept[-1][1]:
-            kept.append((point_rate, -negative))
+    kept = monotone_envelope(rate[finite], quality[finite])
     if len(kept) < 2:
         raise ValueError(f"the {name} curve keeps {len(kept)} points; a Bjøntegaard delta needs at least 2, better 4")
-    return np.array(kept).T
+    return kept.T
 
 
 def _mean_difference(anchor_x, anchor_y, test_x, test_y):

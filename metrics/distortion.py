@@ -12,8 +12,12 @@ import numpy as np
 MS_SSIM_MIN_SIDE = 161
 
 
-class TooSmallError(ValueError):
-    """The picture is too small for the measure. Tables show "–" for it."""
+class UndefinedError(ValueError):
+    """The measure does not apply to what it was given. Records hold NaN for it, and tables show "–"."""
+
+
+class TooSmallError(UndefinedError):
+    """The picture is too small for the measure."""
 
 
 def psnr(reference: np.ndarray, image: np.ndarray) -> float:

@@ -18,8 +18,20 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "subsample": ["Subsample"],
         "dct": ["BlockDCT"],
         "wavelet": ["Wavelet"],
-        "quantizers": ["Uniform", "DeadZone", "QuantTable", "Embedded"],
-        "entropy": ["UniformCoded", "HuffmanCoded", "RangeCoded", "AnsCoded", "ContextCoded", "BitPlaneCoded"],
+        "quantizers": ["Uniform", "DeadZone", "QuantTable", "Embedded", "FSQ"],
+        "tokens": ["Tokens"],
+        "entropy": [
+            "UniformCoded",
+            "HuffmanCoded",
+            "RangeCoded",
+            "AnsCoded",
+            "ContextCoded",
+            "BitPlaneCoded",
+            "FixedIndices",
+            "StaticIndices",
+            "AdaptiveIndices",
+            "MixedIndices",
+        ],
     },
 )
 
@@ -33,11 +45,14 @@ def load_stage_class(name: str) -> type:
     >>> load_stage_class("Subsample").__module__
     'codeckit.primitives.subsample'
     """
+    import dataclasses
+
     from .errors import StreamError
     from .stage import Stage
 
     if name not in Stage.classes and name in __all__:
         __getattr__(name)  # a module may itself be a package that imports its names at first use
-    if name not in Stage.classes:
+    # What is no dataclass is a base of stages, not a stage.
+    if name not in Stage.classes or not dataclasses.is_dataclass(Stage.classes[name]):
         raise StreamError(f"no stage is called {name!r}")
     return Stage.classes[name]

@@ -68,8 +68,8 @@ def pack_head(container: Container) -> bytes:
     return out.getvalue()
 
 
-def unpack(data: bytes) -> Container:
-    """The inverse of `pack`.
+def unpack(data: bytes, partial: bool = False) -> Container:
+    """The inverse of `pack`; with `partial` of a file whose end may be missing, so that nothing is checked.
 
     Raises:
         StreamError: not a `.ckt` file, of another version, cut, or damaged.
@@ -79,9 +79,10 @@ def unpack(data: bytes) -> Container:
     if data[3:4] != bytes([VERSION]):
         version = data[3] if len(data) > 3 else "missing"
         raise StreamError(f".ckt format version {version}; this codeckit reads version {VERSION}")
-    if len(data) < 11 or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "big"):
+    whole = len(data) >= 11 and zlib.crc32(data[:-4]) == int.from_bytes(data[-4:], "big")
+    if not whole and not partial:
         raise StreamError("the .ckt file is cut or damaged: its CRC-32 does not match")
-    reader = ByteReader(data[4:-4])
+    reader = ByteReader(data[4:-4] if whole else data[4:])
     head = read_head(reader)
     return Container(head.codec, reader.rest(), head.parameters, head.weights)
 

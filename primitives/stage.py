@@ -62,9 +62,9 @@ class Stage:
         """`forward` of each; stages that compute with networks take those of one size together."""
         return [self.forward(x) for x in xs]
 
-    def inverse_many(self, ys: list, **limits) -> list:
+    def inverse_many(self, ys: list, *limits) -> list:
         """`inverse` of each, with the same further arguments for all."""
-        return [self.inverse(y, **limits) for y in ys]
+        return [self.inverse(y, *limits) for y in ys]
 
     def maps(self, y) -> dict:
         """What the output `y` of `forward` shows of itself beside its values: arrays by name (`Trace`)."""

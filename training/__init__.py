@@ -5,7 +5,9 @@ file         holds
 ===========  ========================================================================
 `data`       photographs packed into one file, and random patches of them
 `losses`     rate-distortion losses, and the choice of a quality for each picture
+`start`      weights to begin with: a transform codec instead of random numbers
 `loop`       the training loop: resumable, on a CPU, a GPU, or several
+`export`     from a run to a weight file that codecs take
 `recipes`    the settings behind each weight file, one small file each
 ===========  ========================================================================
 

@@ -23,7 +23,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from pytorch_msssim import ms_ssim
 from torch import Tensor, nn
 
 from ..metrics.distortion import MS_SSIM_MIN_SIDE
@@ -122,4 +121,6 @@ def measure(distortion: str, x: Tensor, x_hat: Tensor) -> Tensor:
             return 255**2 * (x_hat - x).square().flatten(1).mean(1)
         if min(x.shape[2:]) < MS_SSIM_MIN_SIDE:
             raise ValueError(f"MS-SSIM needs patches of at least {MS_SSIM_MIN_SIDE} pixels, not {x.shape[2]}")
+        from pytorch_msssim import ms_ssim
+
         return 1 - ms_ssim(x_hat, x, data_range=1, size_average=False)

@@ -75,9 +75,9 @@ class _Weighted(Stage):
         """`forward_many` of one."""
         return self.forward_many([x])[0]
 
-    def inverse(self, y, **limits):
+    def inverse(self, y, *limits):
         """`inverse_many` of one."""
-        return self.inverse_many([y], **limits)[0]
+        return self.inverse_many([y], *limits)[0]
 
 
 def _together(items: list, key: Callable, function: Callable[[list], list]) -> list:
@@ -119,9 +119,9 @@ class Learned(_Weighted):
             raise ValueError(f"the network takes sides that are multiples of {network.stride}, not {height}×{width}")
         y = tiled(
             network.g_a,
-            torch.from_numpy(pixels).permute(0, 3, 1, 2),
+            torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2),
             down=_SCALE,
-            before=lambda part: part.to(self.device).float() / 255,
+            before=lambda part: part.float() / 255,
         )
         level = ()
         if hasattr(network, "gain"):

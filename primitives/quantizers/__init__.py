@@ -7,7 +7,11 @@ stage         rule                                                            us
 `DeadZone`    the same with a zero interval twice as wide                     JPEG 2000
 `QuantTable`  one step a coefficient position                                 JPEG
 `Embedded`    a dead-zone quantizer as bit planes, coarse to fine             progressive streams
+`FSQ`         a few levels a channel, bounded by tanh                         discrete tokenizers
 ============  ==============================================================  =====================
+
+Not stages, because their code books are data: `VectorQuantizer`, `ProductQuantizer`, `ResidualQuantizer` (in `vector`).
+`quantize_rate_distortion` chooses symbols for `Uniform` by what they cost.
 
 ``forward`` quantizes, ``inverse`` dequantizes, and quantizing what was dequantized gives the same symbols again.
 """
@@ -21,5 +25,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "deadzone": ["DeadZone"],
         "table": ["QuantTable"],
         "embedded": ["Embedded"],
+        "fsq": ["FSQ"],
+        "rate_distortion": ["quantize_rate_distortion"],
+        "vector": ["ProductQuantizer", "ResidualQuantizer", "VectorQuantizer"],
     },
 )

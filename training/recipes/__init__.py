@@ -1,7 +1,7 @@
 """Recipes: all settings behind a weight file, one small file each.
 
 >>> recipe("balle2017-small").channels
-(64,)
+(128,)
 """
 
 import importlib
@@ -24,7 +24,10 @@ class Recipe:
         patch: side of the pictures in pixels.
         distortion: ``"mse"`` or ``"ms-ssim"``.
         qualities: lowest and highest quality to train; twice the same for a network of one rate.
-        learning_rate: the highest; it rises for `warmup` steps and falls along a half cosine to a hundredth.
+        prior_steps: first steps, in which the entropy model learns alone.
+        learning_rate: the highest of the transforms' convolutions; it rises for `warmup` steps after these and falls
+            along a half cosine to a hundredth.
+        entropy_rate: the highest of the entropy model; it falls likewise.
         clip: largest norm of the gradients.
         ema: the decay of the moving average of the weights.
         rounded_after: share of the steps after which the synthesis transform sees rounded latents, not noisy ones.
@@ -40,7 +43,9 @@ class Recipe:
     patch: int
     distortion: str = "mse"
     qualities: tuple[float, float] = (1, 8)
-    learning_rate: float = 4e-4
+    prior_steps: int = 300
+    learning_rate: float = 2e-4
+    entropy_rate: float = 1e-3
     warmup: int = 500
     clip: float = 1.0
     ema: float = 0.999

@@ -1,4 +1,4 @@
-"""The weights of the small, fast ``cheng2020``: N = 64."""
+"""The weights of the small, fast ``cheng2020``: N = 64, for CPUs."""
 
 from . import Recipe
 
@@ -6,9 +6,9 @@ RECIPE = Recipe(
     name="cheng2020-small",
     network="cheng2020",
     channels=(64,),
-    steps=100_000,
-    batch=8,
+    steps=7_000,
+    batch=2,
     patch=128,
-    warmup=1000,
-    report=1000,
+    warmup=300,
+    report=2000,
 )

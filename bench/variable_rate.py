@@ -1,0 +1,79 @@
+"""What one network for all rates costs against a network for each rate.
+
+::
+
+    python -m codeckit.bench.variable_rate balle2017-small --data pack.safetensors --out runs/cost --steps 2000
+    python -m codeckit.bench.variable_rate cheng2020-small --data pack.safetensors --out runs/cost --start weights
+
+From the weights that ship (or `--start`), the recipe goes on for some steps, once for all rates and once for each of
+three rates alone, with the same data, settings and number of steps. Then the held-out crops of the pack tell at which
+rate the network of all rates reaches the PSNR of a network of one: its curve is interpolated (logarithm of the rate
+over PSNR). Rates are estimated; a positive cost means that a network of its own saves bits at this rate.
+
+The comparison is honest but short: a network of one rate may gain more in a longer training.
+"""
+
+import argparse
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..codecs.learned.weights import shipped
+from ..training import load_pack, recipe, train
+from .report import align
+
+
+def rate_at(psnr: float, rows: list[dict]) -> float:
+    """bpp at which a curve, rows of a validation, reaches a PSNR; NaN outside of it.
+
+    >>> rate_at(31.5, [{"bpp": 0.25, "psnr": 30.0}, {"bpp": 0.5, "psnr": 33.0}])
+    0.353...
+    """
+    decibels, rates = [row["psnr"] for row in rows], [row["bpp"] for row in rows]
+    return float(np.exp(np.interp(psnr, decibels, np.log(rates), left=math.nan, right=math.nan)))
+
+
+def main(argv=None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", help="balle2017, balle2017-small, cheng2020, cheng2020-small")
+    parser.add_argument("--data", required=True, metavar="PACK", help="photographs that codeckit.training.data packed")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the runs; they resume if it has them")
+    parser.add_argument("--start", metavar="WEIGHTS", help="weights to go on from; default: those that ship")
+    parser.add_argument("--qualities", nargs="+", type=int, default=[2, 4, 6], metavar="Q", help="the rates: 2 4 6")
+    parser.add_argument("--steps", type=int, default=1000, metavar="N", help="steps of each run: 1000")
+    parser.add_argument("--learning-rate", type=float, metavar="R", help="default: a third of the recipe's")
+    parser.add_argument("--bfloat16", action="store_true", help="half precision on a CPU, too")
+    arguments = parser.parse_args(argv)
+    base = recipe(arguments.recipe)
+    rate = arguments.learning_rate or base.learning_rate / 3
+    base = replace(base, steps=arguments.steps, learning_rate=rate, prior_steps=0, warmup=arguments.steps // 10)
+    start = arguments.start or next((h.path for h in shipped() if h.architecture == base.network), None)
+    if start is None:
+        parser.error(f"no weights of {base.network} ship; pass --start")
+    pack = load_pack(arguments.data)
+
+    def run(name, qualities):
+        changed = replace(base, qualities=qualities)
+        precision = True if arguments.bfloat16 else None
+        out = Path(arguments.out) / name
+        return train(changed, pack, out, resume=True, start=start, bfloat16=precision, progress=True)["validation"]
+
+    together = run("all", base.qualities)
+    rows = [["quality", "PSNR alone", "bpp alone", "bpp of all rates", "cost"]]
+    for quality in arguments.qualities:
+        (alone,) = run(f"quality-{quality}", (quality, quality))
+        bpp = rate_at(alone["psnr"], together)
+        cost = "–" if math.isnan(bpp) else f"{100 * (bpp / alone['bpp'] - 1):+.1f} %"
+        rows.append([str(quality), f"{alone['psnr']:.2f}", f"{alone['bpp']:.4f}", f"{bpp:.4f}", cost])
+    print(
+        f"{base.network}, {base.steps} steps from {start}, {len(pack.validation)} held-out crops",
+        align(rows),
+        sep="\n\n",
+    )
+
+
+if __name__ == "__main__":
+    main()

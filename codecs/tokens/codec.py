@@ -1,0 +1,134 @@
+"""The token codecs as compositions.
+
+>>> import numpy as np
+>>> from codeckit.primitives.tokens import Tokens
+>>> codec = tokens(quality=5, refine=0)
+>>> features = np.random.default_rng(0).normal(0, 1, (49, 192)).astype(np.float32)
+>>> decoded = codec.decode_tokens(codec.encode_tokens(features, (7, 7)))
+>>> decoded.grid, decoded.features.shape, decoded.source
+((7, 7), (49, 192), 'efficientnet-lite0/6')
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...primitives import container
+from ...primitives.entropy.indices import IndexCoded, MixedIndices
+from ...primitives.errors import StreamError
+from ...primitives.picture import MAX_PIXELS
+from ...primitives.quantizers.uniform import Uniform
+from ...primitives.tokens.grid import Tokens
+from ..base import Codec, composition
+from ..image_io import read_stream
+from .stages import Features, FeatureTransform, TokenCoded, TokenSteps
+
+
+@dataclass(frozen=True)
+class TokenCodec(Codec):
+    """A codec that decodes to `Tokens`, and also takes tokens that its user made."""
+
+    def encode(self, image) -> bytes:
+        """Encode one image, as `Codec.encode` does.
+
+        Raises:
+            ValueError: the codec has no stage that makes tokens of a picture.
+        """
+        if "features" not in self.stages:
+            raise ValueError(f"{self.name} codes tokens that you have, not pictures: use encode_tokens(tokens, grid)")
+        return super().encode(image)
+
+    def encode_tokens(self, tokens, grid: tuple[int, int] | None = None, *, size: tuple[int, int] = (0, 0)) -> bytes:
+        """Encode tokens instead of a picture.
+
+        Args:
+            tokens: `Tokens`; or an array [N, …] that is taken for tokens such as this codec makes of pictures.
+            grid: (rows, columns) of an array.
+            size: (H, W) in pixels of the picture that an array was made of; (0, 0) if that does not matter.
+
+        Raises:
+            ValueError: the tokens are not of the kind that the codec codes.
+        """
+        stages = dict(self.stages)
+        features = stages.pop("features", None)
+        if not isinstance(tokens, Tokens):
+            if grid is None:
+                raise ValueError("an array of tokens needs its grid: encode_tokens(tokens, (rows, columns))")
+            tokens = Tokens(np.asarray(tokens), tuple(grid), features.source if features else "", tuple(size))
+        *_, entropy = stages.values()
+        if tokens.size == (0, 0) and not isinstance(entropy, TokenCoded | IndexCoded):
+            raise ValueError(f"{type(entropy).__name__} needs the picture's size: encode_tokens(…, size=(H, W))")
+        value = tokens
+        for stage in stages.values():
+            value = stage.forward(value)
+        return self._wrap(value)
+
+    def decode_tokens(self, stream, *, max_pixels: int = MAX_PIXELS, partial: bool = False) -> Tokens:
+        """The inverse of `encode_tokens`: what `decode` returns.
+
+        Args:
+            stream: bytes, or the path of a file.
+            max_pixels: the largest grid or picture to accept.
+            partial: the stream may be cut at its end. Of one that was coded with `progressive=True` the dimensions that
+                are there whole are decoded: indices [N,k]. Nothing can be checked then: damage may go unnoticed.
+
+        Raises:
+            StreamError: as `decode`; or a cut stream that is not progressive, or has not even one dimension.
+        """
+        if not partial:
+            return self.decode(stream, max_pixels=max_pixels)
+        held = container.unpack(read_stream(stream), partial=True)
+        *others, entropy = composition(self.name, held.parameters).stages.values()
+        if not isinstance(entropy, IndexCoded) or others:
+            raise StreamError(f"a part of a stream of {self.name} cannot be decoded")
+        return entropy.inverse(held.payload, max_pixels, partial=True)
+
+
+def tokens(quality=4, refine=12) -> TokenCodec:
+    """Features of EfficientNet-Lite0 behind stage 6 (7 × 7 tokens of 192 channels), for ImageNet's and other tasks.
+
+    Args:
+        quality: 1 … 8, in steps of 1/8.
+        refine: descent steps of the encoder (`FeatureTransform`), 0 for none.
+    """
+    return TokenCodec(
+        "tokens",
+        {
+            "features": Features(),
+            "transform": FeatureTransform(quality=quality, refine=refine),
+            "quantize": Uniform(),
+            "entropy": TokenCoded(),
+        },
+    )
+
+
+def token_indices(vocabulary=None, progressive=False) -> TokenCodec:
+    """Indices of a tokenizer of one's own (VQGAN, TiTok, Cosmos …), without loss.
+
+    Args:
+        vocabulary: number of values of an index, or a tuple with one for each dimension; None for one more than the
+            largest that occurs.
+        progressive: whether a prefix of the stream decodes to the first dimensions.
+
+    >>> codec = token_indices(vocabulary=1024)
+    >>> stream = codec.encode_tokens(np.arange(16) * 64, (4, 4))
+    >>> codec.decode_tokens(stream).features[:, 0].tolist() == (np.arange(16) * 64).tolist()
+    True
+    """
+    if isinstance(vocabulary, list | np.ndarray):
+        vocabulary = tuple(int(size) for size in vocabulary)
+    return TokenCodec("token-indices", {"entropy": MixedIndices(vocabulary, bool(progressive))})
+
+
+def token_arrays(step=0.25) -> TokenCodec:
+    """Real tokens of any vision tower, [N,C], rounded to multiples of a step.
+
+    Args:
+        step: in the unit of the tokens.
+
+    >>> codec = token_arrays(step=0.5)
+    >>> tokens = np.array([[0.2, -1.1], [0.3, 4.0]], np.float32)
+    >>> codec.decode_tokens(codec.encode_tokens(tokens, (1, 2))).features.tolist()
+    [[0.0, -1.0], [0.5, 4.0]]
+    """
+    return TokenCodec("token-arrays", {"quantize": TokenSteps(float(step)), "entropy": MixedIndices()})

@@ -1,0 +1,200 @@
+"""What a token codec knows beforehand of its backbone's features, learned from training photographs and shipped.
+
+**Transform.** A map of features [rows, columns, C] is decorrelated along the grid by a two-dimensional DCT and along
+the channels by a basis of its own for the grid's mean (frequency 0) and one for everything else::
+
+    y[k] = A_k · (DCT(f)[k] − mean[k])           A_k = A_dc for k = 0, A_ac otherwise          [C] → [C]
+
+A plain principal component analysis would take all errors of equal size for equally bad. They are not: the rest of the
+network reads some directions of the features closely and others hardly, and errors that all positions share do not
+average out at its end. So the bases are principal components *in the metric of the Fisher information* of the frozen
+rest of the network, W = E[g gᵀ] with g the gradient of log p(class | features), classes drawn from p, plus a part ε of
+the plain metric, which is for other tasks than this one. With A = Uᵀ W^(1/2) (U: eigenvectors of the covariance of
+W^(1/2) f), equal steps in all components cost the network equally, which is what a uniform quantizer should see; and
+components are in order of variance. A is not orthogonal; the inverse is A⁻¹.
+
+**Scales and tables.** For each component, σ[k, c] = log2 of its standard deviation (in sixteenths, integers). What is
+known of a symbol before it is decoded is its *class*: σ less the log2 of the step, in quarter octaves, and whether the
+token's components so far were smaller or larger than expected (`LEVELS`). Each class has a table of integer
+frequencies, counted on the training photographs. All of this is integer arithmetic, so every machine finds the same
+tables.
+
+The file is a safetensors file; `fingerprint` is the first 4 bytes of SHA-256 over the backbone's fingerprint and all
+tensors. `codeckit.training.token_model` makes it.
+
+Sources: I. T. Jolliffe, "Principal Component Analysis"; S. Amari, "Natural Gradient Works Efficiently in Learning",
+1998 (the Fisher metric); W. R. Gardner, B. D. Rao, "Theoretical Analysis of the High-Rate Vector Quantization of LPC
+Parameters", IEEE Trans. Speech and Audio Processing 1995 (quantization in the metric of a sensitivity matrix).
+"""
+
+import functools
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from scipy.fft import dctn, idctn
+
+from ...primitives.entropy.tables import FrequencyTables
+from ...primitives.errors import StreamError
+
+#: Models that come with the package: ``backbone/stage`` and the file.
+SHIPPED = Path(__file__).parent / "shipped"
+
+#: Sixteenths of an octave, the unit of scales and steps.
+OCTAVE = 16
+
+#: The step at quality 1, 2^5.5 = 45. Each quality above halves the squared error: half an octave less.
+FIRST_STEP = 11 * OCTAVE // 2
+
+#: Eighths of a quality: `level` 0 … 56 for the qualities 1 … 8. One is a sixteenth of an octave.
+LEVEL_STEPS = 8
+
+#: Scale classes are quarter octaves of σ / step; class `UNIT` is σ = step.
+CLASSES, UNIT = 52, 20
+
+#: Levels of a token's activity: how the magnitudes so far compare with what was expected, in half octaves.
+LEVELS = 7
+
+#: Limits between the levels, ratios in units of 1/256.
+_LIMITS = np.array([round(256 * 2 ** ((2 * n - 5) / 4)) for n in range(LEVELS - 1)], np.int64)
+
+#: Magnitudes that a token's activity starts with, in units of 1/256, so that the first components decide little.
+_PRIOR = 3 * 256
+
+_TENSORS = ("mean", "dc", "ac", "sigma", "expected", "frequencies", "sizes", "lowest")
+
+
+@dataclass(frozen=True, eq=False)
+class TokenModel:
+    """A loaded model.
+
+    Attributes:
+        source: backbone and stage, ``"efficientnet-lite0/6"``.
+        fingerprint: 4 bytes.
+        mean: float32 [rows,columns,C], of the DCT of the features.
+        dc, ac: the bases A, float32 [C,C]: a row of features times the matrix is a row of components.
+        sigma: int [rows,columns,C], log2 of each component's standard deviation in sixteenths of an octave.
+        expected: int [CLASSES], mean magnitude of the symbols of a scale class in units of 1/256.
+        tables: one a class, scale class · LEVELS + activity level.
+    """
+
+    source: str
+    fingerprint: bytes
+    mean: np.ndarray = field(repr=False)
+    dc: np.ndarray = field(repr=False)
+    ac: np.ndarray = field(repr=False)
+    sigma: np.ndarray = field(repr=False)
+    expected: np.ndarray = field(repr=False)
+    tables: FrequencyTables = field(repr=False)
+
+    def __post_init__(self):
+        for name in ("dc", "ac"):
+            object.__setattr__(self, f"inverse_{name}", np.linalg.inv(getattr(self, name).astype(np.float64)))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(rows, columns, C) of the feature map."""
+        return self.mean.shape
+
+    def components(self, features: np.ndarray) -> np.ndarray:
+        """The components of feature maps: [...,rows,columns,C] float64, of the same shape."""
+        centred = dctn(features.astype(np.float64), axes=(-3, -2), norm="ortho") - self.mean
+        components = centred @ self.ac
+        components[..., 0, 0, :] = centred[..., 0, 0, :] @ self.dc
+        return components
+
+    def features(self, components: np.ndarray) -> np.ndarray:
+        """The inverse of `components`, float32."""
+        centred = components @ self.inverse_ac
+        centred[..., 0, 0, :] = components[..., 0, 0, :] @ self.inverse_dc
+        return idctn(centred + self.mean, axes=(-3, -2), norm="ortho").astype(np.float32)
+
+    def scale_classes(self, level: int) -> np.ndarray:
+        """The scale class of every component at a quality level: int64 [rows·columns, C]."""
+        ratio = self.sigma.astype(np.int64) - (FIRST_STEP - level)
+        classes = (ratio + OCTAVE // 8 >> 2) + UNIT
+        return np.clip(classes, 0, CLASSES - 1).reshape(-1, self.shape[2])
+
+
+def step_of(level: int) -> float:
+    """The quantization step at a quality level.
+
+    >>> step_of(8), step_of(40)
+    (32.0, 8.0)
+    """
+    return float(2.0 ** ((FIRST_STEP - level) / OCTAVE))
+
+
+def activity(observed: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """The activity level, 0 … LEVELS − 1, of tokens whose magnitudes so far sum to `observed` where `expected` were.
+
+    Args:
+        observed: int64, sums of magnitudes.
+        expected: int64 of the same shape, in units of 1/256.
+
+    >>> activity(np.array([0, 10, 40]), np.array([2560, 2560, 2560])).tolist()
+    [0, 3, 6]
+    """
+    have, want = (256 * np.minimum(observed, 1 << 24) + _PRIOR) * 256, expected + _PRIOR
+    return np.searchsorted(_LIMITS, have // want, side="right")
+
+
+def fingerprint(backbone: bytes, tensors: dict) -> bytes:
+    """The 4 bytes that tell a model from others."""
+    digest = hashlib.sha256(backbone)
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        digest.update(f"\n{name} {array.dtype.newbyteorder('<').str} {list(array.shape)}\n".encode())
+        digest.update(array.tobytes())
+    return digest.digest()[:4]
+
+
+@functools.lru_cache(maxsize=4)
+def load_model(source: str) -> TokenModel:
+    """The shipped model for a backbone's stage.
+
+    Raises:
+        ValueError: there is none, or its file is damaged.
+
+    >>> load_model("efficientnet-lite0/6").shape
+    (7, 7, 192)
+    """
+    known = {path.stem.rpartition("-")[0] + "/" + path.stem.rpartition("-")[2]: path for path in _files()}
+    if source not in known:
+        raise ValueError(f"no model of the tokens of {source!r} comes with codeckit; there are {', '.join(known)}")
+    return read_model(known[source])
+
+
+def _files():
+    return sorted(SHIPPED.glob("*.safetensors"))
+
+
+def read_model(path) -> TokenModel:
+    """The model in a file that `codeckit.training.token_model` wrote.
+
+    Raises:
+        ValueError: it is no such file, or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            said = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is no model of tokens: {error}") from error
+    if set(tensors) != set(_TENSORS) or not {"source", "backbone", "fingerprint"} <= said.keys():
+        raise ValueError(f"{path} is no model of tokens")
+    own = fingerprint(bytes.fromhex(said["backbone"]), tensors)
+    if own.hex() != said["fingerprint"]:
+        raise ValueError(f"{path} is damaged: its tensors are not those that were written")
+    tables = FrequencyTables(*(tensors[name].astype(np.int64) for name in ("frequencies", "sizes", "lowest")))
+    parts = {name: tensors[name] for name in ("mean", "dc", "ac", "sigma")}
+    return TokenModel(said["source"], own, expected=tensors["expected"].astype(np.int64), tables=tables, **parts)
+
+
+def check_shape(shape, model: TokenModel) -> None:
+    """Refuse symbols that are not those of the model's tokens."""
+    if tuple(shape) != model.shape:
+        raise StreamError(f"tokens of {model.source} have components {list(model.shape)}, not {list(shape)}")

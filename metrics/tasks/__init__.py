@@ -1,0 +1,17 @@
+"""Tasks: what a machine still gets out of a coded picture. As PSNR measures for eyes, accuracy measures for machines.
+
+A `Task` takes what a codec decoded, a picture or `Tokens`, and gives its answer; compared with the picture's label that
+is a score. So pixel codecs and token codecs stand on one axis: bits per picture against accuracy.
+
+``codeckit.evaluate(codecs, images, tasks=("imagenet",))`` measures every task on every decoded picture. `TASKS` holds
+the tasks with a name of their own; `Classifier` makes one of any function, `LinearProbe` of labelled pictures.
+
+>>> sorted(TASKS)
+['imagenet', 'imagenet-lite1', 'imagenet-lite2']
+"""
+
+from .base import Classifier, Task, resolve
+from .imagenet import TASKS, ImageNet
+from .probe import LinearProbe
+
+__all__ = ["TASKS", "Classifier", "ImageNet", "LinearProbe", "Task", "resolve"]

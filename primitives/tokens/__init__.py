@@ -1,0 +1,29 @@
+"""Visual tokens: pictures as grids of feature vectors, and fewer of them.
+
+A *token* is a feature vector that stands for a place of the picture: a patch of its pixels (`patchify`), or a position
+of a network's feature map (`backbone`). `Tokens` holds them with their grid. Machines read tokens instead of pictures,
+so a codec for machines may send tokens instead of pictures.
+
+============  ============================================================================
+file          holds
+============  ============================================================================
+`grid`        `Tokens`; pictures to patches and back
+`backbone`    EfficientNet-Lite, split at a chosen stage: what makes tokens and what reads them
+`reducers`    fewer tokens: QPID-style, PruMerge, FastV, ToMe, VisionZip, DivPrune, EViT, baselines
+`subset`      which tokens were kept, as bits
+============  ============================================================================
+
+Names are imported at first use.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "grid": ["Tokens", "patchify", "unpatchify"],
+        "reducers": ["REDUCERS", "Reduced", "unmerge"],
+        "subset": ["decode_subset", "encode_subset", "subset_bits"],
+        "backbone": ["BACKBONES", "Backbone", "load_backbone"],
+    },
+)

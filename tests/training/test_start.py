@@ -1,0 +1,87 @@
+"""The start of a training: a working transform codec of principal components."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from codeckit.bench.datasets import dataset
+from codeckit.codecs.learned.networks import NETWORKS
+from codeckit.training import loop
+from codeckit.training.losses import LAMBDAS
+from codeckit.training.start import initialize
+
+
+@pytest.fixture(scope="module")
+def crops():
+    """Three photographs cut into tiles, uint8 [K,64,64,3]."""
+    pictures = [image.load()[: 64 * 4, : 64 * 4] for image in dataset("sample")]
+    tiles = [picture.reshape(4, 64, 4, 64, 3).swapaxes(1, 2).reshape(16, 64, 64, 3) for picture in pictures]
+    return torch.from_numpy(np.concatenate(tiles))
+
+
+def start(name, N, crops):
+    torch.manual_seed(0)
+    network = NETWORKS[name](N)
+    initialize(network, crops)
+    return network.eval()
+
+
+def principal_components_psnr(crops, count):
+    """PSNR of 16×16 blocks from their `count` first principal components, computed by an SVD of all blocks at once."""
+    x = crops.numpy().astype(np.float64) / 255
+    blocks = (x - x.mean((0, 1, 2))).reshape(-1, 4, 16, 4, 16, 3).swapaxes(2, 3).reshape(-1, 768)
+    energies = np.linalg.svd(blocks, compute_uv=False) ** 2
+    return 10 * np.log10(blocks.size / energies[count:].sum())
+
+
+def transform_psnr(network, crops):
+    x = crops.permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        return float(-10 * torch.log10((network.g_s(network.g_a(x)) - x).square().mean()))
+
+
+@pytest.mark.parametrize("name", ["balle2017", "cheng2020", "cheng2020-checkerboard"])
+def test_transforms_begin_as_principal_components(name, crops):
+    """As good as the best linear transform of 16×16 blocks, less what nonlinearities and stages of 2×2 cost."""
+    best = principal_components_psnr(crops, 48)
+    ours = transform_psnr(start(name, 48, crops), crops)
+    assert best - 1.5 < ours < best + 0.1
+
+
+def test_more_channels_keep_more(crops):
+    decibels = [transform_psnr(start("balle2017", N, crops), crops) for N in (12, 24, 96)]
+    assert np.diff(decibels).min() > 1
+
+
+@pytest.mark.parametrize("name", ["balle2017", "cheng2020"])
+def test_a_start_is_a_codec_at_every_rate(name, crops):
+    """Rate rises with quality and so does PSNR; no rate is out of proportion, as with densities that do not fit."""
+    rows = loop.validate(start(name, 24, crops), crops, (1, 3, 5, 8))
+    assert all(b["bpp"] > a["bpp"] and b["psnr"] > a["psnr"] for a, b in pairwise(rows))
+    assert rows[0]["psnr"] > 20 and rows[-1]["bpp"] < 4
+
+
+def test_steps_are_those_of_high_rate(crops):
+    """A latent has its component's deviation over the step Δ as its own, with Δ² = 18 / (ln 2 · λ · 255²)."""
+    network = start("balle2017", 48, crops)
+    x = crops.permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        first = (network.g_a(x)[:, 0] * network.gain.factors(8.0)[0]).std()
+    blocks = (x - x.mean((0, 2, 3), keepdim=True)).unfold(2, 16, 16).unfold(3, 16, 16)
+    largest = np.linalg.svd(blocks.permute(0, 2, 3, 1, 4, 5).reshape(-1, 768).numpy(), compute_uv=False)[0]
+    deviation = largest / np.sqrt(blocks.shape[0] * 16)
+    step = np.sqrt(18 / (np.log(2) * LAMBDAS["mse"][-1])) / 255
+    assert float(first) == pytest.approx(deviation / step, rel=0.05)
+
+
+def test_latents_begin_with_variance_one(crops):
+    network = start("balle2017", 48, crops)
+    with torch.no_grad():
+        deviations = network.g_a(crops.permute(0, 3, 1, 2).float() / 255).std((0, 2, 3))
+    assert 0.8 < deviations.min() and deviations.max() < 1.2
+
+
+def test_a_start_is_the_same_again(crops):
+    once, again = (start("cheng2020", 8, crops).state_dict() for _ in range(2))
+    assert all(torch.equal(once[key], again[key]) for key in once)
