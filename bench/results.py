@@ -147,12 +147,18 @@ def main() -> None:
     parser.add_argument("kodak", help="folder of the 24 Kodak photographs")
     parser.add_argument("--count", type=int, default=24, help="only so many of the photographs (the page says so)")
     parser.add_argument("--only", help=f"some of {','.join(section.name for section in SECTIONS)}")
+    parser.add_argument("--codecs", help="only these specifications (the page says so), separated by commas")
     parser.add_argument("--metrics", help="measures by name; default: each section's own")
     parser.add_argument("--jobs", type=int, default=1, help="worker processes (times are then too long)")
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder of the sweeps' records and journals")
     arguments = parser.parse_args()
     chosen = arguments.only.split(",") if arguments.only else [section.name for section in SECTIONS]
     for section in SECTIONS:
+        if arguments.codecs:
+            wanted = tuple(pair for pair in section.codecs if pair[0] in arguments.codecs.split(","))
+            left_out = [pair[0] for pair in section.codecs if pair not in wanted]
+            text = f"{section.text} Not measured here yet: {', '.join(left_out)}."
+            section = replace(section, codecs=wanted, text=text)
         if arguments.metrics:
             section = replace(section, metrics=tuple(arguments.metrics.split(",")))
         if section.name in chosen:
