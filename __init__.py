@@ -15,6 +15,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "primitives.errors": ["StreamError"],
         "codecs.registry": ["codec", "list_codecs", "register_codec"],
         "bench": ["compare", "dataset", "evaluate"],
+        "codecs.frames": ["read_video"],
+        "codecs.video": ["decode_video"],
         "api": ["decode", "encode", "info"],
     },
 )

@@ -9,6 +9,7 @@ from .codecs import registry
 from .codecs.base import Codec, composition
 from .codecs.image_io import flatten, read_image, read_stream
 from .primitives import container
+from .primitives.errors import StreamError
 from .primitives.picture import MAX_PIXELS
 from .primitives.stage import spec
 
@@ -127,6 +128,8 @@ def find_codec(data: bytes) -> Codec:
     """
     if data[:3] == container.MAGIC:
         held = container.unpack(data)
+        if held.payload[:1] == b"\0":
+            raise StreamError("the stream is a video; codeckit.decode_video decodes it")
         return composition(registry.name_of(held.codec), held.parameters)
     return registry.codec(registry.sniff(data).name)
 

@@ -32,26 +32,35 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="codeckit", description="Encode, decode and compare pictures with classical and learned codecs."
+        prog="codeckit", description="Encode, decode and compare pictures and videos with classical and learned codecs."
     )
     parser.add_argument("--version", action="version", version=f"codeckit {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     codec_help = "codec, with options behind colons: jpeg, jpeg:subsampling=4:4:4:progressive=true"
 
-    command = commands.add_parser("encode", help="encode an image file, or all in a folder")
-    command.add_argument("input", metavar="IN", help="image file (any that Pillow reads), or a folder of them")
-    command.add_argument("output", metavar="OUT", help="stream to write, or a folder for them")
+    command = commands.add_parser("encode", help="encode an image file, all in a folder, or a video")
+    command.add_argument("input", metavar="IN", help="image or video file, or a folder of images")
+    command.add_argument(
+        "output", metavar="OUT", help="stream to write, or a folder for them; videos: .ckt, or .mp4, .mkv, .hevc …"
+    )
     command.add_argument("--codec", required=True, metavar="NAME", help=codec_help)
     target = command.add_mutually_exclusive_group()
     target.add_argument("--quality", type=_number, metavar="Q", help="on the codec's scale; higher is better")
     target.add_argument("--bpp", type=float, metavar="B", help="most bits a pixel that the stream may take")
     target.add_argument("--psnr", type=float, metavar="P", help="PSNR in dB to reach")
     command.add_argument("--background", metavar="COLOUR", help="blend transparent pixels onto it: white, '#8090a0'")
+    command.add_argument("--video", action="store_true", help="the folder's images are the frames of a video")
+    command.add_argument("--fps", type=float, metavar="F", help="frames a second of the video")
+    command.add_argument("--size", metavar="WxH", help="size of the frames of a .yuv file")
+    command.add_argument(
+        "--pixel-format", default="yuv420p", metavar="P", help="samples of a .yuv file: yuv420p, rgb24"
+    )
+    command.add_argument("--frames", type=int, metavar="N", help="encode the first N frames only")
     command.add_argument("--json", action="store_true", help="print the result as JSON")
     command.set_defaults(run=_encode)
 
-    command = commands.add_parser("decode", help="decode any stream into an image file, or all in a folder")
-    command.add_argument("input", metavar="IN", help="stream: .ckt, .jpg, .webp; or a folder of them")
+    command = commands.add_parser("decode", help="decode any stream into an image file, or all in a folder, or a video")
+    command.add_argument("input", metavar="IN", help="stream: .ckt, .jpg, .webp, .mp4; or a folder of them")
     command.add_argument(
         "output",
         metavar="OUT",
@@ -73,7 +82,10 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("compare", help="sweep codecs over images and write RD curves, tables and plots")
     command.add_argument(
-        "images", nargs="+", metavar="IMAGES", help="files, folders, or 'sample' for three photographs"
+        "images",
+        nargs="+",
+        metavar="IMAGES",
+        help="files (videos too), folders, 'sample' for three photographs, 'clips'",
     )
     command.add_argument("--codecs", required=True, metavar="A,B,C", help=codec_help)
     command.add_argument(
@@ -126,6 +138,8 @@ def _encode(options) -> int:
     name, settings = parse_spec(options.codec)
     given = {target: getattr(options, target) for target in ("quality", "bpp", "psnr", "background")}
     settings.update({target: value for target, value in given.items() if value is not None})
+    if _is_video_source(options):
+        return _encode_video(options, name, settings)
     if Path(options.input).is_dir():
         return _encode_folder(options, name, settings)
     stream = encode(options.input, name, **settings)
@@ -136,6 +150,48 @@ def _encode(options) -> int:
     else:
         height, width = found.size
         print(f"{options.output}: {name}, {width}×{height}, {found.bytes} bytes, {found.bpp:.4f} bpp")
+    return 0
+
+
+def _is_video_source(options) -> bool:
+    from .codecs.frames import RAW_EXTENSIONS, VIDEO_EXTENSIONS
+
+    return options.video or Path(options.input).suffix.lower() in VIDEO_EXTENSIONS + RAW_EXTENSIONS
+
+
+def _encode_video(options, name, settings) -> int:
+    from .codecs.frames import read_video
+    from .codecs.registry import codec
+
+    if settings.keys() & {"bpp", "psnr", "background"}:
+        raise ValueError("a video is encoded at a --quality (or qp=, crf= of its codec), not at a target")
+    size = None
+    if options.size:
+        width, times, height = options.size.partition("x")
+        if not (times and width.isdigit() and height.isdigit()):
+            raise ValueError(f"--size is WIDTHxHEIGHT, such as 416x240, not {options.size!r}")
+        size = int(height), int(width)
+    frames = read_video(
+        options.input, size=size, fps=options.fps, pixel_format=options.pixel_format, limit=options.frames
+    )
+    codec(name, **settings).encode_video(frames, options.output, progress=True)
+    return _print_video(options.output, options.json)
+
+
+def _print_video(path, as_json) -> int:
+    from .codecs.video import decode_video
+
+    video, size = decode_video(path), Path(path).stat().st_size
+    height, width = video.size
+    count = video.count or sum(1 for _ in video)
+    rate = 8 * size * float(video.fps) / count / 1000
+    facts = {"output": str(path), "codec": video.name, "size": [height, width], "frames": count}
+    facts |= {"fps": round(float(video.fps), 3), "bytes": size, "kbps": round(rate, 2)}
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        shown = f"{width}×{height}, {count} frames at {facts['fps']:g} fps, {size} bytes, {rate:.1f} kbit/s"
+        print(f"{path}: {video.name}, {shown}")
     return 0
 
 
@@ -190,6 +246,8 @@ def _decode(options) -> int:
     limit = {} if options.max_pixels is None else {"max_pixels": options.max_pixels}
     if Path(options.input).is_dir():
         return _decode_folder(options, limit)
+    if _is_video(options.input):
+        return _decode_video(options, limit)
     ending = Path(options.output).suffix.lower()
     if ending not in (".npz", *Image.EXTENSION):
         Image.init()  # the rarer formats too; this takes a while
@@ -197,6 +255,36 @@ def _decode(options) -> int:
         raise ValueError(f"{options.output!r}: no image format has the ending {ending!r}; use .png")
     stream = Path(options.input).read_bytes()
     print(_write_decoded(decode(stream, device=options.device, **limit), stream, Path(options.output)))
+    return 0
+
+
+def _is_video(path) -> bool:
+    from .codecs.video import is_video
+
+    return is_video(path)
+
+
+def _decode_video(options, limit) -> int:
+    """Every frame of a video into a .png file of a folder."""
+    import io
+
+    from PIL import Image
+    from tqdm import tqdm
+
+    from .codecs.image_io import write_atomically
+    from .codecs.video import decode_video
+
+    if Path(options.output).suffix:
+        raise ValueError(
+            f"{options.input} is a video: its frames go into a folder as .png files, not {options.output!r}"
+        )
+    video = decode_video(options.input, **limit)
+    number = 0
+    for number, frame in enumerate(tqdm(video, total=video.count, unit="frame", disable=None), 1):
+        out = io.BytesIO()
+        Image.fromarray(frame).save(out, "png")
+        write_atomically(Path(options.output) / f"{number:06}.png", out.getvalue())
+    print(f"{options.output}: {number} frames of {video.size[1]}×{video.size[0]}")
     return 0
 
 
@@ -253,6 +341,8 @@ def _info(options) -> int:
 
     from .api import info
 
+    if _is_video(options.input):
+        return _print_video(options.input, options.json)
     found = asdict(info(options.input))
     if options.json:
         print(json.dumps(found))

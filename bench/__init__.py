@@ -14,8 +14,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "datasets": ["Dataset", "DatasetImage", "dataset"],
-        "records": ["Measurement", "Measurements", "Summary"],
+        "datasets": ["Dataset", "DatasetImage", "DatasetVideo", "dataset"],
+        "records": ["Measurement", "Measurements", "Summary", "VideoMeasurement"],
         "report": ["Report", "compare"],
         "sweep": ["Failure", "SweepError", "evaluate"],
         "comparison": ["run_comparison"],

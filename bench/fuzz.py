@@ -87,14 +87,15 @@ def jpeg_streams() -> list[bytes]:
 
 
 def ckt_streams() -> list[bytes]:
-    """A small `.ckt` file in colour and one in grey for every entropy stage, and of a learned codec; and of tokens.
+    """Small `.ckt` files in colour and in grey of every entropy stage, a learned codec, video standards and tokens.
 
     The learned one also has workers load torch before their memory limit counts: a changed codec number reaches it.
     """
     from .. import primitives
 
     codecs = [codec("jpeg", quality=75).replace(entropy=getattr(primitives, name)()) for name in ENTROPY_STAGES]
-    codecs.append(codec("balle2017", quality=4))
+    codecs += [codec("balle2017", quality=4), codec("jpeg2000-teaching", quality=60), codec("video-teaching")]
+    codecs.append(codec("hevc", preset="ultrafast"))
     picture = pictures.photo(29, 37, seed=2)
     streams = [stream for each in codecs for stream in (each.encode(picture), each.encode(picture[:17, :20, 0]))]
     return streams + token_streams()

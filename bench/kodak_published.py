@@ -8,8 +8,11 @@ codes the 24 Kodak photographs (768×512, PNG) at eight qualities and prints our
 must agree in all printed digits: the encoders are the same (libjpeg-turbo and libwebp through Pillow), so a difference
 means that rate or distortion is computed in another way. (Where a library has changed since, its row shows it.)
 
-Sources of the means: WebP from CompressAI (``results/image/kodak/webp.json``, Pillow 7.1.2). JPEG from a measurement
-with Pillow 13 by another script; CompressAI's ``jpeg.json`` (Pillow 7.1.2) lies within 0.01 bpp and 0.14 dB of it.
+The rows of `jpeg2000` are compression ratios (24 / bpp), at which OpenJPEG is told to cut.
+
+Sources of the means: WebP from CompressAI (``results/image/kodak/webp.json``, Pillow 7.1.2). JPEG and JPEG 2000 from a
+measurement with Pillow 13 by another script; CompressAI's ``jpeg.json`` (Pillow 7.1.2) lies within 0.01 bpp and 0.14 dB
+of it.
 """
 
 import argparse
@@ -28,11 +31,13 @@ class Published:
     Attributes:
         codec, options: the codec here that should equal it.
         points: (quality, bpp, PSNR, MS-SSIM) rows.
+        swept: the option whose values stand first in the rows.
     """
 
     codec: str
     options: tuple[tuple[str, object], ...]
     points: tuple[tuple[int, float, float, float], ...]
+    swept: str = "quality"
 
 
 CURVES = (
@@ -92,6 +97,19 @@ CURVES = (
             (95, 2.92848, 41.75925, 0.99598),
         ),
     ),
+    Published(
+        "jpeg2000",
+        (),
+        (
+            (160, 0.14931, 27.52084, 0.89988),
+            (80, 0.29930, 29.93765, 0.93956),
+            (40, 0.59909, 33.06299, 0.96831),
+            (24, 0.99820, 35.97839, 0.98259),
+            (16, 1.49807, 38.65435, 0.99013),
+            (10, 2.39817, 42.26782, 0.99558),
+        ),
+        "ratio",
+    ),
 )
 
 
@@ -102,17 +120,17 @@ def compare_to_published(images, curves=CURVES, jobs: int = 1, out=None) -> tupl
         Rows of a table, heading first, and the largest absolute differences in bpp, PSNR and MS-SSIM.
     """
     points = [
-        (registry.codec(curve.codec, quality=quality, **dict(curve.options)), published)
+        (registry.codec(curve.codec, **{curve.swept: value}, **dict(curve.options)), value, published)
         for curve in curves
-        for quality, *published in curve.points
+        for value, *published in curve.points
     ]
-    means = evaluate([codec for codec, _ in points], images, jobs=jobs, out=out).summary()
+    means = evaluate([codec for codec, _, _ in points], images, jobs=jobs, out=out).summary()
     rows = [["codec", "quality", "bpp", "published", "PSNR", "published", "MS-SSIM", "published"]]
     largest = [0.0, 0.0, 0.0]
-    for (codec, published), mean in zip(points, means, strict=True):
+    for (codec, value, published), mean in zip(points, means, strict=True):
         ours = mean.bpp, mean.values["psnr"], mean.values["ms-ssim"]
         cells = [f"{value:.5f}" for pair in zip(ours, published, strict=True) for value in pair]
-        rows.append([curve_label(codec.name, codec.setting), str(codec.setting["quality"]), *cells])
+        rows.append([curve_label(codec.name, codec.setting), str(value), *cells])
         largest = [max(most, abs(a - b)) for most, a, b in zip(largest, ours, published, strict=True)]
     return rows, tuple(largest)
 

@@ -60,11 +60,64 @@ class Measurement:
         Raises:
             ValueError: a field is missing or unknown.
         """
+        if cls is Measurement and "frames" in data:
+            return VideoMeasurement.from_json(data)
         try:
             values = {name: float(value) for name, value in data["values"].items()}
             return cls(**{**data, "values": values})
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not a measurement: {error}") from error
+
+
+@dataclass(frozen=True)
+class VideoMeasurement(Measurement):
+    """One video, coded by one codec at one setting; bpp and `values` are means over its frames.
+
+    Attributes:
+        fps: frames a second that the video is shown with.
+        frames: one record a frame in order: its measures by name.
+
+    >>> record = VideoMeasurement("a.mp4", "x", {}, 3000, 1.0, True, 0.5, 0.1, {"psnr": 30.0}, 25.0,
+    ...                           ({"psnr": 31.0}, {"psnr": 29.0}))
+    >>> record.kbps, record.encode_fps, Measurement.from_json(record.to_json()) == record
+    (300.0, 4.0, True)
+    """
+
+    fps: float
+    frames: tuple[dict[str, float], ...]
+
+    @property
+    def kbps(self) -> float:
+        """Bitrate in kbit a second."""
+        return 8 * self.bytes * self.fps / len(self.frames) / 1000
+
+    @property
+    def encode_fps(self) -> float:
+        """Frames encoded a second, reading the source not counted."""
+        return len(self.frames) / self.encode_s
+
+    @property
+    def decode_fps(self) -> float:
+        """Frames decoded a second."""
+        return len(self.frames) / self.decode_s
+
+    def to_json(self) -> dict:
+        """As data that strict JSON can hold."""
+        frames = [{name: jsonable(value) for name, value in frame.items()} for frame in self.frames]
+        return {**super().to_json(), "frames": frames}
+
+    @classmethod
+    def from_json(cls, data: dict) -> "VideoMeasurement":
+        """The inverse of `to_json`.
+
+        Raises:
+            ValueError: a field is missing or unknown.
+        """
+        try:
+            frames = tuple({name: float(value) for name, value in frame.items()} for frame in data["frames"])
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"not a measurement: {error}") from error
+        return super().from_json({**data, "frames": frames})
 
 
 @dataclass(frozen=True)

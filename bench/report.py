@@ -36,6 +36,7 @@ _SCALES = {"ms-ssim": to_decibels}
 #: How measures are written in tables and plots: heading, digits, axis. Curves and deltas of these are in dB.
 _NAMES = {
     "psnr": ("PSNR", 2, "PSNR (dB, RGB)"),
+    "psnr-yuv": ("PSNR-YUV", 2, "PSNR (dB, Y Cb Cr 6:1:1)"),
     "ms-ssim": ("MS-SSIM", 4, "MS-SSIM (dB, −10·log₁₀(1 − MS-SSIM))"),
     "feature-snr": ("feature SNR", 2, "feature SNR (dB)"),
 }

@@ -1,4 +1,4 @@
-"""Sweeps: every codec on every image; real bytes, decoded again, compared with the input.
+"""Sweeps: every codec on every image or video; real bytes, decoded again, compared with the input.
 
 Each (codec, image) pair is a job of its own, so jobs run in any order and in as many processes as there are cores, each
 on one thread. A finished job is appended to a journal (`out`) as one line of JSON by one ``write``, so a sweep that is
@@ -19,7 +19,7 @@ import re
 import statistics
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +29,11 @@ from .. import metrics as measures
 from ..codecs import registry
 from ..codecs.base import Codec
 from ..codecs.baselines import baselines
+from ..codecs.frames import read_video
 from ..codecs.image_io import write_atomically
 from ..metrics.tasks import resolve as resolve_tasks
-from .datasets import DatasetImage, dataset
-from .records import Measurement, Measurements, json_line, setting_key
+from .datasets import DatasetImage, DatasetVideo, dataset
+from .records import Measurement, Measurements, VideoMeasurement, json_line, setting_key
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def evaluate(
 
     Args:
         codecs: configured codecs, one a setting.
-        images: what `dataset` takes: a data set, a folder, ``"sample"``, arrays, or a list of these.
+        images: what `dataset` takes: a data set, a folder, ``"sample"``, arrays, video files, ``"clips"``, or a list of
+            these.
         metrics: names in `codeckit.metrics.METRICS` or functions ``(reference, image) -> float`` on uint8 arrays.
         tasks: names in `codeckit.metrics.tasks.TASKS` (``"imagenet"``) or `Task` objects, whose values appear as
             ``"imagenet/top1"`` and so on. They need labelled images, and add the codecs ``uncompressed`` and
@@ -91,8 +93,8 @@ def evaluate(
         progress: show a progress bar on stderr, if that is a terminal.
 
     Returns:
-        One `Measurement` a codec and image, codec by codec. A measure that is not defined for a picture (MS-SSIM below
-        161 samples a side) is NaN.
+        One `Measurement` a codec and image, codec by codec; of a video a `VideoMeasurement`, which also holds every
+        frame's. A measure that is not defined for a picture (MS-SSIM below 161 samples a side) is NaN.
 
     Raises:
         SweepError: jobs failed. All others were run; the error carries their measurements, and the next call with the
@@ -190,12 +192,14 @@ class _Measures:
 
 def _only(record: Measurement, measured) -> Measurement:
     """A journal may hold more measures than were asked for."""
-    return Measurement(**{**vars(record), "values": {name: record.values[name] for name in measured.names}})
+    return replace(record, values={name: record.values[name] for name in measured.names})
 
 
 def job_key(codec: Codec, image: DatasetImage, fingerprint: str, labelled: bool = False) -> str:
     """Digest of everything that a job's result depends on, save the code; with `labelled`, of the label, too."""
     parts = [codec.name, setting_key(codec.setting), repr(codec.stages), image.name, fingerprint]
+    if isinstance(image, DatasetVideo):
+        parts.append(str(image.limit))
     if labelled:
         parts.append(repr(image.label))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
@@ -209,7 +213,7 @@ def stream_name(codec: Codec, image: DatasetImage) -> str:
     'coffee-jpeg-quality=75-subsampling=4_4_4.jpg'
     """
     parts = [image.name, codec.name, *(f"{option}={value}" for option, value in codec.setting.items())]
-    native = codec.native and registry.is_registered(codec.name)
+    native = codec.native and registry.is_registered(codec.name) and not isinstance(image, DatasetVideo)
     ending = registry.entry(codec.name).extension if native else ".ckt"
     return re.sub(r"[^\w.=+-]+", "_", "-".join(parts)) + ending
 
@@ -295,6 +299,8 @@ _warm = set()  # codecs that have coded something in this process
 
 def _measure(codec, image, measured, repeats, keep):
     try:
+        if isinstance(image, DatasetVideo):
+            return _measure_video(codec, image, measured, repeats, keep)
         reference = image.load()
         key = codec.name, setting_key(codec.setting)
         if key not in _warm:  # the first time, modules are imported, code is compiled and weights are read
@@ -311,6 +317,51 @@ def _measure(codec, image, measured, repeats, keep):
         return Measurement(image.name, codec.name, codec.setting, size, rate, True, encode_s, decode_s, values)
     except Exception as error:  # whatever a codec raises, the other jobs go on
         return Failure(image.name, codec.name, codec.setting, f"{type(error).__name__}: {error}")
+
+
+def _measure_video(codec, image, measured, repeats, keep):
+    """A video as a whole: its frames are read three times, never held. Reading them is not timed."""
+    source = image.load()
+    key = codec.name, setting_key(codec.setting), "video"
+    if key not in _warm:
+        list(codec.decode_video(codec.encode_video(read_video(source, limit=3))))
+        _warm.add(key)
+    with threadpoolctl.threadpool_limits(1):
+        encode_s = []
+        for _ in range(repeats):
+            start, reading = time.perf_counter(), [0.0]
+            stream = codec.encode_video(replace(source, start=lambda reading=reading: _clocked(source, reading)))
+            encode_s.append(time.perf_counter() - start - reading[0])
+        decoding = [0.0]
+        decoded = _clocked(codec.decode_video(stream), decoding)
+        frames = tuple(
+            measured.of(frame, _like(other, frame), None) for frame, other in zip(source, decoded, strict=True)
+        )
+    if keep is not None:
+        write_atomically(Path(keep) / stream_name(codec, image), stream)
+    values = {name: sum(frame[name] for frame in frames) / len(frames) for name in measured.names}
+    rate = 8 * len(stream) / (len(frames) * source.size[0] * source.size[1])
+    return VideoMeasurement(
+        image.name, codec.name, codec.setting, len(stream), rate, True, statistics.median(encode_s), decoding[0],
+        values, float(source.fps), frames,
+    )  # fmt: skip
+
+
+def _clocked(frames, seconds):
+    """The same frames; `seconds[0]` grows by the time that they take to come."""
+    iterator = iter(frames)
+    while True:
+        start = time.perf_counter()
+        frame = next(iterator, None)
+        seconds[0] += time.perf_counter() - start
+        if frame is None:
+            return
+        yield frame
+
+
+def _like(decoded, frame):
+    """Codecs without grey give grey frames back as RGB."""
+    return decoded[..., 0] if decoded.ndim > frame.ndim else decoded
 
 
 def _timed(function, argument, repeats):

@@ -218,13 +218,17 @@ class Codec:
             images = self._unfold(payloads, max_pixels)
         except StreamError:
             raise
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             raise StreamError(f"the stream's stages do not fit one another or its data: {error!r}") from error
         for image in images:
             picture = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim in (2, 3)
             if not picture and not isinstance(image, Tokens):
                 raise StreamError("the stream's stages do not end in an image")
         return images
+
+    def unfold(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+        """Decode the last stage's output: a payload without its container."""
+        return self._unfold([data], max_pixels)[0]
 
     def trace(self, image) -> "Trace":
         """Encode `image` and keep what stood between the stages, with its entropy and its real bits.
@@ -247,7 +251,44 @@ class Codec:
         stream = value if self.native else self._wrap(value)
         return Trace(self, tuple(steps), stream)
 
+    def encode_video(self, frames, out=None, *, fps=None, progress: bool = False):
+        """Encode a video; a codec of stills codes every frame on its own. See `codeckit.codecs.video.encode_video`.
+
+        Args:
+            frames: what `codeckit.read_video` takes: an iterable of uint8 [H,W,3] or [H,W], a file, a folder.
+            out: file to write: a `.ckt`, or for the video standards a container (`.mp4`, `.mkv`) or a raw bitstream;
+                None to get the `.ckt` stream as bytes.
+            fps: frames a second, if the source says none or another.
+            progress: show frames done and their speed on stderr.
+
+        Returns:
+            The stream, or the path of the written file.
+
+        >>> import codeckit
+        >>> codec = codeckit.codec("jpeg", quality=90)
+        >>> video = codec.decode_video(codec.encode_video(np.zeros((3, 8, 8, 3), np.uint8)))
+        >>> video.count, [frame.shape for frame in video]
+        (3, [(8, 8, 3), (8, 8, 3), (8, 8, 3)])
+        """
+        from .video import encode_video
+
+        return encode_video(self, frames, out, fps=fps, progress=progress)
+
+    def decode_video(self, stream, *, max_pixels: int = MAX_PIXELS):
+        """The frames of what `encode_video` wrote, decoded as they are asked for: `codeckit.codecs.frames.Frames`.
+
+        Raises:
+            StreamError: cut, damaged, another codec's, or of frames larger than `max_pixels`.
+        """
+        from .video import decode_video
+
+        return decode_video(stream, self, max_pixels=max_pixels)
+
     def _wrap(self, payload: bytes) -> bytes:
+        return container.pack(self.contain(payload))
+
+    def contain(self, payload: bytes) -> container.Container:
+        """The `.ckt` container of a payload: what in this codec differs from the registered one stands beside it."""
         from .registry import number
 
         default = _default_stages(self.name)
@@ -260,12 +301,22 @@ class Codec:
         prints = {stage.fingerprint for stage in self.stages.values()} - {b""}
         if len(prints) > 1:
             raise ValueError(f"the stages of {self.name} have different weights; a stream names one file of weights")
-        return container.pack(container.Container(number(self.name), payload, parameters, b"".join(prints)))
+        return container.Container(number(self.name), payload, parameters, b"".join(prints))
 
     def _unwrap(self, data: bytes) -> tuple["Codec", bytes]:
+        held = container.unpack(data)
+        if held.payload[:1] == b"\0":
+            raise StreamError("the stream is a video; codeckit.decode_video decodes it")
+        return self.made_by(held), held.payload
+
+    def made_by(self, held: container.Container) -> "Codec":
+        """The codec that a container names, with the stages it describes and the weights it was made with.
+
+        Raises:
+            StreamError: another codec's, or stages or weights that do not exist here.
+        """
         from .registry import name_of
 
-        held = container.unpack(data)
         name = name_of(held.codec)
         if name != self.name:
             raise StreamError(f"made by {name!r}, not by {self.name!r}; codeckit.decode finds the codec")
@@ -283,7 +334,7 @@ class Codec:
             if held.weights not in (prints or {b""}):
                 wanted = held.weights.hex() or "(none)"
                 raise StreamError(f"the stream was made with the weights {wanted}, which are not known here")
-        return made_by, held.payload
+        return made_by
 
 
 def composition(name: str, parameters: bytes) -> Codec:

@@ -4,6 +4,7 @@ Pixels are uint8 [H,W,3] RGB, or [H,W] grey. What cannot be represented so (alph
 line that converts it, never silently changed.
 """
 
+import contextlib
 import io
 import os
 import tempfile
@@ -13,6 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ..primitives.errors import StreamError
+
+#: File name endings that count as pictures.
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif", ".jxl")
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,9 @@ def _open(image):
         return image.copy()
     if not isinstance(image, str | os.PathLike):
         raise ValueError(f"an image is a uint8 array, a PIL image or a path, not {type(image).__name__}")
+    if str(image).lower().endswith(".jxl"):
+        with contextlib.suppress(ImportError):
+            import pillow_jxl  # noqa: F401 - teaches Pillow to read them
     try:
         return Image.open(image)
     except UnidentifiedImageError as error:
@@ -169,13 +176,20 @@ def read_stream(stream) -> bytes:
 
 def write_atomically(path, content: str | bytes) -> None:
     """Write a file so that a reader sees the old content or the new, never a part of it."""
+    data = content.encode() if isinstance(content, str) else content
+    with new_file(path) as temporary:
+        Path(temporary).write_bytes(data)
+
+
+@contextlib.contextmanager
+def new_file(path):
+    """A temporary path beside `path`, which takes its place when the block ends well and vanishes when it fails."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
+        yield temporary
         os.chmod(temporary, 0o644)  # mkstemp gives its files to their owner alone
         os.replace(temporary, path)
     except BaseException:

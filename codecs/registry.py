@@ -32,7 +32,7 @@ class Entry:
         factory: ``"module:function"`` or the function itself; its keyword arguments are the codec's options.
         number: the codec's number in `.ckt` files, 0 for none (its name is written instead).
         extension: file name ending of its streams.
-        magic: what its files begin with, as (position, bytes) pairs; empty for `.ckt`.
+        magic: what its files begin with: one of these, each a tuple of (position, bytes) pairs; empty for `.ckt`.
         describer: ``"module:function"`` that tells size, channels and details of such a file.
         requires: packages that must be installed beside the core.
         install: what to do where it is not available.
@@ -46,7 +46,7 @@ class Entry:
     factory: str | Callable[..., Codec]
     number: int = 0
     extension: str = ".ckt"
-    magic: tuple[tuple[int, bytes], ...] = ()
+    magic: tuple[tuple[tuple[int, bytes], ...], ...] = ()
     describer: str = ""
     requires: tuple[str, ...] = ()
     install: str = ""
@@ -71,6 +71,14 @@ def _load(path: str) -> Callable:
     return getattr(importlib.import_module(module, __package__), function)
 
 
+# What files begin with. A JPEG XL file is a bare codestream or a container of boxes, JPEG 2000 likewise.
+_MAGIC = {
+    "jp2": (((0, b"\0\0\0\x0cjP  \r\n\x87\n"),), ((0, b"\xff\x4f\xff\x51"),)),
+    "avif": (((4, b"ftypavif"),),),
+    "png": (((0, b"\x89PNG\r\n\x1a\n"),),),
+    "jxl": (((0, b"\xff\x0a"),), ((0, b"\0\0\0\x0cJXL \r\n\x87\n"),)),
+}
+
 _ENTRIES = {
     entry.name: entry
     for entry in (
@@ -83,7 +91,7 @@ _ENTRIES = {
             factory=".jpeg:jpeg",
             number=1,
             extension=".jpg",
-            magic=((0, b"\xff\xd8"),),
+            magic=(((0, b"\xff\xd8"),),),
             describer=".jpeg:describe",
         ),
         Entry(
@@ -103,8 +111,69 @@ _ENTRIES = {
             summary="WebP (libwebp), through Pillow",
             factory=".peers:webp",
             extension=".webp",
-            magic=((0, b"RIFF"), (8, b"WEBP")),
+            magic=(((0, b"RIFF"), (8, b"WEBP")),),
             describer=".peers:describe",
+        ),
+        *(
+            Entry(
+                name=name,
+                family="library",
+                media="image",
+                quality=quality,
+                summary=summary,
+                factory=f".peers:{name}",
+                extension=extension,
+                magic=magic,
+                describer=".peers:describe",
+                requires=requires,
+                install=f"pip install 'codeckit[{name}]'" if requires else "",
+            )
+            for name, quality, summary, extension, magic, requires in (
+                ("jpeg2000", (1, 100), "JPEG 2000 (OpenJPEG), through Pillow", ".jp2", _MAGIC["jp2"], ()),
+                ("avif", (1, 100), "AVIF (libaom), through Pillow", ".avif", _MAGIC["avif"], ()),
+                ("png", (100, 100), "PNG: lossless", ".png", _MAGIC["png"], ()),
+                ("jpegxl", (1, 100), "JPEG XL (libjxl)", ".jxl", _MAGIC["jxl"], ("pillow_jxl",)),
+                ("mozjpeg", (1, 100), "MozJPEG: JPEG with trellis quantization", ".jpg", (), ("pyvips",)),
+                ("jpegli", (1, 100), "jpegli: JPEG with adaptive quantization", ".jpg", (), ("pyjpegli",)),
+            )
+        ),
+        *(
+            Entry(
+                name=name,
+                family="library",
+                media="image, video",
+                quality=(0, highest),
+                summary=summary,
+                factory=f".standards:{name}",
+                number=number,
+                requires=requires,
+                install=f"pip install 'codeckit[{name}]'" if requires else "",
+            )
+            for number, name, highest, summary, requires in (
+                (20, "h264", 51, "H.264 (x264); stills intra", ()),
+                (21, "hevc", 51, "HEVC (x265); stills intra", ()),
+                (22, "av1", 63, "AV1 (SVT-AV1, dav1d); stills intra", ()),
+                (23, "vp9", 63, "VP9 (libvpx); stills intra", ()),
+                (24, "vvc", 63, "VVC (VVenC); stills intra; decoding needs no package", ("imageio_ffmpeg",)),
+            )
+        ),
+        Entry(
+            name="video-teaching",
+            family="classical",
+            media="image, video",
+            quality=(1, 100),
+            summary="hybrid video codec of our own stages: motion compensation and JPEG's stages",
+            factory=".video_teaching:video_teaching",
+            number=25,
+        ),
+        Entry(
+            name="jpeg2000-teaching",
+            family="classical",
+            media="image",
+            quality=(1, 100),
+            summary="JPEG 2000's wavelet and bit planes of our own stages; any prefix decodes",
+            factory=".jpeg2000_teaching:jpeg2000_teaching",
+            number=26,
         ),
         *(
             Entry(
@@ -241,7 +310,8 @@ def codec(name: str, **options) -> Codec:
         stages[role] = _stage(value, f"{name}'s stage {role!r} is to be exchanged, but {{}}; {known}")
     if "quality" in legal:
         setting = {"quality": legal["quality"].default, **setting}
-    setting |= built.setting  # what the factory made of them
+    setting |= built.setting  # what the factory made of them; None for what means nothing
+    setting = {option: value for option, value in setting.items() if value is not None}
     built = replace(built, name=name, setting=setting)
     return built.replace(**stages) if stages else built
 
@@ -310,7 +380,7 @@ def sniff(data: bytes) -> Entry:
     'webp'
     """
     for known in _ENTRIES.values():
-        if known.magic and all(data[at : at + len(magic)] == magic for at, magic in known.magic):
+        if any(all(data[at : at + len(part)] == part for at, part in magic) for magic in known.magic):
             return known
     formats = ", ".join(sorted({known.extension for known in _ENTRIES.values() if known.magic}))
     raise StreamError(f"not a stream that codeckit decodes: neither .ckt nor {formats}")

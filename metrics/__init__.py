@@ -5,19 +5,19 @@ takes a function of your own, ``metric(reference, image) -> float``, higher for 
 Accuracies of machines that look at decoded pictures are `tasks`.
 
 >>> sorted(METRICS)
-['feature-snr', 'lpips', 'ms-ssim', 'psnr']
+['feature-snr', 'lpips', 'ms-ssim', 'psnr', 'psnr-yuv']
 """
 
 from .accuracy import monotone_envelope, paired_interval, rate_at, token_efficiency
 from .bjontegaard import BDResult, bd_psnr, bd_rate
-from .distortion import TooSmallError, UndefinedError, ms_ssim, psnr, to_decibels
+from .distortion import TooSmallError, UndefinedError, ms_ssim, psnr, psnr_yuv, to_decibels
 from .features import feature_snr
 from .information import CodingCost, class_entropy_bits, coding_cost, conditional_entropy_bits, entropy_bits
 from .lpips import lpips
 from .rate import bpp
 
 #: Distortion measures by name.
-METRICS = {"psnr": psnr, "ms-ssim": ms_ssim, "lpips": lpips, "feature-snr": feature_snr}
+METRICS = {"psnr": psnr, "psnr-yuv": psnr_yuv, "ms-ssim": ms_ssim, "lpips": lpips, "feature-snr": feature_snr}
 
 __all__ = [
     "METRICS",
@@ -38,6 +38,7 @@ __all__ = [
     "ms_ssim",
     "paired_interval",
     "psnr",
+    "psnr_yuv",
     "rate_at",
     "resolve",
     "to_decibels",
@@ -56,7 +57,7 @@ def resolve(metrics) -> dict:
     >>> resolve(["vmaf"])
     Traceback (most recent call last):
     ...
-    ValueError: unknown metric 'vmaf'; known: psnr, ms-ssim, lpips, feature-snr; or pass a function (reference, image)
+    ValueError: unknown metric 'vmaf'; known: psnr, psnr-yuv, ms-ssim, lpips, feature-snr; or pass a function...
     """
     if isinstance(metrics, str) or callable(metrics):
         metrics = [metrics]

@@ -8,7 +8,8 @@ luma Y (a weighted mean) and two colour differences, scaled to the same 8 bits:
     Cr = (R − Y) / (2 − 2 K_r) + 128
 
 with full range 0…255 for all three. K_r, K_b are 0.299, 0.114 for BT.601 (what JFIF prescribes: ITU-T T.871 clause 7)
-and 0.2126, 0.0722 for BT.709.
+and 0.2126, 0.0722 for BT.709. Video more often uses the *limited* range, 16…235 for Y and 16…240 for Cb and Cr, and up
+to 12 bits (ITU-T H.273 clause 8.3); `rgb_to_planes` and `planes_to_rgb` have these.
 
 Results are *rounded* to integers (flooring would lose half a level on average and cap any codec at 43.7 dB; rounding
 caps it at 53 dB). The arithmetic is 16-bit fixed point with constants that T.871 prints to five decimals: what libjpeg
@@ -130,6 +131,93 @@ def ycbcr_to_rgb(y: np.ndarray, cb: np.ndarray, cr: np.ndarray, matrix: str = "b
     return rgb
 
 
+# --- any range, any depth: what video standards code ---
+
+#: The range of samples: all codes, or those that studio video keeps to.
+RANGES = ("full", "limited")
+
+
+def _scales(value_range: str, bits: int) -> tuple[float, float, float, float]:
+    """Scale and offset of Y, scale and offset of Cb and Cr, for RGB and differences on a scale of 255."""
+    if value_range == "full":
+        top = (1 << bits) - 1
+        return top / 255, 0.0, top / 255, float(1 << (bits - 1))
+    unit = 1 << (bits - 8)
+    return 219 * unit / 255, 16.0 * unit, 224 * unit / 255, 128.0 * unit
+
+
+@njit(cache=True)
+def _rgb_to_planes(rgb, kr, kb, scales, top, luma, blue, red):
+    y_scale, y_offset, c_scale, c_offset = scales
+    kg = 1 - kr - kb
+    for i in range(luma.size):
+        r, g, b = float(rgb[3 * i]), float(rgb[3 * i + 1]), float(rgb[3 * i + 2])
+        y = kr * r + kg * g + kb * b
+        luma[i] = np.rint(y * y_scale + y_offset)
+        blue[i] = min(np.rint((b - y) / (2 - 2 * kb) * c_scale + c_offset), top)
+        red[i] = min(np.rint((r - y) / (2 - 2 * kr) * c_scale + c_offset), top)
+
+
+@njit(cache=True)
+def _planes_to_rgb(luma, blue, red, kr, kb, scales, rgb):
+    y_scale, y_offset, c_scale, c_offset = scales
+    kg = 1 - kr - kb
+    for i in range(luma.size):
+        y = (luma[i] - y_offset) / y_scale
+        b = y + (blue[i] - c_offset) / c_scale * (2 - 2 * kb)
+        r = y + (red[i] - c_offset) / c_scale * (2 - 2 * kr)
+        g = (y - kr * r - kb * b) / kg
+        rgb[3 * i] = min(max(np.rint(r), 0.0), 255.0)
+        rgb[3 * i + 1] = min(max(np.rint(g), 0.0), 255.0)
+        rgb[3 * i + 2] = min(max(np.rint(b), 0.0), 255.0)
+
+
+def rgb_to_planes(image: np.ndarray, matrix="bt601", value_range="full", bits=8) -> tuple[np.ndarray, ...]:
+    """Planes Y, Cb, Cr of an RGB image, in any range and depth: `rgb_to_ycbcr` for video standards.
+
+    Args:
+        image: uint8 [H,W,3], or uint8 [H,W] for Y alone.
+        matrix: one of `MATRICES`.
+        value_range: ``"full"`` (0 … 2^bits − 1) or ``"limited"`` (Y 16 … 235, Cb and Cr 16 … 240, times 2^(bits − 8)).
+        bits: 8 … 16.
+
+    Returns:
+        Three planes (or one) [H,W], uint8 where `bits` is 8, else uint16. Source: ITU-T H.273 clause 8.3.
+
+    >>> y, cb, cr = rgb_to_planes(np.full((1, 1, 3), 255, np.uint8), value_range="limited", bits=10)
+    >>> int(y[0, 0]), int(cb[0, 0]), int(cr[0, 0])
+    (940, 512, 512)
+    """
+    if image.ndim == 3 and (value_range, bits) == ("full", 8):
+        return rgb_to_ycbcr(image, matrix)
+    scales = _scales(value_range, bits)
+    dtype = np.uint8 if bits == 8 else np.uint16
+    if image.ndim == 2:
+        return (np.rint(image * scales[0] + scales[1]).astype(dtype),)
+    planes = tuple(np.empty(image.shape[:2], dtype) for _ in range(3))
+    flat = (plane.ravel() for plane in planes)
+    _rgb_to_planes(np.ascontiguousarray(image).ravel(), *MATRICES[matrix], scales, float((1 << bits) - 1), *flat)
+    return planes
+
+
+def planes_to_rgb(planes: tuple[np.ndarray, ...], matrix="bt601", value_range="full", bits=8) -> np.ndarray:
+    """The inverse of `rgb_to_planes`: uint8 [H,W,3], or [H,W] of one plane, rounded and clipped to 0…255.
+
+    >>> image = np.array([[[10, 200, 30]]], np.uint8)
+    >>> planes_to_rgb(rgb_to_planes(image, "bt709", "limited", 10), "bt709", "limited", 10).tolist()
+    [[[10, 200, 30]]]
+    """
+    if len(planes) == 3 and (value_range, bits) == ("full", 8):
+        return ycbcr_to_rgb(*planes, matrix)
+    scales = _scales(value_range, bits)
+    if len(planes) == 1:
+        return np.clip(np.rint((planes[0] - scales[1]) / scales[0]), 0, 255).astype(np.uint8)
+    rgb = np.empty((*planes[0].shape, 3), np.uint8)
+    flat = (np.ascontiguousarray(plane).ravel() for plane in planes)
+    _planes_to_rgb(*flat, *MATRICES[matrix], scales, rgb.ravel())
+    return rgb
+
+
 def cmyk_to_rgb(cmyk: np.ndarray) -> np.ndarray:
     """RGB (uint8 [H,W,3]) of CMYK in Adobe's inverted convention (uint8 [H,W,4], 255 = no ink).
 
@@ -194,3 +282,66 @@ class YCbCr(Stage):
             cmy = 255 - ycbcr_to_rgb(*planes[:3], self.matrix)
             return cmyk_to_rgb(np.dstack([cmy, planes[3]]))
         return cmyk_to_rgb(np.stack(planes, axis=-1))
+
+
+@dataclass(frozen=True)
+class ComponentTransform(Stage):
+    """The component transforms of JPEG 2000 (ITU-T T.800 Annex G), unrounded or reversible, around zero.
+
+    Both shift samples by −128. The irreversible one (ICT) is Y, Cb, Cr of BT.601 in floats: nothing is lost before the
+    quantizer. The reversible one (RCT) is a rounded cousin on integers that its inverse restores exactly::
+
+        Y = ⌊(R + 2G + B) / 4⌋    U = B − G    V = R − G        G = Y − ⌊(U + V) / 4⌋    R = V + G    B = U + G
+
+    Attributes:
+        reversible: RCT to int32 planes instead of ICT to float32 planes.
+
+    >>> image = np.array([[[10, 200, 30], [255, 0, 9]]], np.uint8)
+    >>> stage = ComponentTransform(reversible=True)
+    >>> [plane.tolist() for plane in stage.forward(image).planes]
+    [[[-18, -62]], [[-170, 9]], [[-190, 255]]]
+    >>> bool((stage.inverse(stage.forward(image)) == image).all())
+    True
+    """
+
+    reversible: bool = False
+
+    def forward(self, image: np.ndarray) -> Picture:
+        """Image (uint8 [H,W,3] or [H,W]) to a `Picture` of three planes or one."""
+        size = image.shape[:2]
+        dtype = np.int32 if self.reversible else np.float32
+        if image.ndim == 2:
+            return Picture((image.astype(dtype) - 128,), size)
+        r, g, b = np.moveaxis(image.astype(dtype) - 128, 2, 0)
+        if self.reversible:
+            planes = (r + 2 * g + b) >> 2, b - g, r - g
+        else:
+            kr, kb = MATRICES["bt601"]
+            y = kr * r + (1 - kr - kb) * g + kb * b
+            planes = y, (b - y) / (2 - 2 * kb), (r - y) / (2 - 2 * kr)
+        return Picture(tuple(map(np.ascontiguousarray, planes)), size, ((1, 1),) * 3, "ycbcr")
+
+    def inverse(self, picture: Picture) -> np.ndarray:
+        """uint8 [H,W,3], or [H,W] of one plane, rounded and clipped.
+
+        Raises:
+            StreamError: the planes are not those of an image.
+        """
+        planes = picture.planes
+        if len(planes) not in (1, 3) or any(plane.shape != picture.size for plane in planes):
+            raise StreamError(f"{len(planes)} planes are no image of {picture.size} samples")
+        if self.reversible:
+            # A damaged stream may hold any integers; those of an image have 9 bits.
+            planes = [np.clip(plane, -(1 << 20), 1 << 20).astype(np.int32) for plane in planes]
+        if len(planes) == 1:
+            samples = planes[0]
+        elif self.reversible:
+            y, u, v = planes
+            g = y - ((u + v) >> 2)
+            samples = np.stack([v + g, g, u + g], axis=2)
+        else:
+            y, cb, cr = planes
+            kr, kb = MATRICES["bt601"]
+            r, b = y + (2 - 2 * kr) * cr, y + (2 - 2 * kb) * cb
+            samples = np.stack([r, (y - kr * r - kb * b) / (1 - kr - kb), b], axis=2)
+        return (np.clip(np.rint(samples), -128, 127) + 128).astype(np.uint8)

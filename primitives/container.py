@@ -45,6 +45,16 @@ def pack(container: Container) -> bytes:
     >>> pack(Container(1, b"payload")).hex(" ", 1)
     '63 6b 74 01 01 00 00 70 61 79 6c 6f 61 64 1e 7d 0d d6'
     """
+    data = pack_head(container) + container.payload
+    return data + zlib.crc32(data).to_bytes(4, "big")
+
+
+def pack_head(container: Container) -> bytes:
+    """The bytes before the payload. A writer of a long payload goes on from here, and ends with the CRC-32.
+
+    >>> pack_head(Container(1, b"")).hex(" ", 1)
+    '63 6b 74 01 01 00 00'
+    """
     out = ByteWriter()
     out.raw(MAGIC)
     out.byte(VERSION)
@@ -55,8 +65,7 @@ def pack(container: Container) -> bytes:
         out.block(container.codec.encode())
     out.block(container.parameters)
     out.block(container.weights)
-    out.raw(container.payload)
-    return out.getvalue() + zlib.crc32(out.getvalue()).to_bytes(4, "big")
+    return out.getvalue()
 
 
 def is_whole(data: bytes) -> bool:
@@ -84,8 +93,13 @@ def unpack(data: bytes, partial: bool = False) -> Container:
     if not whole and not partial:
         raise StreamError("the .ckt file is cut or damaged: its CRC-32 does not match")
     reader = ByteReader(data[4:-4] if whole else data[4:])
+    head = read_head(reader)
+    return Container(head.codec, reader.rest(), head.parameters, head.weights)
+
+
+def read_head(reader) -> Container:
+    """What stands between version and payload, read from a `ByteReader` or its like; the payload is left to read."""
     codec = reader.varint()
     if codec == 0:
         codec = reader.block().decode("utf-8", "replace")
-    parameters, weights = reader.block(), reader.block()
-    return Container(codec, reader.rest(), parameters, weights)
+    return Container(codec, b"", reader.block(), reader.block())

@@ -122,7 +122,7 @@ def _double_both(plane, out):
 
 
 def downsample(plane: np.ndarray, v: int, h: int) -> np.ndarray:
-    """The means of v × h pixels each, as uint8 [ceil(H/v), ceil(W/h)], for v and h of 1 or 2.
+    """The means of v × h pixels each, [ceil(H/v), ceil(W/h)] of the plane's own type, for v and h of 1 or 2.
 
     >>> downsample(np.array([[1, 2, 9]], np.uint8), 1, 2).tolist()
     [[1, 9]]
@@ -131,7 +131,7 @@ def downsample(plane: np.ndarray, v: int, h: int) -> np.ndarray:
     padded = pad_edge(plane, height + -height % v, width + -width % h)
     if (v, h) == (1, 1):
         return padded
-    out = np.empty((padded.shape[0] // v, padded.shape[1] // h), np.uint8)
+    out = np.empty((padded.shape[0] // v, padded.shape[1] // h), plane.dtype)
     {(1, 2): _mean_2x1, (2, 1): _mean_1x2, (2, 2): _mean_2x2}[v, h](padded, out)
     return out
 
@@ -140,7 +140,7 @@ def upsample(plane: np.ndarray, v: int, h: int, size: tuple[int, int]) -> np.nda
     """The plane stretched v-fold in height and h-fold in width, as libjpeg does it, cut to `size`.
 
     Args:
-        plane: uint8 [h', w'].
+        plane: uint8 or uint16 [h', w'].
         v, h: integer ratios.
         size: (H, W) of the result, within v·h' and h·w'.
 
@@ -152,7 +152,7 @@ def upsample(plane: np.ndarray, v: int, h: int, size: tuple[int, int]) -> np.nda
     triangle = {(1, 2): _double_width, (2, 1): _double_height, (2, 2): _double_both}.get((v, h))
     if triangle is None or (h == 2 and plane.shape[1] <= 2):
         return np.repeat(np.repeat(plane, v, axis=0), h, axis=1)[: size[0], : size[1]]
-    out = np.empty(size, np.uint8)
+    out = np.empty(size, plane.dtype)
     triangle(np.ascontiguousarray(plane), out)
     return out
 

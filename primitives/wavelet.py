@@ -162,6 +162,8 @@ class Wavelet(Stage):
     Attributes:
         kernel: "9/7" (lossy, better energy compaction) or "5/3" (lossless).
         levels: number of decompositions, 0 … 32.
+        centred: planes lie around zero already and hold integers or floats, as `ComponentTransform` gives them;
+            `inverse` then returns int32 samples ("5/3") or float32 samples ("9/7") as they come.
 
     >>> picture = Picture((np.arange(35, dtype=np.uint8).reshape(5, 7),), size=(5, 7))
     >>> stage = Wavelet("5/3", levels=2)
@@ -171,6 +173,7 @@ class Wavelet(Stage):
 
     kernel: str = "9/7"
     levels: int = 5
+    centred: bool = False
 
     def __post_init__(self):
         if self.kernel not in ("9/7", "5/3"):
@@ -183,10 +186,12 @@ class Wavelet(Stage):
         Raises:
             ValueError: a plane does not hold uint8 samples [h, w].
         """
+        transform = forward_53 if self.kernel == "5/3" else forward_97
+        if self.centred:
+            return picture.map(lambda plane: transform(plane, self.levels))
         for plane in picture.planes:
             if plane.dtype != np.uint8:
                 raise ValueError(f"the wavelet stage takes uint8 samples, not {plane.dtype}")
-        transform = forward_53 if self.kernel == "5/3" else forward_97
         return picture.map(lambda plane: transform(plane.astype(np.int16) - 128, self.levels))
 
     def inverse(self, picture: Picture) -> Picture:
@@ -202,11 +207,16 @@ class Wavelet(Stage):
 
     def _samples(self, coefficients):
         if self.kernel == "9/7":
-            samples = np.rint(inverse_97(coefficients, self.levels))
+            samples = inverse_97(coefficients, self.levels)
+            if self.centred:
+                return samples
+            samples = np.rint(samples)
         else:
             if coefficients.dtype.kind == "f":
                 coefficients = np.clip(np.rint(coefficients), -(2.0**30), 2.0**30).astype(np.int32)
             samples = inverse_53(coefficients, self.levels)
+            if self.centred:
+                return samples
         return (np.clip(samples, -128, 127) + 128).astype(np.uint8)
 
 

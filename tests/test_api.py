@@ -118,15 +118,17 @@ def test_decode_turns_photographs_upright(tmp_path):
         (["encode", "{picture}", "x.jpg", "--codec", "jpg"], 2, "no codec"),
         (["encode", "{picture}", "x.jpg", "--codec", "jpeg", "--quality", "0"], 2, "1 to 100"),
         (["encode", "{picture}", "x.jpg", "--codec", "jpeg", "--bpp", "0.001"], 2, "lowest"),
-        (["decode", "{picture}", "x.png"], 1, "neither"),
+        (["decode", "{text}", "x.png"], 1, "neither"),
         (["decode", "{picture}", "x.what"], 2, ".png"),
-        (["info", "{picture}"], 1, "neither"),
+        (["info", "{text}"], 1, "neither"),
         (["compare", "{picture}", "--codecs", "jpeg", "--anchor", "nobody", "--out", "report"], 2, "nobody"),
     ],
 )
 def test_errors_are_one_line(arguments, status, message, picture, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main([argument.format(picture=picture) for argument in arguments]) == status
+    text = tmp_path / "text"
+    text.write_text("no stream")
+    assert main([argument.format(picture=picture, text=text) for argument in arguments]) == status
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert not list(tmp_path.glob("x.*"))
@@ -154,3 +156,30 @@ def test_compare_command(picture, tmp_path, capsys):
 def test_module_is_the_command():
     done = subprocess.run([sys.executable, "-m", "codeckit", "codecs"], capture_output=True, text=True)
     assert done.returncode == 0 and "jpeg" in done.stdout
+
+
+def test_video_commands(tmp_path, capsys):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    still = photo(64, 80, 3, seed=1)
+    for n in range(4):
+        Image.fromarray(np.ascontiguousarray(still[:, 2 * n : 2 * n + 64])).save(frames / f"{n}.png")
+    clip, again = tmp_path / "clip.mp4", tmp_path / "clip.ckt"
+    assert main(["encode", str(frames), str(clip), "--codec", "hevc:preset=ultrafast", "--video", "--fps", "30"]) == 0
+    assert "hevc" in capsys.readouterr().out or clip.exists()
+    assert main(["encode", str(clip), str(again), "--codec", "video-teaching", "--frames", "3", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["codec"], told["size"], told["frames"], told["fps"]) == ("video-teaching", [64, 64], 3, 30)
+    assert main(["info", str(again)]) == 0
+    assert "3 frames at 30 fps" in capsys.readouterr().out
+    assert main(["decode", str(again), str(tmp_path / "out")]) == 0
+    decoded = [np.asarray(Image.open(path)) for path in sorted((tmp_path / "out").iterdir())]
+    assert all((a == b).all() for a, b in zip(decoded, codeckit.decode_video(again), strict=True))
+    assert main(["decode", str(again), str(tmp_path / "out.png")]) == 2
+    assert main(["encode", str(clip), str(again), "--codec", "hevc", "--bpp", "1"]) == 2
+    (tmp_path / "raw.yuv").write_bytes(bytes(3 * 64 * 64 * 3 // 2))
+    assert main(["encode", str(tmp_path / "raw.yuv"), str(again), "--codec", "jpeg", "--size", "64x64"]) == 0
+    assert codeckit.decode_video(again).count == 3
+    capsys.readouterr()
+    assert main(["encode", str(tmp_path / "raw.yuv"), str(again), "--codec", "jpeg", "--size", "64"]) == 2
+    assert "WIDTHxHEIGHT" in capsys.readouterr().err

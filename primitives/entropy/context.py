@@ -98,14 +98,7 @@ class ContextCoded(Stage):
 
     def forward(self, picture: Picture) -> bytes:
         """Return the payload, which begins with the picture's header."""
-        coder, data = new_encoder(), np.zeros(1 << 16, np.uint8)
-        model = None
-        for index, plane in enumerate(picture.planes):
-            scan = to_scan(plane)
-            model = _PlaneModel.following(model, index, plane.shape)
-            data = model.code(scan, coder, data, decoding=False)
-        finish(coder, data)
-        return pack_header(picture) + data[: coder[POSITION]].tobytes()
+        return pack_header(picture) + encode_planes(picture.planes)
 
     def inverse(self, payload: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
         """Return the picture that `payload` holds.
@@ -115,17 +108,48 @@ class ContextCoded(Stage):
         """
         reader = ByteReader(payload)
         header, shapes = unpack_header(reader, max_pixels)
-        data = np.array(bytearray(reader.rest()), np.uint8)
-        coder = new_decoder(data)
-        planes, model = [], None
-        for index, shape in enumerate(shapes):
-            scan = np.zeros((*shape[:2], math.prod(shape[2:])), np.int32)
-            model = _PlaneModel.following(model, index, shape)
-            model.code(scan, coder, data, decoding=True)
-            planes.append(from_scan(scan, shape))
-        if not is_complete(coder, data):
-            raise StreamError("the context-coded data are damaged: their length does not match their contents")
-        return header.replace(planes=tuple(planes))
+        return header.replace(planes=decode_planes(reader.rest(), shapes))
+
+
+def encode_planes(planes, memory: dict | None = None) -> bytes:
+    """The code of some integer planes alone, without a header.
+
+    Args:
+        planes: integer arrays [rows, columns, …].
+        memory: statistics that one picture hands on to the next of a video: an empty dictionary at first, and what it
+            has become afterwards. Planes of the same index must have the same shape.
+
+    >>> plane = np.array([[1, 2], [3, 4]])
+    >>> decode_planes(encode_planes([plane]), [plane.shape])[0].tolist()
+    [[1, 2], [3, 4]]
+    """
+    coder, data = new_encoder(), np.zeros(1 << 16, np.uint8)
+    model = None
+    for index, plane in enumerate(planes):
+        scan = to_scan(plane)
+        model = _PlaneModel.following(model, index, plane.shape, memory)
+        data = model.code(scan, coder, data, decoding=False)
+    finish(coder, data)
+    return data[: coder[POSITION]].tobytes()
+
+
+def decode_planes(payload: bytes, shapes, memory: dict | None = None) -> tuple[np.ndarray, ...]:
+    """The inverse of `encode_planes`, for planes of the given shapes: int32 arrays.
+
+    Raises:
+        StreamError: the payload is cut or damaged.
+    """
+    data = np.array(bytearray(payload), np.uint8)
+    coder = new_decoder(data)
+    planes, model = [], None
+    for index, shape in enumerate(shapes):
+        scan = np.zeros((*shape[:2], math.prod(shape[2:])), np.int32)
+        model = _PlaneModel.following(model, index, shape, memory)
+        model.code(scan, coder, data, decoding=True)
+        planes.append(from_scan(scan, shape))
+    if not is_complete(coder, data):
+        raise StreamError("the context-coded data are damaged: their length does not match their contents")
+    return tuple(planes)
 
 
 class _PlaneModel:
@@ -152,14 +176,22 @@ class _PlaneModel:
         self.learnt = learnt
 
     @classmethod
-    def following(cls, before, index, shape):
+    def following(cls, before, index, shape, memory=None):
         """The model of plane `index`: it sees the previous plane if that has the same shape.
 
         From the third plane on it also keeps the statistics: the first plane is luma or its like, the others are alike.
+        With a `memory` it keeps those of the same plane of the picture before.
         """
-        if before is None or before.shape != shape:
-            return cls(shape, None, None)
-        return cls(shape, before.learnt if index >= 2 else None, (before.coded, before.ends))
+        kept = (memory or {}).get(index)
+        seen = None
+        if before is not None and before.shape == shape:
+            seen = before.coded, before.ends
+            if kept is None and index >= 2:
+                kept = before.learnt
+        model = cls(shape, kept, seen)
+        if memory is not None:
+            memory[index] = model.learnt
+        return model
 
     def code(self, scan, coder, data, decoding):
         """Encode `scan` (returning the bytes so far), or fill it by decoding."""

@@ -1,0 +1,449 @@
+"""The encoders and decoders behind the video standards: planes in, packets out, and the other way round.
+
+=======  =================================  ==================
+name     encoder                            decoder
+=======  =================================  ==================
+h264     x264, through PyAV                 FFmpeg's h264
+hevc     x265, through PyAV                 FFmpeg's hevc
+av1      SVT-AV1, through PyAV              dav1d
+vp9      libvpx, through PyAV               FFmpeg's vp9
+vvc      VVenC, in imageio-ffmpeg's FFmpeg  FFmpeg's vvc
+=======  =================================  ==================
+
+A *packet* is one coded picture as the standard's bitstream holds it. Encoders that look ahead return a picture's packet
+some pictures later, and packets come in decoding order. Pictures go in as planes of the encoder's own pixel format: no
+scaler or colour converter of FFmpeg's is involved.
+"""
+
+import os
+import subprocess
+import tempfile
+import threading
+from collections import deque
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from ...primitives.errors import StreamError
+
+
+@dataclass(frozen=True)
+class Standard:
+    """What differs from standard to standard.
+
+    Attributes:
+        encoder, decoder: FFmpeg's names.
+        highest: the coarsest quantization parameter; 0 is the finest.
+        presets: names of the encoder's speed presets, slow ones first.
+        preset: the one to use unless told otherwise.
+        chroma: samplings that the encoder has; grey where it has a grey format.
+        bits: sample depths that it has, the usual one first.
+        smallest: the smallest side it codes; smaller pictures are padded.
+    """
+
+    encoder: str
+    decoder: str
+    highest: int
+    presets: tuple[str, ...]
+    preset: str
+    chroma: tuple[str, ...]
+    bits: tuple[int, ...]
+    smallest: int
+
+
+_X26 = ("placebo", "veryslow", "slower", "slow", "medium", "fast", "faster", "veryfast", "superfast", "ultrafast")
+
+STANDARDS = {
+    "h264": Standard("libx264", "h264", 51, _X26, "medium", ("4:2:0", "4:2:2", "4:4:4", "grey"), (8, 10), 2),
+    "hevc": Standard("libx265", "hevc", 51, _X26, "medium", ("4:2:0", "4:2:2", "4:4:4", "grey"), (8, 10, 12), 16),
+    "av1": Standard("libsvtav1", "libdav1d", 63, tuple(map(str, range(14))), "4", ("4:2:0",), (10, 8), 64),
+    "vp9": Standard("libvpx-vp9", "vp9", 63, tuple(map(str, range(9))), "1", ("4:2:0", "4:2:2", "4:4:4"), (8,), 8),
+    "vvc": Standard(
+        "libvvenc", "vvc", 63, ("slower", "slow", "medium", "fast", "faster"), "medium", ("4:2:0",), (10,), 16
+    ),
+}
+
+# Code points of ITU-T H.273: matrix coefficients by our names; BT.709 primaries and the sRGB transfer function.
+_MATRIX_CODES = {"bt601": 6, "bt709": 1}
+_PRIMARIES, _TRANSFER = 1, 13
+_RANGE_CODES = {"limited": 1, "full": 2}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to code: every encoder's options in one vocabulary.
+
+    Attributes:
+        standard: a key of `STANDARDS`.
+        level: quantization parameter, or constant rate factor if `rate` says so; lower is better.
+        rate: ``"qp"`` (the same quantizer in all pictures of a kind) or ``"crf"`` (the encoder spends more where it
+            shows or lasts).
+        preset: one of the standard's presets.
+        chroma: ``"4:2:0"``, ``"4:2:2"``, ``"4:4:4"`` or ``"grey"``.
+        matrix, value_range, bits: as in `primitives.color.rgb_to_planes`.
+        still: there is a single picture.
+        gop: pictures from one intra picture to the next.
+        low_delay: code pictures in the order in which they come, each predicted from earlier ones alone.
+        tune: ``"psnr"``, ``"ssim"`` or ``"none"``, for encoders that shift bits to where they are seen.
+        threads: threads that the encoder may use.
+    """
+
+    standard: str
+    level: int
+    rate: str = "qp"
+    preset: str = ""
+    chroma: str = "4:2:0"
+    matrix: str = "bt601"
+    value_range: str = "full"
+    bits: int = 8
+    still: bool = False
+    gop: int = 1
+    low_delay: bool = False
+    tune: str = "psnr"
+    threads: int = 1
+
+    @property
+    def pixel_format(self) -> str:
+        """FFmpeg's name of the planes' layout.
+
+        >>> Settings("hevc", 30, chroma="4:4:4", bits=10).pixel_format
+        'yuv444p10le'
+        """
+        name = "gray" if self.chroma == "grey" else "yuv" + self.chroma.replace(":", "") + "p"
+        return name + (f"{self.bits}le" if self.bits > 8 else "")
+
+
+def _join(**options) -> str:
+    return ":".join(f"{name.replace('_', '-')}={value}" for name, value in options.items())
+
+
+def encoder_options(s: Settings) -> dict[str, str]:
+    """The options that PyAV hands to the encoder.
+
+    >>> encoder_options(Settings("h264", 30, preset="fast"))["preset"]
+    'fast'
+    """
+    still = s.still or s.gop == 1
+    if s.standard == "h264":
+        tunes = [s.tune] * (s.tune != "none") + ["zerolatency"] * (s.low_delay or still)
+        private = _join(keyint=s.gop, chromaloc=1, **({"ipratio": 1} if still else {}))
+        options = {"preset": s.preset, s.rate: str(s.level), "x264-params": private}
+        return {**options, "tune": ",".join(tunes)} if tunes else options
+    if s.standard == "hevc":
+        private = {s.rate: s.level, "keyint": s.gop, "chromaloc": 1, "info": 0, "log_level": "error"}
+        if still:
+            private |= {"ipratio": 1}
+        if still or s.low_delay:
+            private |= {"bframes": 0, "rc_lookahead": 0, "b_adapt": 0, "cutree": 0}
+        if s.threads == 1:
+            private |= {"pools": "none", "frame_threads": 1, "wpp": 0}
+        options = {"preset": s.preset, "x265-params": _join(**private)}
+        return {**options, "tune": s.tune} if s.tune != "none" else options
+    if s.standard == "av1":
+        private = {"keyint": s.gop, "tune": {"none": 0, "psnr": 1, "ssim": 2}[s.tune], "lp": s.threads}
+        private |= {"rc": 0, "aq_mode": 0 if s.rate == "qp" else 2, s.rate: s.level, "enable_overlays": 0}
+        if s.still:
+            private |= {"avif": 1}
+        elif s.low_delay:
+            private |= {"pred_struct": 1}
+        return {"preset": s.preset, "svtav1-params": _join(**private)}
+    options = {"deadline": "good", "cpu-used": s.preset, "row-mt": "0", "aq-mode": "0", "b": "0"}
+    options |= {"lag-in-frames": "0", "auto-alt-ref": "0"} if still or s.low_delay else {"lag-in-frames": "25"}
+    if s.tune == "ssim":
+        options |= {"tune": "ssim"}
+    if s.rate == "crf":
+        return {**options, "crf": str(s.level)}
+    return {**options, "qmin": str(s.level), "qmax": str(s.level), "crf": str(s.level)}
+
+
+def configure(context, s: Settings, size: tuple[int, int], fps: Fraction) -> None:
+    """Set an encoder's PyAV context up: size (H, W), pixel format, colour tags, options."""
+    context.height, context.width = size
+    context.pix_fmt = s.pixel_format
+    context.time_base = 1 / fps
+    context.framerate = fps
+    context.gop_size = s.gop
+    context.colorspace = _MATRIX_CODES[s.matrix]
+    context.color_range = _RANGE_CODES[s.value_range]
+    context.color_primaries, context.color_trc = _PRIMARIES, _TRANSFER
+    context.thread_count = s.threads
+    context.options = encoder_options(s)
+    if s.standard == "av1":
+        os.environ.setdefault("SVT_LOG", "1")  # its only way to keep the encoder's chatter off stderr: errors alone
+
+
+def to_frame(planes: tuple[np.ndarray, ...], s: Settings, number: int, fps: Fraction):
+    """An FFmpeg frame that holds the planes."""
+    from av import VideoFrame
+
+    height, width = planes[0].shape
+    frame = VideoFrame(width, height, s.pixel_format)
+    for target, plane in zip(frame.planes, planes, strict=True):
+        rows = np.frombuffer(target, plane.dtype).reshape(target.height, -1)
+        rows[:, : plane.shape[1]] = plane
+    frame.pts, frame.time_base = number, 1 / fps
+    frame.colorspace, frame.color_range = _MATRIX_CODES[s.matrix], _RANGE_CODES[s.value_range]
+    return frame
+
+
+def from_frame(frame) -> tuple[tuple[np.ndarray, ...], int]:
+    """The planes of an FFmpeg frame in a planar format, copied, and their number of bits."""
+    bits = frame.format.components[0].bits
+    dtype = np.uint16 if bits > 8 else np.uint8
+    planes = []
+    for plane in frame.planes:
+        rows = np.frombuffer(plane, dtype).reshape(plane.height, -1)
+        planes.append(rows[:, : plane.width].copy())
+    return tuple(planes), bits
+
+
+def open_encoder(
+    settings: Settings, size: tuple[int, int], fps: Fraction = Fraction(25), path: str = "", form: str = ""
+):
+    """An encoder at work: ``encode(planes)`` a picture at a time, then ``flush()``, each returning the packets done.
+
+    Args:
+        settings: how to code.
+        size: (H, W) of the luma plane.
+        fps: pictures a second.
+        path: a file for the packets, which are then not returned; closed by ``flush()``.
+        form: FFmpeg's name of the file's format, such as ``"mp4"``, or of a raw bitstream's.
+
+    Its ``close()`` lets go of the encoder, also before its end.
+    """
+    if settings.standard == "vvc":
+        return _Vvenc(settings, size, fps, path, form or "vvc")
+    return _PyavFile(settings, size, fps, path, form) if path else _Pyav(settings, size, fps)
+
+
+class _Pyav:
+    """An encoder that PyAV has."""
+
+    def __init__(self, settings, size, fps):
+        import av
+
+        av.logging.set_level(av.logging.FATAL)
+        self._settings, self._fps, self._count = settings, fps, 0
+        self._context = self._open(settings, fps)
+        configure(self._context, settings, size, fps)
+
+    def _open(self, settings, fps):
+        import av
+
+        return av.CodecContext.create(STANDARDS[settings.standard].encoder, "w")
+
+    def encode(self, planes):
+        frame = to_frame(planes, self._settings, self._count, self._fps)
+        self._count += 1
+        return self._packets(frame)
+
+    def flush(self):
+        return self._packets(None)
+
+    def close(self):
+        pass
+
+    def _packets(self, frame):
+        import av
+
+        try:
+            return self._take(self._context.encode(frame))
+        except (av.error.FFmpegError, ValueError) as error:
+            name = STANDARDS[self._settings.standard].encoder
+            size = f"{self._context.width}×{self._context.height}"
+            raise ValueError(f"{name} cannot code pictures of {size} with {self._settings}: {error}") from error
+
+    def _take(self, packets):
+        packets = [bytes(packet) for packet in packets]
+        return [without_sei(data, "h264") for data in packets] if self._settings.standard == "h264" else packets
+
+
+class _PyavFile(_Pyav):
+    """The same with a file for its packets."""
+
+    def __init__(self, settings, size, fps, path, form):
+        self._path, self._form = path, form
+        super().__init__(settings, size, fps)
+
+    def _open(self, settings, fps):
+        import av
+
+        self._file = av.open(self._path, "w", format=self._form)
+        try:
+            self._stream = self._file.add_stream(STANDARDS[settings.standard].encoder, rate=fps)
+        except ValueError as error:
+            raise ValueError(f"{self._form} files do not hold {settings.standard}: {error}") from error
+        return self._stream.codec_context
+
+    def _packets(self, frame):
+        # The stream's own `encode` gives packets that belong to it.
+        import av
+
+        try:
+            self._file.mux(self._stream.encode(frame))
+        except (av.error.FFmpegError, ValueError) as error:
+            raise ValueError(f"{self._settings} cannot be written as {self._form}: {error}") from error
+        return []
+
+    def flush(self):
+        self._packets(None)
+        self._file.close()
+        return []
+
+    def close(self):
+        self._file.close()
+
+
+# Position of the type in a unit's header, and the types of supplemental information (H.264 7.3.1, H.266
+# 7.3.1.2).
+_SEI = {"h264": (0, 0, 31, (6,)), "vvc": (1, 3, 31, (23, 24))}
+
+
+def without_sei(data: bytes, standard: str) -> bytes:
+    """An access unit (Annex B) without supplemental information: encoders write their settings there, 150 to 700 bytes.
+
+    >>> without_sei(bytes.fromhex("00000106aabb00000165cc"), "h264").hex()
+    '00000165cc'
+    """
+    byte, shift, mask, types = _SEI[standard]
+    first, *units = data.split(b"\0\0\1")
+    kept = [unit for unit in units if len(unit) > byte and unit[byte] >> shift & mask not in types]
+    return first + b"".join(b"\0\0\1" + unit for unit in kept)
+
+
+class _Vvenc:
+    """VVenC in imageio-ffmpeg's FFmpeg, a process: raw pictures into its stdin, the bitstream from a pipe."""
+
+    def __init__(self, settings: Settings, size: tuple[int, int], fps: Fraction, path: str, form: str):
+        import av
+
+        self._settings, self._size = settings, size
+        self._parser = av.CodecContext.create("vvc", "r")
+        self._log = tempfile.TemporaryFile()
+        receiver, sender = os.pipe()  # not stdout: VVenC writes warnings there
+        try:
+            self._process = subprocess.Popen(
+                vvenc_command(settings, size, fps, ["-f", form, path or f"pipe:{sender}"]),
+                stdin=subprocess.PIPE,
+                stdout=self._log,
+                stderr=self._log,
+                pass_fds=[sender],
+            )
+        except BaseException:
+            os.close(receiver)
+            raise
+        finally:
+            os.close(sender)
+        self._written: deque[bytes] = deque()
+        self._reader = threading.Thread(target=self._read, args=(open(receiver, "rb", buffering=0),), daemon=True)
+        self._reader.start()
+
+    def _read(self, file):
+        with file:
+            for block in iter(lambda: file.read(1 << 16), b""):
+                self._written.append(block)
+
+    def encode(self, planes):
+        try:
+            for plane in planes:
+                self._process.stdin.write(np.ascontiguousarray(plane).data)
+        except BrokenPipeError:
+            self._fail()
+        return self._parse()
+
+    def flush(self):
+        self._process.stdin.close()
+        self._reader.join()
+        if self._process.wait():
+            self._fail()
+        return [*self._parse(), *(without_sei(bytes(packet), "vvc") for packet in self._parser.parse(None))]
+
+    def close(self):
+        self._process.kill()
+        self._process.wait()
+
+    def _parse(self):
+        packets = []
+        while self._written:
+            packets += (without_sei(bytes(packet), "vvc") for packet in self._parser.parse(self._written.popleft()))
+        return packets
+
+    def _fail(self):
+        self._process.wait()
+        self._log.seek(0)
+        said = self._log.read().decode(errors="replace").strip().splitlines() or ["it ended without a message"]
+        height, width = self._size
+        raise ValueError(f"VVenC cannot code pictures of {width}×{height} with {self._settings}: {said[0]}")
+
+
+def vvenc_command(s: Settings, size: tuple[int, int], fps: Fraction, output: list[str]) -> list[str]:
+    """The command that reads raw pictures from stdin and writes VVC; `output` are its last arguments.
+
+    Raises:
+        ValueError: imageio-ffmpeg is missing, or VVenC has no such setting.
+    """
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe
+    except ImportError as error:
+        raise ValueError("encoding VVC needs VVenC: pip install 'codeckit[vvc]'") from error
+    if s.rate != "qp":
+        raise ValueError("VVenC has no constant rate factor; give qp=")
+    height, width = size
+    private = f"intraperiod={s.gop}" + (":gopsize=1" if s.gop == 1 else "")
+    if s.low_delay and s.gop > 1:  # in this mode VVenC has an intra picture at the start alone
+        private = "picreordering=0:refreshtype=none:gopsize=8"
+    private += f":videofullrange={int(s.value_range == 'full')}"  # FFmpeg's wrapper does not pass its own tag on
+    tags = ["-color_range", {"full": "pc", "limited": "tv"}[s.value_range]]
+    tags += ["-colorspace", {"bt601": "smpte170m", "bt709": "bt709"}[s.matrix]]
+    tags += ["-color_primaries", "bt709", "-color_trc", "iec61966-2-1"]
+    source = ["-f", "rawvideo", "-pix_fmt", s.pixel_format, "-s", f"{width}x{height}", "-r", str(fps), *tags]
+    coder = ["-c:v", "libvvenc", "-preset", s.preset, "-qp", str(s.level), "-threads", str(s.threads), *tags]
+    coder += ["-qpa", "0" if s.tune == "psnr" else "1", "-vvenc-params", private]
+    return [get_ffmpeg_exe(), "-v", "error", "-y", *source, "-i", "pipe:0", *coder, *output]
+
+
+class Decoder:
+    """One decoder at work: `decode` a packet at a time, then `flush`; each returns the pictures that are ready.
+
+    Pictures come in the order in which they are shown, as (planes, bits).
+
+    Args:
+        standard: a key of `STANDARDS`.
+        max_pixels: the largest picture to decode.
+    """
+
+    def __init__(self, standard: str, max_pixels: int):
+        import av
+
+        av.logging.set_level(av.logging.FATAL)
+        self._standard = standard
+        self._context = av.CodecContext.create(STANDARDS[standard].decoder, "r")
+        self._context.thread_count = 1
+        # FFmpeg counts the samples of padded rows; 64 more on each side is what it pads at most.
+        self._context.options = {"max_pixels": str(max_pixels), "err_detect": "explode"}
+
+    def decode(self, packet: bytes) -> list[tuple[tuple[np.ndarray, ...], int]]:
+        """Hand over the next packet.
+
+        Raises:
+            StreamError: it is damaged.
+        """
+        import av
+
+        return self._pictures(av.Packet(packet))
+
+    def flush(self) -> list[tuple[tuple[np.ndarray, ...], int]]:
+        """Tell that there are no more packets."""
+        return self._pictures(None)
+
+    def _pictures(self, packet):
+        import av
+
+        try:
+            frames = self._context.decode(packet)
+        except (av.error.FFmpegError, ValueError) as error:
+            raise StreamError(f"the {self._standard} bitstream is damaged: {error}") from error
+        if any(frame.is_corrupt for frame in frames):
+            raise StreamError(f"the {self._standard} bitstream is damaged: pictures are incomplete")
+        return [from_frame(frame) for frame in frames]

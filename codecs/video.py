@@ -1,0 +1,288 @@
+"""Videos in `.ckt` streams: any codec's, coded and decoded frame by frame in memory that does not grow.
+
+The payload of a video (the container around it is that of pictures) begins with a zero byte, where a picture has its
+height, and holds *chunks*::
+
+    00  H  W  fps numerator  fps denominator      varints
+    length  chunk                                 as often as there are chunks, none of them empty
+    00  number of frames (4 bytes, big-endian)
+
+A codec of stills makes one chunk a frame: what it writes for a picture. A codec of videos, whose last stage is a
+`VideoStage`, makes what chunks it likes. The CRC-32 that ends the container is computed as chunks are written, and
+checked before the first frame is decoded.
+
+Video standards also write the containers and bitstreams that players open (`.mp4`, `.mkv`, `.hevc` …), with colour
+tags; `decode_video` reads these, and every other file that FFmpeg reads.
+"""
+
+import io
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from ..primitives import container
+from ..primitives.bitstream import ByteReader, ByteWriter
+from ..primitives.errors import StreamError
+from ..primitives.picture import MAX_PIXELS, check_size
+from ..primitives.stage import Stage
+from .frames import VIDEO_EXTENSIONS, Frames, open_file, read_video
+from .image_io import new_file
+
+#: FFmpeg's formats by file name ending: containers that players open, and raw bitstreams.
+FORMATS = {
+    ".mp4": "mp4", ".mkv": "matroska", ".mov": "mov", ".webm": "webm",
+    ".h264": "h264", ".264": "h264", ".hevc": "hevc", ".265": "hevc", ".h265": "hevc",
+    ".obu": "obu", ".ivf": "ivf", ".vvc": "vvc", ".266": "vvc", ".h266": "vvc",
+}  # fmt: skip
+
+
+class VideoStage(Stage):
+    """A last stage that codes frames with the help of others.
+
+    `forward_frames` turns frames into chunks of bytes, `inverse_frames` turns the chunks into the same number of
+    frames; both are generators that hold a few frames at a time. `forward` and `inverse` are for a single picture.
+    """
+
+    def forward_frames(self, frames: Iterable[np.ndarray], size: tuple[int, int], fps: Fraction) -> Iterator[bytes]:
+        """Chunks of frames (uint8 [H,W,3] or [H,W], all alike) of `size` (H, W)."""
+        raise TypeError(f"{type(self).__name__} defines no forward_frames(frames, size, fps)")
+
+    def inverse_frames(self, chunks: Iterable[bytes], size: tuple[int, int]) -> Iterator[np.ndarray]:
+        """Frames of chunks: the inverse of `forward_frames`."""
+        raise TypeError(f"{type(self).__name__} defines no inverse_frames(chunks, size)")
+
+
+def encode_video(codec, frames, out=None, *, fps=None, progress: bool = False) -> bytes | Path:
+    """Encode a video with a configured codec; `Codec.encode_video` says what the arguments are.
+
+    Raises:
+        ValueError: no frames, frames that differ in shape, or a file format that the codec does not write.
+    """
+    source = read_video(frames, fps=fps)
+    last = list(codec.stages.values())[-1]
+    ending = ".ckt" if out is None else Path(out).suffix.lower()
+    if ending != ".ckt" and (ending not in FORMATS or not hasattr(last, "write_file")):
+        others = f", {', '.join(FORMATS)}" if hasattr(last, "write_file") else ""
+        raise ValueError(f"{codec.name} writes videos as .ckt{others}, not as {ending or 'a file without an ending'!r}")
+
+    from tqdm import tqdm
+
+    with tqdm(total=source.count, unit="frame", disable=None if progress else True) as bar:
+        count = 0
+
+        def counted():
+            nonlocal count
+            for frame in source:
+                yield frame
+                count += 1
+                bar.update()
+
+        if out is None:
+            file = io.BytesIO()
+            _write(codec, counted(), lambda: count, source, file)
+            return file.getvalue()
+        with new_file(out) as temporary:
+            if ending == ".ckt":
+                with open(temporary, "wb") as file:
+                    _write(codec, counted(), lambda: count, source, file)
+            else:
+                last.write_file(counted(), source.size, source.fps, temporary, FORMATS[ending])
+            if not count:
+                raise ValueError("the video has no frames")
+    return Path(out)
+
+
+def _write(codec, frames, count, source, file):
+    """A whole `.ckt` stream; `count()` is the number of frames when all are read."""
+    crc = 0
+
+    def write(data):
+        nonlocal crc
+        crc = zlib.crc32(data, crc)
+        file.write(data)
+
+    head = ByteWriter()
+    for number in (0, *source.size, source.fps.numerator, source.fps.denominator):
+        head.varint(number)
+    write(container.pack_head(_container(codec)) + head.getvalue())
+    for chunk in _chunks(codec, frames, source):
+        length = ByteWriter()
+        length.varint(len(chunk))
+        write(length.getvalue() + chunk)
+    if not count():
+        raise ValueError("the video has no frames")
+    write(b"\0" + count().to_bytes(4, "big"))
+    file.write(crc.to_bytes(4, "big"))
+
+
+def _container(codec):
+    """A codec whose pictures are files of their own needs no description: the registered one decodes them."""
+    if not codec.native:
+        return codec.contain(b"")
+    from .registry import is_registered, number
+
+    if not is_registered(codec.name):
+        raise ValueError(f"{codec.name} has a file format of its own but no registered name; register_codec it first")
+    return container.Container(number(codec.name), b"")
+
+
+def _chunks(codec, frames, source):
+    *stages, last = codec.stages.values()
+    if isinstance(last, VideoStage):
+        yield from last.forward_frames(frames, source.size, source.fps)
+        return
+    for frame in frames:
+        value = frame
+        for stage in (*stages, last):
+            value = stage.forward(value)
+        yield value
+
+
+def decode_video(stream, codec=None, *, max_pixels: int = MAX_PIXELS) -> Frames:
+    """The frames of a coded video, decoded as they are asked for.
+
+    Args:
+        stream: bytes or a path: a `.ckt` video of any codec, or any file that FFmpeg reads.
+        codec: the codec that must have made a `.ckt`; None for any.
+        max_pixels: the largest frame to accept.
+
+    Returns:
+        `Frames`, with size, frames a second and (for a `.ckt`) their number.
+
+    Raises:
+        StreamError: no video, cut, damaged, or frames larger than `max_pixels`. Damage that shows only in a frame is
+            raised when that frame is reached.
+
+    >>> import codeckit
+    >>> stream = codeckit.codec("jpeg").encode_video(np.zeros((2, 8, 8, 3), np.uint8), fps=30)
+    >>> codeckit.decode_video(stream).count
+    2
+    """
+
+    def opened():
+        return open(stream, "rb") if isinstance(stream, str | os.PathLike) else io.BytesIO(stream)
+
+    with opened() as file:
+        is_ckt = file.read(3) == container.MAGIC
+    if not is_ckt:
+        name = Path(stream).name if isinstance(stream, str | os.PathLike) else "the stream"
+        video = open_file(lambda: str(stream) if isinstance(stream, os.PathLike | str) else opened(), name)
+        check_size(video.size, max_pixels)
+        return video
+    with opened() as file:
+        _check_crc(file)
+        made_by, size, fps, start, end, count = _read_head(file, codec)
+    check_size(size, max_pixels)
+
+    def frames():
+        with opened() as file:
+            file.seek(start)
+            number = 0
+            for frame in _frames(made_by, _FileReader(file, end), size, max_pixels):
+                if not isinstance(frame, np.ndarray) or frame.shape[:2] != size or frame.dtype != np.uint8:
+                    raise StreamError(f"frame {number} of the stream has another size than the video")
+                number += 1
+                yield frame
+            if number != count:
+                raise StreamError(f"the stream holds {number} frames, not {count} as it says")
+
+    return Frames(size, fps, count, frames, made_by.name)
+
+
+def is_video(path) -> bool:
+    """Whether a file is a `.ckt` video, or by its ending another video or bitstream."""
+    if Path(path).suffix.lower() in (*VIDEO_EXTENSIONS, *FORMATS):
+        return True
+    with open(path, "rb") as file:
+        if file.read(3) != container.MAGIC:
+            return False
+        reader = _FileReader(file, file.seek(0, io.SEEK_END))
+        file.seek(4)
+        try:
+            container.read_head(reader)
+            return reader.byte() == 0
+        except StreamError:
+            return False
+
+
+def _check_crc(file):
+    length = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    crc, left = 0, length - 4
+    while left > 0:
+        block = file.read(min(left, 1 << 20))
+        crc, left = zlib.crc32(block, crc), left - len(block)
+    if length < 20 or crc != int.from_bytes(file.read(4), "big"):
+        raise StreamError("the .ckt file is cut or damaged: its CRC-32 does not match")
+
+
+def _read_head(file, codec):
+    from .base import composition
+    from .registry import codec as registered
+    from .registry import is_registered, name_of
+
+    end = file.seek(0, io.SEEK_END) - 8
+    file.seek(end)
+    count = int.from_bytes(file.read(4), "big")
+    file.seek(3)
+    reader = _FileReader(file, end)
+    version = reader.byte()
+    if version != container.VERSION:
+        raise StreamError(f".ckt format version {version}; this codeckit reads version {container.VERSION}")
+    held = container.read_head(reader)
+    name = name_of(held.codec)
+    if codec is None:
+        native = is_registered(name) and not held.parameters and registered(name).native
+        codec = registered(name) if native else composition(name, held.parameters)
+    if not codec.native:
+        codec = codec.made_by(held)
+    elif name != codec.name:
+        raise StreamError(f"made by {name!r}, not by {codec.name!r}; codeckit.decode_video finds the codec")
+    if reader.varint() != 0:
+        raise StreamError("the stream is a picture; codeckit.decode decodes it")
+    size = reader.varint(), reader.varint()
+    numerator, denominator = reader.varint(), reader.varint()
+    if not 0 < numerator <= 1000 * denominator:
+        raise StreamError(f"the stream declares {numerator}/{denominator} frames a second")
+    return codec, size, Fraction(numerator, denominator), file.tell(), end, count
+
+
+def _frames(codec, reader, size, max_pixels):
+    def chunks():
+        while length := reader.varint():
+            yield reader.raw(length)
+        if reader.position != reader.end:
+            raise StreamError("the video has bytes behind its last chunk")
+
+    *_, last = codec.stages.values()
+    try:
+        if isinstance(last, VideoStage):
+            yield from last.inverse_frames(chunks(), size)
+        else:
+            for chunk in chunks():
+                yield codec.unfold(chunk, max_pixels)
+    except StreamError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise StreamError(f"the stream's stages do not fit one another or its data: {error!r}") from error
+
+
+class _FileReader(ByteReader):
+    """`ByteReader` over a file, up to position `end`."""
+
+    def __init__(self, file, end):
+        self._file, self.end = file, end
+
+    @property
+    def position(self):
+        return self._file.tell()
+
+    def raw(self, length):
+        left = self.end - self._file.tell()
+        if length > left:
+            raise StreamError(f"the stream ends {length - left} bytes too early")
+        return self._file.read(length)
