@@ -128,7 +128,7 @@ def find_codec(data: bytes) -> Codec:
     """
     if data[:3] == container.MAGIC:
         held = container.unpack(data)
-        if held.payload[:1] == b"\0":
+        if container.holds_video(held.payload):
             raise StreamError("the stream is a video; codeckit.decode_video decodes it")
         return composition(registry.name_of(held.codec), held.parameters)
     return registry.codec(registry.sniff(data).name)

@@ -305,7 +305,7 @@ class Codec:
 
     def _unwrap(self, data: bytes) -> tuple["Codec", bytes]:
         held = container.unpack(data)
-        if held.payload[:1] == b"\0":
+        if container.holds_video(held.payload):
             raise StreamError("the stream is a video; codeckit.decode_video decodes it")
         return self.made_by(held), held.payload
 

@@ -1,7 +1,7 @@
 """Videos in `.ckt` streams: any codec's, coded and decoded frame by frame in memory that does not grow.
 
 The payload of a video (the container around it is that of pictures) begins with a zero byte, where a picture has its
-height, and holds *chunks*::
+height (`container.holds_video`), and holds *chunks*::
 
     00  H  W  fps numerator  fps denominator      varints
     length  chunk                                 as often as there are chunks, none of them empty
@@ -204,7 +204,7 @@ def is_video(path) -> bool:
         file.seek(4)
         try:
             container.read_head(reader)
-            return reader.byte() == 0
+            return container.holds_video(reader.raw(2))
         except StreamError:
             return False
 

@@ -68,6 +68,15 @@ def pack_head(container: Container) -> bytes:
     return out.getvalue()
 
 
+def holds_video(payload: bytes) -> bool:
+    """Whether a payload is a video's: a zero, then the height. (0 × 0 is the size of tokens made of no known picture.)
+
+    >>> holds_video(b"\\0\\x10"), holds_video(b"\\x10\\x10"), holds_video(b"\\0\\0")
+    (True, False, False)
+    """
+    return payload[:1] == b"\0" and payload[1:2] != b"\0"
+
+
 def is_whole(data: bytes) -> bool:
     """Whether a file ends in its CRC-32.
 

@@ -197,7 +197,8 @@ def _load_plugin(form: str) -> None:
         try:
             import pillow_jxl  # noqa: F401
         except ImportError as error:
-            raise ValueError("JPEG XL needs a plug-in of Pillow: pip install 'codeckit[jpegxl]'") from error
+            # What begins like a JPEG XL file may come from anywhere, so whoever decodes gets the error of bad streams.
+            raise StreamError("JPEG XL needs a plug-in of Pillow: pip install 'codeckit[jpegxl]'") from error
 
 
 def check_effort(name: str, value, low: int, high: int) -> None:
