@@ -199,7 +199,7 @@ def _video_stream(file, name):
 
 def to_rgb(frame) -> np.ndarray:
     """An FFmpeg frame as uint8 [H,W,3], or [H,W] if it is grey."""
-    from .standards.library import from_frame
+    from .standards.encoders import from_frame
 
     layout = _PLANAR.fullmatch(frame.format.name)
     matrix = {1: "bt709", 2: "bt601" if frame.height < 720 else "bt709", 5: "bt601", 6: "bt601"}.get(

@@ -18,15 +18,14 @@ some ten minutes on one core.
 
 import argparse
 import hashlib
-import os
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from scipy.fft import dctn
 
 from ..bench.datasets import dataset
+from ..codecs.image_io import write_atomically
 from ..codecs.tokens.model import (
     CLASSES,
     LEVEL_STEPS,
@@ -161,7 +160,7 @@ def make(source: str, images, out, seed: int = 0, progress=print) -> TokenModel:
         out: the file.
         seed: of the drawn classes.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     maps = features(source, images, progress)
     chosen = np.random.default_rng(seed).permutation(len(maps))[:FISHER_IMAGES]
@@ -201,17 +200,7 @@ def make(source: str, images, out, seed: int = 0, progress=print) -> TokenModel:
         "fingerprint": fingerprint(backbone, tensors).hex(),
         "note": f"{len(maps)} photographs, seed {seed}",
     }
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
-    os.close(handle)
-    try:
-        save_file(tensors, temporary, said)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, out)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    write_atomically(out, save(tensors, said))
     return read_model(out)
 
 

@@ -22,7 +22,6 @@ Nothing in a file is executed: safetensors is a table of arrays. `zoo` makes suc
 import functools
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,11 +29,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from ...primitives.errors import StreamError
 from ...primitives.pad import PadTo
-from ..image_io import read_image
+from ..image_io import read_image, write_atomically
 from .networks import NETWORKS, Network, load_network
 from .probabilities import ProbabilityModel
 
@@ -103,6 +102,7 @@ def export(
     Raises:
         ValueError: the network is of another kind, or there are no images.
 
+    >>> import tempfile
     >>> from .networks import Bmshj2018Factorized
     >>> folder = tempfile.TemporaryDirectory()
     >>> header = export(Bmshj2018Factorized(N=4, M=4), [], folder.name + "/tiny.safetensors", quality=1)
@@ -135,17 +135,7 @@ def export(
         "fingerprint": fingerprint(name, tensors).hex(),
         "note": note,
     }
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        save_file(tensors, temporary, metadata)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    write_atomically(path, save(tensors, metadata))
     return read_header(path)
 
 

@@ -27,7 +27,7 @@ from ...primitives.picture import MAX_PIXELS, check_size, pad_edge
 from ...primitives.subsample import downsample, upsample
 from ..base import Codec
 from ..video import VideoStage
-from .library import STANDARDS, Decoder, Settings, open_encoder
+from .encoders import STANDARDS, Decoder, Settings, open_encoder
 
 _CHROMA = ("grey", "4:2:0", "4:2:2", "4:4:4")
 _FACTORS = {"grey": (1, 1), "4:2:0": (2, 2), "4:2:2": (1, 2), "4:4:4": (1, 1)}

@@ -11,7 +11,7 @@ from codeckit.bench.pictures import photo
 from codeckit.codecs import registry
 from codeckit.codecs.standards import STANDARDS
 from codeckit.codecs.standards.codec import from_planes, padded, to_planes
-from codeckit.codecs.standards.library import Settings
+from codeckit.codecs.standards.encoders import Settings
 from codeckit.metrics import psnr
 from codeckit.primitives import StreamError
 from codeckit.primitives.color import MATRICES, RANGES, planes_to_rgb, rgb_to_planes
