@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ...primitives.anatomy import Anatomy
 from ...primitives.errors import StreamError
 from ...primitives.picture import MAX_PIXELS, Picture, check_size
 from ...primitives.stage import Stage
@@ -73,6 +74,12 @@ class JpegHuffman(Stage):
             StreamError: not JPEG, cut, damaged, larger than `max_pixels`, or of an unsupported process.
         """
         return _Reader(data, max_pixels).picture()
+
+    def anatomy(self, picture: Picture, data: bytes) -> Anatomy:
+        """Every field of the file, its first Huffman codes, and what every coefficient took (`anatomy`)."""
+        from .anatomy import anatomy
+
+        return anatomy(data)
 
 
 class _Writer:
