@@ -1,4 +1,4 @@
-"""The command line: ``codeckit encode | decode | info | codecs | compare | train``.
+"""The command line: ``codeckit encode | decode | info | codecs | compare | explain | train``.
 
 Results go to stdout or files, progress to stderr. Errors are one line; the exit status is 2 for bad use (an unknown
 codec, a target that cannot be reached) and 1 for bad data (a damaged stream, a missing file).
@@ -104,6 +104,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--keep", action="store_true", help="keep every stream in DIR/streams")
     command.add_argument("--json", action="store_true", help="print the results as JSON instead of tables")
     command.set_defaults(run=_compare)
+
+    command = commands.add_parser("explain", help="show what codecs do to a picture, stage by stage, on a page")
+    command.add_argument("image", metavar="IMAGE", help="image file, or 'sample:NAME'")
+    command.add_argument("--codec", required=True, metavar="A[,B]", help=codec_help + "; two stand side by side")
+    command.add_argument("--quality", type=_number, metavar="Q", help="of every codec that names none itself")
+    command.add_argument("--out", required=True, metavar="PAGE", help="HTML file to write; it needs nothing else")
+    command.set_defaults(run=_explain)
 
     command = commands.add_parser("train", help="train the weights of a learned codec (docs/training.md)")
     command.add_argument("recipe", metavar="RECIPE", help="balle2017, balle2017-small, cheng2020, cheng2020-small")
@@ -398,6 +405,26 @@ def _compare(options) -> int:
         raise StreamError(str(error)) from error
     print(report.to_json() if options.json else report)
     return 1 if report.failures else 0
+
+
+def _explain(options) -> int:
+    from .bench import dataset
+    from .codecs.image_io import write_atomically
+    from .codecs.registry import codec, parse_spec
+    from .pages import explain
+
+    (picture, *others) = dataset(options.image)
+    if others:
+        raise ValueError(f"explain takes one picture; {options.image!r} are {1 + len(others)}")
+    default = {} if options.quality is None else {"quality": options.quality}
+    codecs = []
+    for text in options.codec.split(","):
+        name, settings = parse_spec(text)
+        codecs.append(codec(name, **{**default, **settings}))
+    page = explain(picture.load(), codecs, name=picture.name).encode()
+    write_atomically(options.out, page)
+    print(f"{options.out}: {picture.name} through {options.codec}, {len(page) / 1e6:.1f} MB")
+    return 0
 
 
 def _train(options) -> int:

@@ -135,3 +135,14 @@ def dissect_header(found: Dissector) -> list[tuple[int, ...]]:
         for index in range(planes):
             found.number(1, f"table of plane {index}", "quantize")
     return shapes
+
+
+def spread(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Numbers on a grid [h,w] spread over a picture of [H,W] pixels, H ≥ h and W ≥ w: float64, with the same sum.
+
+    >>> spread(np.array([[8, 0]]), (2, 4)).tolist()
+    [[2.0, 2.0, 0.0, 0.0], [2.0, 2.0, 0.0, 0.0]]
+    """
+    rows, columns = (np.arange(side) * count // side for side, count in zip(size, values.shape, strict=True))
+    pixels = np.outer(np.bincount(rows, minlength=values.shape[0]), np.bincount(columns, minlength=values.shape[1]))
+    return (values / np.maximum(pixels, 1))[np.ix_(rows, columns)]

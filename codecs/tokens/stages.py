@@ -118,6 +118,10 @@ class FeatureTransform(Stage):
         planes = (y.astype(np.float32), np.full((1, 1), level, np.int32))
         return Picture(planes, tokens.size, ((1, 1),) * 2, "other")
 
+    def in_place(self, values: np.ndarray) -> None:
+        """Components are frequencies of the whole grid."""
+        return None
+
     def inverse(self, picture: Picture) -> Tokens:
         """Return the tokens of quantized components."""
         model = load_model(self.source)
