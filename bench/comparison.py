@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ..codecs import registry
 from ..codecs.base import Codec
+from .crops import crops
+from .datasets import dataset
 from .report import Report, compare, curve_label, find_anchor
 from .sweep import SweepError, evaluate
 
@@ -67,7 +69,9 @@ def run_comparison(
         if not error.table:
             raise
         table, failures = error.table, error.failures
-    return compare(table, anchor=anchor, out=out, failures=failures)
+    report = compare(table, anchor=anchor, failures=failures)
+    report.write(out, crops(report, settings, dataset(images)))
+    return report
 
 
 def expand(codecs, qualities=None) -> list[Codec]:
