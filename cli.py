@@ -1,4 +1,4 @@
-"""The command line: ``codeckit encode | decode | info | codecs | compare | explain | train``.
+"""The command line: ``codeckit encode | decode | info | codecs | compare | sweep | explain | train``.
 
 Results go to stdout or files, progress to stderr. Errors are one line; the exit status is 2 for bad use (an unknown
 codec, a target that cannot be reached) and 1 for bad data (a damaged stream, a missing file).
@@ -100,10 +100,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--anchor", metavar="NAME", help="codec that BD-rates refer to")
     command.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes; -1 for one a core")
-    command.add_argument("--out", required=True, metavar="DIR", help="folder for records, tables and plots")
+    command.add_argument(
+        "--executor", default="local", metavar="E", help="local (default), dask, ray, or dask:ADDRESS, ray:ADDRESS"
+    )
+    command.add_argument("--out", required=True, metavar="DIR", help="folder for records, tables, plots and the report")
     command.add_argument("--keep", action="store_true", help="keep every stream in DIR/streams")
     command.add_argument("--json", action="store_true", help="print the results as JSON instead of tables")
     command.set_defaults(run=_compare)
+
+    command = commands.add_parser("sweep", help="measure codecs on any number of pictures, records as Parquet")
+    command.add_argument(
+        "images", nargs="+", metavar="IMAGES", help="folders, webdataset shards ('train-{000..099}.tar'), s3:// …"
+    )
+    command.add_argument("--codecs", required=True, metavar="A,B,C", help=codec_help)
+    command.add_argument("--qualities", type=_numbers, metavar="Q,Q,…", help="default: a spread over each scale")
+    command.add_argument("--metrics", default="psnr", metavar="M,M", help="default: psnr")
+    command.add_argument("--tasks", default="", metavar="T,T", help="accuracies to measure on labelled images")
+    command.add_argument("--anchor", metavar="NAME", help="codec that BD-rates refer to")
+    command.add_argument("--executor", default="local", metavar="E", help="local, dask, ray, dask:ADDRESS, ray:ADDRESS")
+    command.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes; -1 for one a core")
+    command.add_argument("--part", type=int, default=1000, metavar="N", help="pictures of a part (default 1000)")
+    command.add_argument("--out", required=True, metavar="DIR", help="folder for records and the report of the means")
+    command.set_defaults(run=_sweep)
 
     command = commands.add_parser("explain", help="show what codecs do to a picture, stage by stage, on a page")
     command.add_argument("image", metavar="IMAGE", help="image file, or 'sample:NAME'")
@@ -399,12 +417,39 @@ def _compare(options) -> int:
             anchor=options.anchor,
             out=options.out,
             jobs=options.jobs,
+            executor=options.executor,
             keep=options.keep,
         )
     except SweepError as error:
         raise StreamError(str(error)) from error
     print(report.to_json() if options.json else report)
     return 1 if report.failures else 0
+
+
+def _sweep(options) -> int:
+    from .bench import compare
+    from .bench.comparison import expand
+    from .bench.datasets import stream_images
+    from .bench.large import summarize, sweep
+    from .bench.sweep import SweepError
+
+    try:
+        count = sweep(
+            expand(options.codecs, options.qualities),
+            stream_images(options.images),
+            options.out,
+            [name for name in options.metrics.split(",") if name],
+            [name for name in options.tasks.split(",") if name],
+            jobs=options.jobs,
+            executor=options.executor,
+            part=options.part,
+        )
+    except SweepError as error:
+        raise StreamError(str(error)) from error
+    if not count:
+        raise ValueError(f"no pictures in {' '.join(options.images)}")
+    print(compare(summarize(options.out), anchor=options.anchor, out=options.out))
+    return 0
 
 
 def _explain(options) -> int:

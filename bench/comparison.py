@@ -27,6 +27,7 @@ def run_comparison(
     keep=False,
     progress=True,
     tasks=(),
+    executor="local",
 ) -> Report:
     """Sweep codecs over images and write a report.
 
@@ -41,7 +42,7 @@ def run_comparison(
         jobs: worker processes.
         keep: also keep every stream, in the folder's ``streams``.
         progress: show a progress bar on stderr.
-        tasks: as for `evaluate`.
+        tasks, executor: as for `evaluate`.
 
     Returns:
         The `Report`. Its `failures` tell of jobs that failed; only if all did, `SweepError` is raised.
@@ -64,6 +65,7 @@ def run_comparison(
             out=Path(out) / "journal.jsonl",
             keep=Path(out) / "streams" if keep else None,
             progress=progress,
+            executor=executor,
         )
     except SweepError as error:
         if not error.table:
