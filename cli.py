@@ -1,4 +1,4 @@
-"""The command line: ``codeckit encode | decode | info | codecs | compare | sweep | explain | train``.
+"""The command line: ``codeckit encode | decode | info | codecs | compare | sweep | explain | lab | train``.
 
 Results go to stdout or files, progress to stderr. Errors are one line; the exit status is 2 for bad use (an unknown
 codec, a target that cannot be reached) and 1 for bad data (a damaged stream, a missing file).
@@ -129,6 +129,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--quality", type=_number, metavar="Q", help="of every codec that names none itself")
     command.add_argument("--out", required=True, metavar="PAGE", help="HTML file to write; it needs nothing else")
     command.set_defaults(run=_explain)
+
+    command = commands.add_parser("lab", help="a web app on this machine: a picture, two codecs, and what they do")
+    command.add_argument("--port", type=int, default=0, metavar="P", help="default: one that is free")
+    command.set_defaults(run=_lab)
 
     command = commands.add_parser("train", help="train the weights of a learned codec (docs/training.md)")
     command.add_argument("recipe", metavar="RECIPE", help="balle2017, balle2017-small, cheng2020, cheng2020-small")
@@ -469,6 +473,16 @@ def _explain(options) -> int:
     page = explain(picture.load(), codecs, name=picture.name).encode()
     write_atomically(options.out, page)
     print(f"{options.out}: {picture.name} through {options.codec}, {len(page) / 1e6:.1f} MB")
+    return 0
+
+
+def _lab(options) -> int:
+    from .pages.lab_server import serve
+
+    try:
+        serve(options.port, lambda address: print(f"codeckit lab: {address}  (Ctrl-C ends it)", flush=True))
+    except ImportError as error:
+        raise ValueError(str(error)) from error
     return 0
 
 

@@ -111,9 +111,8 @@ def resume() -> int:
         third = lines() - done - second
     untouched = whole.startswith(kept[: kept.rfind(b"\n") + 1])
     good = done + second == 45 == len(set(keys)) and third == 0 and untouched
-    print(
-        f"45 jobs: {done} before the kill, {second} after it, {third} in a third run ({again:.1f} s), none twice: {good}"
-    )
+    told = f"{done} before the kill, {second} after it, {third} in a third run ({again:.1f} s)"
+    print(f"45 jobs: {told}; what the first wrote is untouched and none is twice: {good}")
     return int(not good)
 
 

@@ -82,13 +82,14 @@ class Explained:
         return 8 * len(self.trace.stream)
 
 
-def explain(image, codecs, *, name: str | None = None) -> str:
+def explain(image, codecs, *, name: str | None = None, stages: bool = True) -> str:
     """A page that shows what codecs do to a picture.
 
     Args:
         image: uint8 array [H,W,3] or [H,W], PIL image, or the path of an image file.
         codecs: one configured `Codec`, or several that stand side by side.
         name: what the picture is called; by default its file's name.
+        stages: whether to show what stands behind each stage, which is the largest part.
 
     Returns:
         The HTML of a page that needs nothing else, of a few MB.
@@ -118,9 +119,9 @@ def explain(image, codecs, *, name: str | None = None) -> str:
         + "".join(_summary(one, original) for one in explained)
         + "</section>",
         _viewer(original, explained),
-        _columns("stages", "Stage by stage", _STAGES_LEAD, [_stages(one, original) for one in explained], explained),
-        _columns("bits", "Where the bits went", _BITS_LEAD, [_bits(one) for one in explained], explained),
-        _columns("bytes", "The file, byte by byte", _BYTES_LEAD, [_bytes(one) for one in explained], explained),
+        _columns("stages", "Stage by stage", _STAGES_LEAD, map(_stages, explained), explained) if stages else "",
+        _columns("bits", "Where the bits went", _BITS_LEAD, map(_bits, explained), explained),
+        _columns("bytes", "The file, byte by byte", _BYTES_LEAD, map(_bytes, explained), explained),
         "<footer>Made by <b>codeckit explain</b>. Bits are counted in the real file; entropies are of order 0, "
         "coefficient by coefficient.</footer>",
     ]
@@ -274,7 +275,7 @@ def _token_layers(one, side):
 # --- stages ---------------------------------------------------------------------------------------------------------
 
 
-def _stages(one: Explained, original) -> str:
+def _stages(one: Explained) -> str:
     share = one.trace.bits_by_stage()
     steps = one.trace.steps
     most = max(step.bits for step in steps)
