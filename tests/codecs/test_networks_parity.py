@@ -156,6 +156,7 @@ def test_same_tensors_after_training(compressai, name):
     crops = torch.from_numpy(np.stack([photo(64, 64, seed=seed) for seed in range(16)]))
     theirs = train_reference(compressai, name, SHARED[name][0], crops, steps=20)
     apart = differences(name, theirs, picture())
+    assert apart.pop("ties") <= 1
     assert max(apart.values()) < 1e-4, apart
 
 
