@@ -83,18 +83,24 @@ def _ray(function, jobs, address, workers):
     try:
         import ray
     except ImportError as error:
-        raise ImportError("the ray executor needs ray: pip install ray") from error
+        raise ImportError("the ray executor needs ray: pip install 'codeckit[ray]'") from error
     jobs = iter(jobs)
     ray.init(
         address=address or None, num_cpus=None if address else workers, include_dashboard=False, log_to_driver=False
     )
     try:
-        remote = ray.remote(max_retries=RETRIES)(function)
+        remote = ray.remote(max_retries=RETRIES)(_call)
+        shared = ray.put(function)
         count = int(ray.cluster_resources().get("CPU", workers))
-        running = [remote.remote(*job) for job in itertools.islice(jobs, (1 + _AHEAD) * count)]
+        running = [remote.remote(shared, *job) for job in itertools.islice(jobs, (1 + _AHEAD) * count)]
         while running:
             (done,), running = ray.wait(running, num_returns=1)
-            running += [remote.remote(*job) for job in itertools.islice(jobs, 1)]
+            running += [remote.remote(shared, *job) for job in itertools.islice(jobs, 1)]
             yield ray.get(done)
     finally:
         ray.shutdown()
+
+
+def _call(function, *job):
+    """ray makes tasks of plain functions alone, not of everything that can be called."""
+    return function(*job)

@@ -176,3 +176,10 @@ def test_dask_gives_the_records_of_a_local_run_though_a_worker_dies(folder, tmp_
         images = list(stream_images(folder))
         here, there = (evaluate(codecs(), images, ["psnr"], executor=where) for where in ("local", executor))
         assert timeless(there) == timeless(here)
+
+
+def test_ray_gives_the_records_of_a_local_run(folder):
+    pytest.importorskip("ray", reason="ray is not installed: pip install 'codeckit[ray]'")
+    images = list(stream_images(folder))
+    here, there = (evaluate(codecs(), images, ["psnr"], executor=where) for where in ("local", "ray"))
+    assert timeless(there) == timeless(here)
