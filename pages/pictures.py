@@ -78,7 +78,7 @@ def signed(values: np.ndarray) -> np.ndarray:
     size = np.abs(values).astype(np.float64)
     top = float(size.max()) or 1.0
     floor = max(float(np.median(size[size > 0])) / 4, top * 1e-4) if (size > 0).any() else 1.0
-    strength = np.log1p(size / floor) / np.log1p(top / floor)
+    strength = (np.log1p(size / floor) / np.log1p(top / floor)) ** 0.7
     dark, warm, cold = np.array([16, 20, 28]), np.array([255, 176, 66]), np.array([86, 180, 255])
     colors = np.where((values > 0)[..., None], warm, cold)
     return (dark + strength[..., None] * (colors - dark)).astype(np.uint8)
