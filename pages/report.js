@@ -54,9 +54,19 @@
 
   const drawCurves = () => {
     const traces = data.curves.map((curve, n) => ({
-      ...style(n), name: curve.label, uid: "rd" + n, x: curve.points.map((p) => p.bpp),
+      ...style(n), name: curve.label, uid: "rd" + n, legendgroup: curve.label, x: curve.points.map((p) => p.bpp),
       y: curve.points.map((p) => p.shown[state.metric.key]), text: hover(curve), hovertemplate: "%{text}<extra></extra>",
+      ...(state.metric.task ? { mode: "markers" } : {}),
     }));
+    if (state.metric.task) { // accuracy need not rise with the rate: points as they are, and their envelope as a line
+      data.curves.forEach((curve, n) => {
+        const line = curve.envelopes[state.metric.key] ?? [];
+        traces.push({
+          mode: "lines", line: style(n).line, uid: "envelope" + n, legendgroup: curve.label, showlegend: false,
+          x: line.map((point) => point[0]), y: line.map((point) => point[1]), hoverinfo: "skip",
+        });
+      });
+    }
     const ceiling = data.ceilings[state.metric.key];
     const shapes = ceiling === undefined ? [] : [
       { type: "line", xref: "paper", x0: 0, x1: 1, y0: ceiling, y1: ceiling, line: { color: "#888", dash: "dot", width: 1.5 } },

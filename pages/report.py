@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..metrics import monotone_envelope
 from . import charts
 from .explain import page
 from .pictures import data_uri
@@ -109,7 +110,12 @@ def _curve(report, curve):
                 "shown": shown,
             }
         )
-    return {"label": curve.label, "points": points}
+    envelopes = {}
+    for name in report.plotted:
+        finite = [(p["bpp"], p["shown"][name]) for p in points if p["shown"][name] is not None]
+        if name not in report.metrics and finite:  # accuracy need not rise with the rate: the line is the envelope
+            envelopes[name] = monotone_envelope(*zip(*finite, strict=True)).tolist()
+    return {"label": curve.label, "points": points, "envelopes": envelopes}
 
 
 def _number(value):

@@ -1,6 +1,9 @@
 """The report page: what stands in it, and what a browser makes of it."""
 
 import contextlib
+import itertools
+import json
+import re
 
 import codeckit
 import numpy as np
@@ -56,6 +59,21 @@ def test_compare_writes_the_page(tmp_path):
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "hold to see the original" in page
     assert {"rd.png", "rd.svg", "report.md", "results.json"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_accuracies_are_drawn_by_their_envelope():
+    rows = [
+        Measurement("a.png", codec, {"quality": n}, 9, rate, True, 0.01, 0.01, {"imagenet/top1": accuracy})
+        for codec, points in {"x": [(0.1, 0.5), (0.2, 0.4), (0.4, 0.8)], "uncompressed": [(24, 0.9)]}.items()
+        for n, (rate, accuracy) in enumerate(points)
+    ]
+    page = report_page(compare(Measurements(rows), anchor="x"))
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.S).group(1))
+    assert data["ceilings"] == {"imagenet/top1": 90.0} and data["metrics"][0]["task"]
+    (curve,) = data["curves"]
+    assert [point["shown"]["imagenet/top1"] for point in curve["points"]] == [50, 40, 80]
+    envelope = curve["envelopes"]["imagenet/top1"]
+    assert all(a[1] <= b[1] for a, b in itertools.pairwise(envelope)) and envelope[-1] == [0.4, 80]
 
 
 @contextlib.contextmanager
