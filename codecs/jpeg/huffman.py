@@ -20,7 +20,7 @@ from ..image_io import Metadata
 from . import kernels, markers, scans, tables
 from .markers import Component, Header, Scan
 
-_PROGRESSIONS = (False, True, "optimized")
+_PROGRESSIONS = (False, True, "optimized", "exhaustive")
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class JpegHuffman(Stage):
     """Quantized 8×8 blocks (integers [rows, columns, 8, 8], with their tables) to the bytes of a `.jpg`, and back.
 
     Attributes:
-        progressive: False for a sequential file, True for libjpeg's progression, ``"optimized"`` for the progression
-            that makes this picture's file smallest.
+        progressive: False for a sequential file, True for libjpeg's progression, ``"optimized"`` for the best of
+            some sixty progressions, ``"exhaustive"`` for the best of a great many.
         optimize: find the best Huffman tables for each picture; progressive files always do.
         restart_interval: MCUs between restart markers, which let a decoder go on behind damage; 0 for none.
         metadata: what to write beside the picture.
@@ -51,7 +51,7 @@ class JpegHuffman(Stage):
 
     def __post_init__(self):
         if self.progressive not in _PROGRESSIONS:
-            raise ValueError(f"progressive is False, True or 'optimized', not {self.progressive!r}")
+            raise ValueError(f"progressive is False, True, 'optimized' or 'exhaustive', not {self.progressive!r}")
         if not isinstance(self.restart_interval, int) or not 0 <= self.restart_interval <= 65535:
             raise ValueError(f"restart_interval is a number of MCUs from 0 to 65535, not {self.restart_interval!r}")
 
@@ -102,8 +102,8 @@ class _Writer:
 
     def file(self) -> bytes:
         stage, planes = self.stage, len(self.picture.planes)
-        if stage.progressive == "optimized":
-            script = scans.optimized(planes, self.cost)
+        if stage.progressive in ("optimized", "exhaustive"):
+            script = scans.optimized(planes, self.cost, thorough=stage.progressive == "exhaustive")
         else:
             script = scans.progressive(planes) if stage.progressive else scans.sequential(planes)
         wide_steps = any(table.max() > 255 for table in self.quantization)
