@@ -78,6 +78,39 @@ def jpeg(
     return JpegCodec("jpeg", stages, search=search, keep_metadata=metadata == "keep")
 
 
+def jpeg_context(quality=75, subsampling=None, tables=None, effort=0, tune="psnr") -> Codec:
+    """JPEG's stages with context mixing instead of Huffman codes: the same pixels in a `.ckt`, a fifth smaller.
+
+    Args:
+        quality, subsampling, tables, effort, tune: as in `jpeg`.
+
+    >>> import numpy as np
+    >>> image = np.full((16, 24, 3), 200, np.uint8)
+    >>> bool((jpeg_context().decode(jpeg_context().encode(image)) == jpeg().decode(jpeg().encode(image))).all())
+    True
+    """
+    from ...primitives.entropy.dct_context import DctCoded
+
+    built = jpeg(quality, subsampling, tables, effort=effort, tune=tune)
+    return replace_fields(built, name="jpeg-context", stages={**built.stages, "entropy": DctCoded()})
+
+
+def jpeg_repack(quality=75, subsampling=None, tables=None, effort=0, tune="psnr") -> Codec:
+    """A baseline `.jpg` file, repacked: `codeckit repack` makes such streams of files that exist.
+
+    Args:
+        quality, subsampling, tables, effort, tune: as in `jpeg`.
+
+    >>> import codeckit, numpy as np
+    >>> codeckit.decode(codeckit.codec("jpeg-repack").encode(np.zeros((8, 8), np.uint8))).shape
+    (8, 8)
+    """
+    from .repack import Repacked
+
+    built = jpeg(quality, subsampling, tables, effort=effort, tune=tune)
+    return replace_fields(built, name="jpeg-repack", stages={**built.stages, "entropy": Repacked()})
+
+
 @dataclass(frozen=True)
 class Search:
     """How hard to look for the smallest file, and in what measure.
