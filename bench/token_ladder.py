@@ -43,7 +43,7 @@ class OwnNetwork(DecisionCoded):
         return self.network.levels
 
     def _state(self, count, sizes):
-        return np.zeros(count, np.int32)
+        return self.network.state(count, len(sizes))
 
     def _code(self, values, d, size, grid, state, coder, data, decoding):
         return self.network.code(values, d, grid, state, coder, data, decoding)

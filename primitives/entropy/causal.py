@@ -18,7 +18,9 @@ D          the dimensions before d at the same position
 =========  ==========================================================================================
 
 Unlike context mixing it has seen thousands of pictures before it codes its first symbol, but it knows these symbols
-only: another tokenizer needs another network. It does not learn on the way.
+only: another tokenizer needs another network. It does not learn on the way, which context mixing does. So both are
+mixed: what the network says of each decision is one more input beside the contexts of `indices`. Mixing weights begin
+with the network alone and learn where it can be improved on.
 
 **Exact everywhere.** The network is trained in floats (`codeckit.training.causal`) and stored in integers: weights and
 biases in units of 2^-`WEIGHT_BITS`, activations in units of 2^-`ACTIVATION_BITS`, logits likewise, as powers of two.
@@ -37,7 +39,8 @@ import numpy as np
 from numba import njit
 
 from .binary_coder import code_bit, is_overrun
-from .indices import with_room
+from .indices import COUNTER_LIMIT, INPUTS, SEEN, TRUSTED, find_contexts, new_counters, slot, with_room
+from .mixing import LIMIT, SQUASH, STRETCH, counter_probability, counter_update, learn, mix
 
 #: Fraction bits of weights and biases, and of activations and logits.
 WEIGHT_BITS, ACTIVATION_BITS = 12, 8
@@ -106,7 +109,7 @@ class CausalNetwork:
         return {name: getattr(self, name) for name in _TENSORS}
 
     def bits(self, symbols: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-        """What each symbol costs, −log2 of its probability: float64 [N,D].
+        """What each symbol costs by the network alone, −log2 of its probability: float64 [N,D].
 
         Args:
             symbols: int32 [N,d], of the first d dimensions.
@@ -118,12 +121,17 @@ class CausalNetwork:
             _cost(symbols, d, self.levels[d], *grid, self._centres(), activity, *self._of(d), costs)
         return costs
 
-    def code(self, values, d, grid, activity, coder, data, decoding):
-        """Code dimension `d` of `values` in either direction, as the adaptive coders of `indices` do.
+    def state(self, count: int, dimensions: int):
+        """What `code` keeps from one dimension to the next, for so many tokens of so many dimensions."""
+        decisions = count * sum((level - 1).bit_length() for level in self.levels[:dimensions])
+        weights = np.zeros((dimensions + 4 ** len(TRUSTED), INPUTS + 1), np.int32)
+        weights[:, INPUTS] = 1 << 16
+        return np.zeros(count, np.int32), new_counters(decisions), weights[:dimensions], weights[dimensions:]
 
-        `activity` int32 [N], zeros before the first dimension, is kept from one dimension to the next.
-        """
-        return _code(values, d, self.levels[d], *grid, self._centres(), activity, *self._of(d), coder, data, decoding)
+    def code(self, values, d, grid, state, coder, data, decoding):
+        """Code dimension `d` of `values` in either direction, as the adaptive coders of `indices` do."""
+        own = self._of(d)
+        return _code(values, d, self.levels[d], *grid, self._centres(), *state, *own, coder, data, decoding)
 
     def _of(self, d):
         return self.w1[d], self.b1[d], self.w2[d], self.b2[d], self.w3[d], self.b3[d]
@@ -249,8 +257,30 @@ def _frequencies(x, w1, b1, w2, b2, w3, b3, hidden, last, logits, size, frequenc
 
 
 @njit(cache=True)
-def _code(values, d, size, rows, columns, centres, activity, w1, b1, w2, b2, w3, b3, coder, data, decoding):
+def _code(
+    values,
+    d,
+    size,
+    rows,
+    columns,
+    centres,
+    activity,
+    counters,
+    by_dimension,
+    by_trust,
+    w1,
+    b1,
+    w2,
+    b2,
+    w3,
+    b3,
+    coder,
+    data,
+    decoding,
+):
     """Code column `d` of `values` in either direction: (bytes, whether the decoder's were intact)."""
+    hashes, at, inputs = np.zeros(INPUTS, np.uint64), np.zeros(INPUTS, np.int64), np.zeros(INPUTS + 1, np.int64)
+    own, mask = by_dimension[d], np.uint64(counters.shape[1] - 1)
     x = np.zeros(w1.shape[0], np.int32)
     hidden, last = np.zeros(w1.shape[1], np.int64), np.zeros(w2.shape[1], np.int64)
     logits, frequencies = np.zeros(w3.shape[1], np.int64), np.zeros(size, np.int64)
@@ -258,6 +288,7 @@ def _code(values, d, size, rows, columns, centres, activity, w1, b1, w2, b2, w3,
         data = with_room(coder, data, decoding)
         _fill(values, d, n, rows, columns, centres, activity, x)
         _frequencies(x, w1, b1, w2, b2, w3, b3, hidden, last, logits, size, frequencies)
+        find_contexts(values, d, n, rows, columns, hashes)
         low, high, total = 0, size, np.int64(1 << _SCALE)
         value = values[n, d]
         while high - low > 1:
@@ -265,8 +296,23 @@ def _code(values, d, size, rows, columns, centres, activity, w1, b1, w2, b2, w3,
             upper = np.int64(0)
             for v in range(middle, high):
                 upper += frequencies[v]
-            probability = min(max((upper << 16) // total, 1), 65535)
-            if code_bit(coder, data, probability, np.int64(value >= middle), decoding):
+            trust = np.int64(0)
+            for m in range(INPUTS):
+                at[m] = slot(hashes[m], low << 8 | high, mask)
+                inputs[m] = STRETCH[counter_probability(counters[m, at[m]])]
+            for m in TRUSTED:
+                trust = 4 * trust + SEEN[counters[m, at[m]] & COUNTER_LIMIT]
+            inputs[INPUTS] = STRETCH[min(max((upper << 12) // total, 1), 4095)]
+            trusting = by_trust[trust]
+            first, second = mix(inputs, own), mix(inputs, trusting)
+            probability = SQUASH[(first + second >> 1) + LIMIT]
+            bit = code_bit(coder, data, probability, np.int64(value >= middle), decoding)
+            target = 65535 * bit
+            learn(own, inputs, target - SQUASH[first + LIMIT])
+            learn(trusting, inputs, target - SQUASH[second + LIMIT])
+            for m in range(INPUTS):
+                counters[m, at[m]] = counter_update(counters[m, at[m]], bit, COUNTER_LIMIT)
+            if bit:
                 low, total = middle, upper
             else:
                 high, total = middle, total - upper

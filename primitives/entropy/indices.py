@@ -10,7 +10,7 @@ stage                 knows of an index
 `StaticIndices`       how often each value occurs (order 0); the table is sent first
 `AdaptiveIndices`     the same, learned on the way: no table
 `MixedIndices`        what stands to the left, above and diagonally, and the dimensions of the token coded before
-`NetworkIndices`      the same and more, learned from many pictures: a causal network (`causal`; one tokenizer's alone)
+`NetworkIndices`      the same, and what a causal network learned from many pictures (`causal`; for one tokenizer)
 ====================  ==============================================================================================
 
 All are exact in both directions on every machine (integers throughout).
@@ -64,14 +64,14 @@ INPUTS = 8
 _PIXELS = 16
 
 _PROGRESSIVE, _ONE_SIZE = 1, 2
-_COUNTER_LIMIT = 255
+COUNTER_LIMIT = 255
 _FIRST_WEIGHT = 7000
 _DEPTHS = 21
 _DIMENSIONS = 16  # dimensions from here on share mixing weights
 
 #: Contexts whose counts choose mixing weights: left, the dimension before, both. Counts are 0, 1 … 2, 3 … 9, and more.
-_TRUSTED = (1, 4, 6)
-_SEEN = np.searchsorted([1, 3, 10], np.arange(_COUNTER_LIMIT + 1), side="right")
+TRUSTED = (1, 4, 6)
+SEEN = np.searchsorted([1, 3, 10], np.arange(COUNTER_LIMIT + 1), side="right")
 
 
 class IndexCoded(Stage):
@@ -387,16 +387,20 @@ class MixedIndices(DecisionCoded):
 
     def _state(self, count, sizes):
         decisions = sum(count * max((size - 1).bit_length(), 1) for size in sizes)
-        slots = 1 << min(max((2 * decisions - 1).bit_length(), 12), 22)
-        counters = np.zeros((INPUTS, slots), np.int32)
+        counters = new_counters(decisions)
         by_depth = np.full((_DIMENSIONS * _DEPTHS, INPUTS), _FIRST_WEIGHT, np.int32)
         by_agreement = np.full((8 * _DEPTHS, INPUTS), _FIRST_WEIGHT, np.int32)
-        by_trust = np.full((4 ** len(_TRUSTED), INPUTS), _FIRST_WEIGHT, np.int32)
+        by_trust = np.full((4 ** len(TRUSTED), INPUTS), _FIRST_WEIGHT, np.int32)
         return counters, by_depth, by_agreement, by_trust
 
     def _code(self, values, d, size, grid, state, coder, data, decoding):
         bits = (size - 1).bit_length()
         return _code_mixed(values, d, size, bits, *grid, *state, coder, data, decoding)
+
+
+def new_counters(decisions: int) -> np.ndarray:
+    """Tables of counters for so many decisions, one for each context: int32 [INPUTS,slots]."""
+    return np.zeros((INPUTS, 1 << min(max((2 * decisions - 1).bit_length(), 12), 22)), np.int32)
 
 
 @njit(cache=True)
@@ -422,7 +426,7 @@ def _code_alone(values, d, size, bits, counters, coder, data, decoding):
                 counter = counters[node]
                 probability = min(max((counter >> 16) + 32768, 32), 65535 - 32)
                 bit = code_bit(coder, data, probability, value >> shift & 1, decoding)
-                counters[node] = counter_update(counter, bit, _COUNTER_LIMIT)
+                counters[node] = counter_update(counter, bit, COUNTER_LIMIT)
             node = 2 * node + bit
         if decoding:
             values[n, d] = node - (np.int64(1) << bits)
@@ -441,6 +445,35 @@ def _hash(a, b, c, e):
 
 
 @njit(cache=True)
+def slot(context, node, mask):
+    """Where the counter of a context and a node of the tree stands in a table of mask + 1 counters."""
+    spread = (context + np.uint64(node)) * np.uint64(0xD6E8FEB86659FD93)
+    return np.int64((spread >> np.uint64(32)) & mask)
+
+
+@njit(cache=True)
+def find_contexts(values, d, n, rows, columns, hashes):
+    """Fill `hashes` [INPUTS] with the contexts of dimension `d` at position `n`; which neighbours agree is returned."""
+    row, column = n // columns, n % columns
+    # Values are told apart from "outside" by adding 1.
+    left = np.int64(values[n - 1, d]) + 1 if column else np.int64(0)
+    above = np.int64(values[n - columns, d]) + 1 if row else np.int64(0)
+    diagonal = np.int64(values[n - columns - 1, d]) + 1 if row and column else np.int64(0)
+    other = np.int64(values[n - columns + 1, d]) + 1 if row and column + 1 < columns else np.int64(0)
+    before = np.int64(values[n, d - 1]) + 1 if d else np.int64(0)
+    earlier = np.int64(values[n, d - 2]) + 1 if d > 1 else np.int64(0)
+    hashes[0] = _hash(0, d, 0, 0)
+    hashes[1] = _hash(1, d, left, 0)
+    hashes[2] = _hash(2, d, above, 0)
+    hashes[3] = _hash(3, d, left, above)
+    hashes[4] = _hash(4, d, before, 0)
+    hashes[5] = _hash(5, d, before, earlier)
+    hashes[6] = _hash(6, d, before, left)
+    hashes[7] = _hash(7, d, diagonal, other)
+    return 4 * (left == above) + 2 * (left == diagonal) + (above == diagonal)
+
+
+@njit(cache=True)
 def _code_mixed(
     values, d, size, bits, rows, columns, counters, by_depth, by_agreement, by_trust, coder, data, decoding
 ):
@@ -451,23 +484,7 @@ def _code_mixed(
     dimension = min(d, _DIMENSIONS - 1)
     for n in range(values.shape[0]):
         data = with_room(coder, data, decoding)
-        row, column = n // columns, n % columns
-        # Values are told apart from "outside" by adding 1.
-        left = np.int64(values[n - 1, d]) + 1 if column else np.int64(0)
-        above = np.int64(values[n - columns, d]) + 1 if row else np.int64(0)
-        diagonal = np.int64(values[n - columns - 1, d]) + 1 if row and column else np.int64(0)
-        other = np.int64(values[n - columns + 1, d]) + 1 if row and column + 1 < columns else np.int64(0)
-        before = np.int64(values[n, d - 1]) + 1 if d else np.int64(0)
-        earlier = np.int64(values[n, d - 2]) + 1 if d > 1 else np.int64(0)
-        hashes[0] = _hash(0, d, 0, 0)
-        hashes[1] = _hash(1, d, left, 0)
-        hashes[2] = _hash(2, d, above, 0)
-        hashes[3] = _hash(3, d, left, above)
-        hashes[4] = _hash(4, d, before, 0)
-        hashes[5] = _hash(5, d, before, earlier)
-        hashes[6] = _hash(6, d, before, left)
-        hashes[7] = _hash(7, d, diagonal, other)
-        agreement = 4 * (left == above) + 2 * (left == diagonal) + (above == diagonal)
+        agreement = find_contexts(values, d, n, rows, columns, hashes)
         node, value = np.int64(1), np.int64(values[n, d])
         for shift in range(bits - 1, -1, -1):
             prefix = node - (np.int64(1) << (bits - 1 - shift))
@@ -476,12 +493,11 @@ def _code_mixed(
                 depth = bits - 1 - shift
                 own, shared = by_depth[dimension * _DEPTHS + depth], by_agreement[agreement * _DEPTHS + depth]
                 for m in range(INPUTS):
-                    spread = (hashes[m] + np.uint64(node)) * np.uint64(0xD6E8FEB86659FD93)
-                    at[m] = np.int64((spread >> np.uint64(32)) & mask)
+                    at[m] = slot(hashes[m], node, mask)
                     inputs[m] = STRETCH[counter_probability(counters[m, at[m]])]
                 trust = np.int64(0)
-                for m in _TRUSTED:
-                    trust = 4 * trust + _SEEN[counters[m, at[m]] & _COUNTER_LIMIT]
+                for m in TRUSTED:
+                    trust = 4 * trust + SEEN[counters[m, at[m]] & COUNTER_LIMIT]
                 trusting = by_trust[trust]
                 first, second, third = mix(inputs, own), mix(inputs, shared), mix(inputs, trusting)
                 probability = SQUASH[(first + second + 2 * third >> 2) + LIMIT]
@@ -491,7 +507,7 @@ def _code_mixed(
                 learn(shared, inputs, target - SQUASH[second + LIMIT])
                 learn(trusting, inputs, target - SQUASH[third + LIMIT])
                 for m in range(INPUTS):
-                    counters[m, at[m]] = counter_update(counters[m, at[m]], bit, _COUNTER_LIMIT)
+                    counters[m, at[m]] = counter_update(counters[m, at[m]], bit, COUNTER_LIMIT)
             node = 2 * node + bit
         if decoding:
             values[n, d] = node - (np.int64(1) << bits)

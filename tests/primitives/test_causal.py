@@ -27,9 +27,9 @@ def random_symbols(seed, count, levels=LEVELS):
 
 
 def code(network, symbols, grid):
-    coder, data, activity = binary_coder.new_encoder(), np.zeros(64, np.uint8), np.zeros(len(symbols), np.int32)
+    coder, data, state = binary_coder.new_encoder(), np.zeros(64, np.uint8), network.state(*symbols.shape)
     for d in range(symbols.shape[1]):
-        data, _ = network.code(symbols, d, grid, activity, coder, data, False)
+        data, _ = network.code(symbols, d, grid, state, coder, data, False)
     binary_coder.finish(coder, data)
     return data[: coder[binary_coder.POSITION]]
 
@@ -42,9 +42,9 @@ def test_symbols_come_back(seed, rows, columns, count, scale):
     network, symbols = random_network(seed, scale), random_symbols(seed, rows * columns)[:, :count].copy()
     data = code(network, symbols, (rows, columns))
     coder, back = binary_coder.new_decoder(data), np.zeros_like(symbols)
-    activity = np.zeros(len(symbols), np.int32)
+    state = network.state(*symbols.shape)
     for d in range(count):
-        _, intact = network.code(back, d, (rows, columns), activity, coder, data, True)
+        _, intact = network.code(back, d, (rows, columns), state, coder, data, True)
         assert intact
     assert (back == symbols).all() and binary_coder.is_complete(coder, data)
     assert 8 * len(data) <= network.bits(symbols, (rows, columns)).sum() * 1.01 + 16
