@@ -14,6 +14,7 @@ from codeckit.bench.pictures import photo
 from codeckit.codecs.registry import codec
 from codeckit.codecs.tokens import FeatureTransform, load_model
 from codeckit.codecs.tokens.model import CLASSES, LEVELS, activity, step_of
+from codeckit.metrics import tasks
 from codeckit.primitives import ContextCoded, FixedIndices, HuffmanCoded, StreamError, container
 from codeckit.primitives.tokens import Tokens
 from hypothesis import given, settings
@@ -296,7 +297,7 @@ def test_fewer_tokens_are_fewer_bytes():
 @needs_network
 def test_the_transformer_reads_what_was_sent():
     picture = photo(160, 160, seed=5)
-    task = codeckit.metrics.tasks.TASKS["imagenette"]
+    task = tasks.TASKS["imagenette"]
     decoded = codeckit.decode(codec("tokens-vit", quality=8, budget=100).encode(picture))
-    assert codeckit.metrics.tasks.agreement(task.predict(decoded), task.predict(picture)) > 0.95
+    assert tasks.agreement(task.predict(decoded), task.predict(picture)) > 0.95
     assert task.predict(codeckit.decode(codec("tokens-vit", quality=2, budget=6).encode(picture))).shape == (10,)
