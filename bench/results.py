@@ -71,6 +71,7 @@ STILLS = (
     ("vp9", _AV),
     ("vvc", _VVC),
     ("balle2017", (1, 3, 5, 8)),
+    ("cheng2020", (1, 3, 5, 8)),
 )
 
 VIDEOS = (

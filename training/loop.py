@@ -63,7 +63,7 @@ from ..codecs.learned.networks import NETWORKS, Network, load_network
 from .data import Pack, batch, load_pack
 from .losses import Objective, Terms, sample_qualities
 from .recipes import Recipe
-from .start import fit_entropy_model, initialize
+from .start import fit_entropy_model, initialize, widen
 
 #: The files of a run.
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.pt", "weights.safetensors", "log.jsonl"
@@ -103,8 +103,8 @@ def train(
         device: of torch, such as ``"cpu"`` or ``"cuda"``; by default a GPU if there is one.
         minutes: stop cleanly after this time (validation and saving come on top); the next run resumes.
         resume: go on from the folder's checkpoint if it has one.
-        start: weights to begin with: the ``weights.safetensors`` of a run, or a weight file such as those that ship; a
-            checkpoint goes before it.
+        start: weights to begin with: the ``weights.safetensors`` of a run, or a weight file such as those that ship.
+            Those of a `Cheng2020` may have fewer latents a position (`start.widen`). A checkpoint goes before it.
         compile: whether to compile the objective; by default on a GPU.
         bfloat16: whether transforms compute in bfloat16; by default on a GPU.
         progress: whether to show a progress bar on stderr.
@@ -200,14 +200,19 @@ class _Run:
         if recipe.patch > pack.training.shape[1]:
             side = pack.training.shape[1]
             raise ValueError(f"the recipe's patches have {recipe.patch} pixels a side, the pack's crops only {side}")
-        if start is not None:
-            network.load_state_dict(_weights(recipe, start))
-        fresh = start is None and not (self.out / CHECKPOINT).exists()
-        if fresh:
-            initialize(network, pack.training[:_START_CROPS].cpu())
+        began = not (self.out / CHECKPOINT).exists()
+        sample = pack.training[:_START_CROPS].cpu()
+        if start is None and began:
+            initialize(network, sample)
+        weights = {} if start is None else _weights(recipe, start)
+        wider = any(weights[key].shape != tensor.shape for key, tensor in network.named_parameters() if weights)
+        if wider and began:
+            widen(network, weights, sample)
+        elif weights and began:
+            network.load_state_dict(weights)
         self.network = network.to(self.device, memory_format=self.layout)
         self.pack = pack.to(self.device)
-        if fresh:
+        if began and (wider or start is None):
             crops, steps = self.pack.training[:_PRIOR_CROPS], min(recipe.prior_steps, recipe.steps)
             fit_entropy_model(self.network, crops, steps, learning_rate=recipe.entropy_rate, seed=recipe.seed)
         self.bfloat16 = on_gpu if bfloat16 is None else bfloat16
@@ -377,8 +382,11 @@ def _weights(recipe: Recipe, path) -> dict[str, Tensor]:
     weights = {key: value.float() for key, value in (exported or tensors).items()}
     weights = load_network(recipe.network, weights).state_dict()  # or says what is wrong with them
     channels = len(weights["entropy_bottleneck.quantiles"])
-    if channels != recipe.channels[-1]:
-        raise ValueError(f"{path} has {channels} channels, the recipe {recipe.name} {recipe.channels[-1]}")
+    if channels != recipe.channels[0]:
+        raise ValueError(f"{path} has {channels} channels, the recipe {recipe.name} {recipe.channels[0]}")
+    latents = weights["gain.log_gain"].shape[1]
+    if latents > recipe.channels[-1]:
+        raise ValueError(f"{path} has {latents} latents a position, the recipe {recipe.name} {recipe.channels[-1]}")
     return weights
 
 

@@ -31,10 +31,16 @@ predicted, inputs and outputs of the predicting networks are scaled by the devia
 `fit_entropy_model` trains it alone: latents are computed once, and a step costs a small part of one of the whole
 network.
 
+**More latents.** A trained `Cheng2020` whose rate grows without the picture getting better has too few latents a
+position. `widen` gives it more and keeps what it has learned: every old feature is computed from old ones, as before.
+The new latents are principal components of what the old ones lose, as far as the input of g_a's last convolution
+holds them; g_s ignores them until training finds out what they are good for.
+
 Sources: principal components as a transform: N. Ahmed, T. Natarajan, K. R. Rao, "Discrete Cosine Transform", IEEE
 Trans. Computers 1974; step sizes at high rate: H. Gish, J. N. Pierce, "Asymptotically Efficient Quantizing", IEEE
 Trans. Information Theory 1968; residual branches that begin with zero: P. Goyal et al., "Accurate, Large Minibatch
-SGD", arXiv:1706.02677, section 5.1.
+SGD", arXiv:1706.02677, section 5.1; networks that grow and keep their function: T. Chen, I. Goodfellow, J. Shlens,
+"Net2Net", ICLR 2016.
 """
 
 import math
@@ -56,6 +62,7 @@ from .losses import LAMBDAS, lambda_at, sample_qualities
 _GAMMA, _GAMMA_OTHERS = 1e-2, 1e-4  # of GDN: of the channel itself, of the others
 _CLOSED = -5.0  # logit of a mask
 _SLOPE = 0.01  # of a leaky rectifier, to the left
+_SPREAD = torch.tensor([0.25, 0.5, 1.0])  # scales of a mixture, in deviations
 
 
 @torch.no_grad()
@@ -70,9 +77,7 @@ def initialize(network: Network, crops: Tensor) -> None:
     >>> crops = (torch.arange(2 * 32 * 32 * 3) % 251).reshape(2, 32, 32, 3).to(torch.uint8)
     >>> initialize(network, crops)
     """
-    stride = network.stride
-    side = crops.shape[1] // stride * stride
-    x = crops[:, :side, :side].permute(0, 3, 1, 2).float() / 255
+    x = _pixels(crops, network.stride)
     for module in network.modules():
         if isinstance(module, GDN):
             channels = len(module.beta)
@@ -87,8 +92,7 @@ def initialize(network: Network, crops: Tensor) -> None:
     mean = x.mean((0, 2, 3))
     stages = _analysis(network.g_a, x, mean)
     _synthesis(network.g_s, stages, mean)
-    steps = torch.tensor([math.sqrt(18 / (math.log(2) * weight)) / 255 for weight in LAMBDAS["mse"]])
-    gains = stages[-1].deviation / steps[:, None]
+    gains = _gains(stages[-1].deviation)
     network.gain.log_gain.copy_(gains.log())
     network.inverse_gain.log_gain.copy_(-gains.log())
     if isinstance(network, Balle2017):
@@ -96,6 +100,67 @@ def initialize(network: Network, crops: Tensor) -> None:
     else:
         middle = gains[len(gains) // 2]
         _prediction(network, network.g_a(x) * middle[:, None, None], middle)
+
+
+@torch.no_grad()
+def widen(network: Cheng2020, weights: dict[str, Tensor], crops: Tensor) -> None:
+    """Take over a trained network that has as many channels, but fewer latents a position.
+
+    Args:
+        network: with random weights.
+        weights: the state dict of the other.
+        crops: photographs, uint8 [K,S,S,3]; some hundreds.
+
+    >>> small, crops = Cheng2020(N=4, M=6), torch.randint(256, (8, 64, 64, 3), dtype=torch.uint8)
+    >>> widen(Cheng2020(N=4, M=8), small.state_dict(), crops)
+    """
+    old, M = weights["gain.log_gain"].shape[1], network.gain.log_gain.shape[1]
+    for key, tensor in network.named_parameters():
+        learned = weights[key]
+        if learned.shape == tensor.shape:
+            tensor.copy_(learned)
+            continue
+        rows, columns = (torch.arange(count) for count in (*learned.shape, 1)[:2])
+        if key.startswith(f"entropy_parameters.{len(network.entropy_parameters) - 1}."):  # so many parameters a latent
+            rows = torch.arange(len(tensor)).unflatten(0, (-1, M))[:, :old].flatten()
+        if key == "entropy_parameters.0.weight":  # features of the hyperprior, then of the context
+            columns = torch.arange(4 * M).unflatten(0, (2, -1))[:, : 2 * old].flatten()
+        if tensor.ndim == 1:
+            tensor[rows] = learned
+        else:
+            tensor[rows] = 0
+            tensor[rows[:, None], columns] = learned
+    for attention in (network.g_a[-1], network.g_s[0]):
+        nn.init.zeros_(attention.conv_b[-1].weight[old:]), nn.init.constant_(attention.conv_b[-1].bias[old:], _CLOSED)
+    nn.init.zeros_(network.g_s[1].conv2.weight[old:]), nn.init.zeros_(network.g_s[1].conv2.bias[old:])
+
+    last = network.g_a[-2]
+    lost, features = [], []
+    for part in _pixels(crops, network.stride).split(16):
+        features.append(network.g_a[:-2](part))
+        y = network.gain(network.g_a[-2:](features[-1]), network.LEVELS).round()
+        lost.append(part - network.g_s(network.inverse_gain(y, network.LEVELS)))
+    block = part.shape[-1] // y.shape[-1]
+    components = _components(torch.cat(lost), block, M - old)[0].flatten(1)
+    wanted = F.pixel_unshuffle(torch.cat(lost), block).transpose(0, 1).flatten(1).T @ components.T
+    seen = F.unfold(torch.cat(features), last.kernel_size, padding=last.padding, stride=last.stride)
+    seen = seen.transpose(0, 1).flatten(1).T.double()
+    seen = torch.cat((seen, torch.ones(len(seen), 1)), dim=1)
+    ridge = 1e-2 * seen.square().mean() * len(seen) * torch.eye(seen.shape[1])
+    filters = torch.linalg.solve(seen.T @ seen + ridge, seen.T @ wanted.double())
+    deviation = (seen @ filters).std(0).clamp(min=1e-6)
+    last.weight[old:] = (filters[:-1] / deviation).T.unflatten(1, last.weight.shape[1:]).float()
+    last.bias[old:] = (filters[-1] / deviation).float()
+    gains = _gains(deviation.float())
+    network.gain.log_gain[:, old:] = gains.log()
+    network.inverse_gain.log_gain[:, old:] = -gains.log()
+    middle = gains[len(gains) // 2]
+    network.context_prediction.weight[2 * old :, old:] /= middle[:, None, None]
+    output = network.entropy_parameters[-1]
+    output.weight.unflatten(0, (3, COMPONENTS, M))[1:, :, old:] *= middle[:, None, None, None]
+    bias = output.bias.unflatten(0, (3, COMPONENTS, M))
+    bias[:2, :, old:] = 0
+    bias[2, :, old:] = middle * _SPREAD[:, None]
 
 
 def fit_entropy_model(
@@ -171,6 +236,18 @@ class _Stage:
     def inverse(self) -> Tensor:
         """The filters back, one for each of the K features."""
         return self.basis / self.before[:, None, None] * self.deviation[:, None, None, None]
+
+
+def _pixels(crops: Tensor, stride: int) -> Tensor:
+    """Crops as [K,3,S,S] between 0 and 1, cut to a multiple of the stride."""
+    side = crops.shape[1] // stride * stride
+    return crops[:, :side, :side].permute(0, 3, 1, 2).float() / 255
+
+
+def _gains(deviation: Tensor) -> Tensor:
+    """Gains at each quality [8,K] of orthonormal components that were scaled to variance 1: deviation [K] over step."""
+    steps = torch.tensor([math.sqrt(18 / (math.log(2) * weight)) / 255 for weight in LAMBDAS["mse"]])
+    return deviation / steps[:, None]
 
 
 def _analysis(g_a: nn.Sequential, x: Tensor, mean: Tensor) -> list[_Stage]:
@@ -263,7 +340,7 @@ def _prediction(network: Cheng2020, y: Tensor, deviation: Tensor) -> None:
     last.weight.unflatten(0, (3, COMPONENTS, -1))[1:] *= deviation[:, None, None, None]
     bias = last.bias.unflatten(0, (3, COMPONENTS, -1))
     bias[:2] = 0
-    bias[2] = deviation * torch.tensor([0.25, 0.5, 1.0])[:, None]
+    bias[2] = deviation * _SPREAD[:, None]
     z = network.h_a(y).std((0, 2, 3)).clamp(min=1e-3)
     network.h_a[-1].weight *= (3 / z)[:, None, None, None]
     network.h_a[-1].bias *= 3 / z

@@ -391,9 +391,9 @@ class Mbt2018(AutoregressiveNetwork):
         self.gaussian_conditional = GaussianConditional()
 
 
-def _residual_hyper_analysis(N: int) -> nn.Sequential:
+def _residual_hyper_analysis(N: int, M: int) -> nn.Sequential:
     return nn.Sequential(
-        conv3x3(N, N), _leaky(),
+        conv3x3(M, N), _leaky(),
         conv3x3(N, N), _leaky(),
         conv3x3(N, N, stride=2), _leaky(),
         conv3x3(N, N), _leaky(),
@@ -401,29 +401,29 @@ def _residual_hyper_analysis(N: int) -> nn.Sequential:
     )  # fmt: skip
 
 
-def _residual_hyper_synthesis(N: int) -> nn.Sequential:
+def _residual_hyper_synthesis(N: int, M: int) -> nn.Sequential:
     return nn.Sequential(
         conv3x3(N, N), _leaky(),
         subpixel_conv3x3(N, N), _leaky(),
         conv3x3(N, N * 3 // 2), _leaky(),
         subpixel_conv3x3(N * 3 // 2, N * 3 // 2), _leaky(),
-        conv3x3(N * 3 // 2, 2 * N),
+        conv3x3(N * 3 // 2, 2 * M),
     )  # fmt: skip
 
 
-def _attention_analysis(N: int) -> nn.Sequential:
+def _attention_analysis(N: int, M: int) -> nn.Sequential:
     return nn.Sequential(
         ResidualBlockWithStride(3, N), ResidualBlock(N, N),
         ResidualBlockWithStride(N, N), AttentionBlock(N), ResidualBlock(N, N),
         ResidualBlockWithStride(N, N), ResidualBlock(N, N),
-        conv3x3(N, N, stride=2), AttentionBlock(N),
+        conv3x3(N, M, stride=2), AttentionBlock(M),
     )  # fmt: skip
 
 
-def _attention_synthesis(N: int) -> nn.Sequential:
+def _attention_synthesis(N: int, M: int) -> nn.Sequential:
     return nn.Sequential(
-        AttentionBlock(N), ResidualBlock(N, N),
-        ResidualBlockUpsample(N, N), ResidualBlock(N, N),
+        AttentionBlock(M), ResidualBlock(M, M),
+        ResidualBlockUpsample(M, N), ResidualBlock(N, N),
         ResidualBlockUpsample(N, N), AttentionBlock(N), ResidualBlock(N, N),
         ResidualBlockUpsample(N, N), ResidualBlock(N, N),
         subpixel_conv3x3(N, 3),
@@ -451,7 +451,7 @@ class Cheng2020Anchor(AutoregressiveNetwork):
             ResidualBlock(N, N), ResidualBlockUpsample(N, N),
             ResidualBlock(N, N), subpixel_conv3x3(N, 3),
         )  # fmt: skip
-        self.h_a, self.h_s = _residual_hyper_analysis(N), _residual_hyper_synthesis(N)
+        self.h_a, self.h_s = _residual_hyper_analysis(N, N), _residual_hyper_synthesis(N, N)
         self.entropy_bottleneck = FactorizedPrior(N)
         self.context_prediction = MaskedConv2d(N, 2 * N)
         self.entropy_parameters = _parameter_network(N, parameters=2)
@@ -467,8 +467,8 @@ class Cheng2020Attention(AutoregressiveNetwork):
 
     def __init__(self, N: int = 192):
         super().__init__()
-        self.g_a, self.g_s = _attention_analysis(N), _attention_synthesis(N)
-        self.h_a, self.h_s = _residual_hyper_analysis(N), _residual_hyper_synthesis(N)
+        self.g_a, self.g_s = _attention_analysis(N, N), _attention_synthesis(N, N)
+        self.h_a, self.h_s = _residual_hyper_analysis(N, N), _residual_hyper_synthesis(N, N)
         self.entropy_bottleneck = FactorizedPrior(N)
         self.context_prediction = MaskedConv2d(N, 2 * N)
         self.entropy_parameters = _parameter_network(N, parameters=2)
@@ -480,6 +480,14 @@ class Cheng2020(HyperpriorNetwork):
 
     The gain units (Cui et al. 2021) scale the latents between g_a and rounding, and back before g_s. Everything in
     between, the hyperprior included, sees scaled latents.
+
+    The paper has as many latents a position as channels elsewhere. Here they may be more: M latents stand for 16·16·3
+    samples, and however fine their steps are, what M numbers cannot hold is lost. Channels at higher resolutions cost
+    time, latents hardly any.
+
+    Args:
+        N: number of channels.
+        M: number of latents at each position; as many as channels if left out.
 
     Attributes:
         gain, inverse_gain: the gain units, with `LEVELS` levels each.
@@ -496,14 +504,15 @@ class Cheng2020(HyperpriorNetwork):
 
     context_type: type[nn.Conv2d] = MaskedConv2d
 
-    def __init__(self, N: int = 192):
+    def __init__(self, N: int = 192, M: int | None = None):
         super().__init__()
-        self.g_a, self.g_s = _attention_analysis(N), _attention_synthesis(N)
-        self.gain, self.inverse_gain = GainUnit(N, self.LEVELS), GainUnit(N, self.LEVELS, inverse=True)
-        self.h_a, self.h_s = _residual_hyper_analysis(N), _residual_hyper_synthesis(N)
+        M = N if M is None else M
+        self.g_a, self.g_s = _attention_analysis(N, M), _attention_synthesis(N, M)
+        self.gain, self.inverse_gain = GainUnit(M, self.LEVELS), GainUnit(M, self.LEVELS, inverse=True)
+        self.h_a, self.h_s = _residual_hyper_analysis(N, M), _residual_hyper_synthesis(N, M)
         self.entropy_bottleneck = FactorizedPrior(N)
-        self.context_prediction = self.context_type(N, 2 * N)
-        self.entropy_parameters = _parameter_network(N, parameters=3 * COMPONENTS)
+        self.context_prediction = self.context_type(M, 2 * M)
+        self.entropy_parameters = _parameter_network(M, parameters=3 * COMPONENTS)
         self.gaussian_mixture = GaussianMixture()
 
     def forward(self, x: Tensor, quality: float | Tensor, *, rounded: bool = False) -> NetworkOutput:
@@ -552,8 +561,8 @@ CHANNELS: dict[str, tuple[tuple[int, ...], ...]] = {
     "mbt2018": 4 * ((192, 192),) + 4 * ((192, 320),),
     "cheng2020-anchor": 3 * ((128,),) + 3 * ((192,),),
     "cheng2020-attn": 3 * ((128,),) + 3 * ((192,),),
-    "cheng2020": 8 * ((192,),),
-    "cheng2020-checkerboard": 8 * ((192,),),
+    "cheng2020": 8 * ((192, 192),),
+    "cheng2020-checkerboard": 8 * ((192, 192),),
 }
 
 
@@ -590,9 +599,10 @@ def load_network(name: str, state_dict: dict[str, Tensor]) -> Network:
     """
     arguments = len(CHANNELS[_known(name)][0])
     weights = rename_keys(state_dict)
-    sizes = ("g_a.0.conv1.weight" if name.startswith("cheng2020") else "g_a.0.weight", "g_s.0.weight")[:arguments]
-    _refuse(name, [f"{key!r} is missing" for key in sizes if key not in weights])
-    loaded = NETWORKS[name](*(weights[key].shape[0] for key in sizes))
+    sizes = (("g_a.0.conv1.weight", 0), ("gain.log_gain", 1)) if name.startswith("cheng2020") else _SIZES
+    sizes = sizes[:arguments]
+    _refuse(name, [f"{key!r} is missing" for key, _ in sizes if key not in weights])
+    loaded = NETWORKS[name](*(weights[key].shape[axis] for key, axis in sizes))
     wanted = loaded.state_dict()
     _refuse(name, [f"{key!r} is missing" for key in sorted(wanted.keys() - weights.keys())])
     _refuse(name, [f"{key!r} belongs to another network" for key in sorted(weights.keys() - wanted.keys())])
@@ -613,6 +623,9 @@ def _known(name):
         raise ValueError(f"no network is called {name!r}; there are {', '.join(NETWORKS)}")
     return name
 
+
+#: Where the numbers of channels N and M are seen, as the axis of a tensor.
+_SIZES = (("g_a.0.weight", 0), ("g_s.0.weight", 0))
 
 #: Buffers that are no weights: 10⁻⁹ and 2⁻³⁶ are zero in the 16 bits of a weight file, so the code's own are taken.
 _CONSTANTS = ("bound", "pedestal", "target")

@@ -9,7 +9,7 @@ from codeckit.bench.datasets import dataset
 from codeckit.codecs.learned.networks import NETWORKS
 from codeckit.training import loop
 from codeckit.training.losses import LAMBDAS
-from codeckit.training.start import fit_entropy_model, initialize
+from codeckit.training.start import fit_entropy_model, initialize, widen
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +99,21 @@ def test_the_entropy_model_learns_alone(name, crops):
     transforms = [key for key in kept if key.startswith(("g_a.", "g_s.", "gain.", "inverse_gain."))]
     assert transforms and all(torch.equal(network.state_dict()[key], kept[key]) for key in transforms)
     assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_more_latents_keep_what_was_learned(crops):
+    """Old latents, their probabilities and the picture stay; new ones hold something, in sensible steps."""
+    small = start("cheng2020", 12, crops)
+    torch.manual_seed(1)
+    wide = NETWORKS["cheng2020"](12, 20)
+    widen(wide, small.state_dict(), crops)
+    x = crops[:8].permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        before, after = small(x, 8.0), wide.eval()(x, 8.0)
+        new = wide.g_a(x)[:, 12:].std((0, 2, 3))
+    assert torch.allclose(after.reconstruction, before.reconstruction, atol=1e-6)
+    assert torch.equal(after.latents["y"][:, :12], before.latents["y"])
+    assert torch.allclose(after.likelihoods["y"][:, :12], before.likelihoods["y"], atol=1e-6)
+    assert 0.5 < new.min() and new.max() < 2
+    assert after.latents["y"][:, 12:].std() > 0.2
+    assert wide.gain.log_gain.argmax(0).eq(7).all()

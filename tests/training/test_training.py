@@ -342,6 +342,17 @@ def test_cheng2020_trains_in_the_same_loop(pack, tmp_path):
     assert load_network("cheng2020", load_file(tmp_path / loop.WEIGHTS)).gain.levels == 8
 
 
+def test_a_run_with_more_latents(pack, tmp_path):
+    """It begins with the weights of a run with fewer of them, and not the other way round."""
+    few = replace(TINY, network="cheng2020", channels=(6,), patch=64, steps=2, report=2)
+    loop.train(few, pack, tmp_path / "few")
+    more = replace(few, channels=(6, 9))
+    loop.train(more, pack, tmp_path / "more", start=tmp_path / "few" / loop.WEIGHTS)
+    assert load_network("cheng2020", load_file(tmp_path / "more" / loop.WEIGHTS)).gain.log_gain.shape == (8, 9)
+    with pytest.raises(ValueError, match="has 9 latents a position, the recipe tiny 6"):
+        loop.train(few, pack, tmp_path / "fewer", start=tmp_path / "more" / loop.WEIGHTS)
+
+
 def test_one_rate_alone(pack, tmp_path):
     result = loop.train(replace(TINY, steps=2, qualities=(3, 3)), pack, tmp_path)
     assert [row["quality"] for row in result["validation"]] == [3]
