@@ -1,4 +1,4 @@
-"""The command line: ``codeckit encode | decode | repack | unpack | info | codecs | compare | sweep | explain | lab | train``.
+"""The command line, `codeckit`: encode, decode, repack, unpack, info, codecs, compare, sweep, explain, lab, train.
 
 Results go to stdout or files, progress to stderr. Errors are one line; the exit status is 2 for bad use (an unknown
 codec, a target that cannot be reached) and 1 for bad data (a damaged stream, a missing file).
@@ -48,6 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     target.add_argument("--quality", type=_number, metavar="Q", help="on the codec's scale; higher is better")
     target.add_argument("--bpp", type=float, metavar="B", help="most bits a pixel that the stream may take")
     target.add_argument("--psnr", type=float, metavar="P", help="PSNR in dB to reach")
+    target.add_argument("--accuracy", type=float, metavar="A", help="how often a task's answer stays the same, 0 … 1")
+    command.add_argument("--task", metavar="T", help="the task for --accuracy; default: imagenet")
     command.add_argument("--background", metavar="COLOUR", help="blend transparent pixels onto it: white, '#8090a0'")
     command.add_argument("--video", action="store_true", help="the folder's images are the frames of a video")
     command.add_argument("--fps", type=float, metavar="F", help="frames a second of the video")
@@ -176,7 +178,9 @@ def _encode(options) -> int:
     from .codecs.registry import parse_spec
 
     name, settings = parse_spec(options.codec)
-    given = {target: getattr(options, target) for target in ("quality", "bpp", "psnr", "background")}
+    given = {
+        target: getattr(options, target) for target in ("quality", "bpp", "psnr", "accuracy", "task", "background")
+    }
     settings.update({target: value for target, value in given.items() if value is not None})
     if _is_video_source(options):
         return _encode_video(options, name, settings)
@@ -203,7 +207,7 @@ def _encode_video(options, name, settings) -> int:
     from .codecs.frames import read_video
     from .codecs.registry import codec
 
-    if settings.keys() & {"bpp", "psnr", "background"}:
+    if settings.keys() & {"bpp", "psnr", "accuracy", "task", "background"}:
         raise ValueError("a video is encoded at a --quality (or qp=, crf= of its codec), not at a target")
     size = None
     if options.size:
@@ -243,7 +247,7 @@ def _encode_folder(options, name, settings) -> int:
     from .codecs.registry import codec, entry
 
     pictures = [image.source for image in dataset(options.input)]
-    if settings.keys() & {"bpp", "psnr", "background"}:
+    if settings.keys() & {"bpp", "psnr", "accuracy", "task", "background"}:
         streams = (encode(picture, name, **settings) for picture in pictures)
     else:
         streams = codec(name, **settings).encode_many(pictures)

@@ -104,6 +104,7 @@ def ckt_streams() -> list[bytes]:
     codecs = [codec("jpeg", quality=75).replace(entropy=getattr(primitives, name)()) for name in ENTROPY_STAGES]
     codecs += [codec("balle2017", quality=4), codec("jpeg2000-teaching", quality=60), codec("video-teaching")]
     codecs += [codec("hevc", preset="ultrafast"), codec("jpeg-repack")]
+    codecs.append(codec("tokens-fsq", quality=3, progressive=True))
     picture = pictures.photo(29, 37, seed=2)
     streams = [stream for each in codecs for stream in (each.encode(picture), each.encode(picture[:17, :20, 0]))]
     return streams + token_streams()
