@@ -8,7 +8,7 @@ Options of all:
   None for weights that come with the package.
 - `device`: where the networks run, "cpu" or "cuda". Streams are the same wherever they are decoded.
 - `effort`: rounds of the search for symbols that cost less or mend more (`search`), 0 for plain rounding. A round takes
-  two to three times as long as decoding; 8 are worth 8 % and more of the bits. The decoder is the same.
+  two to three times as long as decoding; 8 are worth some 3 % of the bits and more. The decoder is the same.
 
 >>> import tempfile
 >>> import numpy as np
