@@ -1,4 +1,4 @@
-"""The token codecs of our own networks: what a few tokens of the transformer tell, and what `tokens-fsq` owes to coders.
+"""The token codecs of our own networks: what a few tokens tell, and what `tokens-fsq` owes to its entropy coder.
 
     python -m codeckit.bench.token_codecs vit --images IMAGENETTE/val [--step 5]
     python -m codeckit.bench.token_codecs fsq --images PHOTOGRAPHS [--step 3]
