@@ -1,4 +1,4 @@
-"""The command line: ``codeckit encode | decode | info | codecs | compare | train``.
+"""The command line, `codeckit`: encode, decode, repack, unpack, info, codecs, compare, sweep, explain, lab, train.
 
 Results go to stdout or files, progress to stderr. Errors are one line; the exit status is 2 for bad use (an unknown
 codec, a target that cannot be reached) and 1 for bad data (a damaged stream, a missing file).
@@ -73,6 +73,17 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--device", default="cpu", metavar="D", help="where networks run: cpu (default), cuda")
     command.set_defaults(run=_decode)
 
+    for name, what, run in (
+        ("repack", "make JPEG files smaller without loss; `unpack` restores them to the bit", _repack),
+        ("unpack", "restore the files that `repack` was given", _unpack),
+    ):
+        command = commands.add_parser(name, help=what)
+        source = ".jpg file" if name == "repack" else ".ckt file that `repack` wrote"
+        command.add_argument("input", metavar="IN", help=f"{source}, or a folder: all in it and its folders")
+        command.add_argument("output", metavar="OUT", help="file to write, or folder")
+        command.add_argument("--json", action="store_true", help="print the result as JSON")
+        command.set_defaults(run=run)
+
     command = commands.add_parser("info", help="tell what a stream holds")
     command.add_argument("input", metavar="FILE")
     command.add_argument("--json", action="store_true", help="print JSON")
@@ -102,10 +113,39 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--anchor", metavar="NAME", help="codec that BD-rates refer to")
     command.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes; -1 for one a core")
-    command.add_argument("--out", required=True, metavar="DIR", help="folder for records, tables and plots")
+    command.add_argument(
+        "--executor", default="local", metavar="E", help="local (default), dask, ray, or dask:ADDRESS, ray:ADDRESS"
+    )
+    command.add_argument("--out", required=True, metavar="DIR", help="folder for records, tables, plots and the report")
     command.add_argument("--keep", action="store_true", help="keep every stream in DIR/streams")
     command.add_argument("--json", action="store_true", help="print the results as JSON instead of tables")
     command.set_defaults(run=_compare)
+
+    command = commands.add_parser("sweep", help="measure codecs on any number of pictures, records as Parquet")
+    command.add_argument(
+        "images", nargs="+", metavar="IMAGES", help="folders, webdataset shards ('train-{000..099}.tar'), s3:// …"
+    )
+    command.add_argument("--codecs", required=True, metavar="A,B,C", help=codec_help)
+    command.add_argument("--qualities", type=_numbers, metavar="Q,Q,…", help="default: a spread over each scale")
+    command.add_argument("--metrics", default="psnr", metavar="M,M", help="default: psnr")
+    command.add_argument("--tasks", default="", metavar="T,T", help="accuracies to measure on labelled images")
+    command.add_argument("--anchor", metavar="NAME", help="codec that BD-rates refer to")
+    command.add_argument("--executor", default="local", metavar="E", help="local, dask, ray, dask:ADDRESS, ray:ADDRESS")
+    command.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes; -1 for one a core")
+    command.add_argument("--part", type=int, default=1000, metavar="N", help="pictures of a part (default 1000)")
+    command.add_argument("--out", required=True, metavar="DIR", help="folder for records and the report of the means")
+    command.set_defaults(run=_sweep)
+
+    command = commands.add_parser("explain", help="show what codecs do to a picture, stage by stage, on a page")
+    command.add_argument("image", metavar="IMAGE", help="image file, or 'sample:NAME'")
+    command.add_argument("--codec", required=True, metavar="A[,B]", help=codec_help + "; two stand side by side")
+    command.add_argument("--quality", type=_number, metavar="Q", help="of every codec that names none itself")
+    command.add_argument("--out", required=True, metavar="PAGE", help="HTML file to write; it needs nothing else")
+    command.set_defaults(run=_explain)
+
+    command = commands.add_parser("lab", help="a web app on this machine: a picture, two codecs, and what they do")
+    command.add_argument("--port", type=int, default=0, metavar="P", help="default: one that is free")
+    command.set_defaults(run=_lab)
 
     command = commands.add_parser("train", help="train the weights of a learned codec (docs/training.md)")
     command.add_argument("recipe", metavar="RECIPE", help="balle2017, balle2017-small, cheng2020, cheng2020-small")
@@ -340,6 +380,70 @@ def _write_decoded(decoded, stream, path) -> str:
     return f"{path}: {line}"
 
 
+_JPEG_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif")
+
+
+def _repack(options) -> int:
+    """Each file is written only when its restored twin has been compared with it."""
+    from .codecs.jpeg.repack import is_modelled, repack
+
+    before, after, files = _convert(options, repack, _JPEG_ENDINGS, lambda path: f"{path}.ckt", is_modelled)
+    stored = sum(not modelled for *_, modelled in files)
+    total = {"output": options.output, "files": len(files), "bytes": before, "packed": after, "stored": stored}
+    if options.json:
+        print(json.dumps(total))
+        return 0
+    for path, old, new, modelled in files:
+        print(f"{path}: {old} → {new} bytes, {_change(old, new)}{'' if modelled else ', stored as it is'}")
+    if len(files) != 1:
+        print(f"{len(files)} files, {before} → {after} bytes, {_change(before, after)}; {stored} stored as they are")
+    return 0
+
+
+def _unpack(options) -> int:
+    from .codecs.jpeg.repack import unpack
+
+    before, after, files = _convert(options, unpack, (".ckt",), lambda path: str(path)[: -len(".ckt")])
+    if options.json:
+        print(json.dumps({"output": options.output, "files": len(files), "bytes": after, "packed": before}))
+    else:
+        print(f"{options.output}: {len(files)} {'file' if len(files) == 1 else 'files'} restored, {after} bytes")
+    return 0
+
+
+def _change(old, new) -> str:
+    return f"{100 * (new / old - 1):+.1f} %" if old else "empty"
+
+
+def _convert(options, function, endings, name, judge=lambda data: True) -> tuple[int, int, list]:
+    """`function` of a file, or of all in a folder: sizes before and after, and (path, old, new, judged) of each."""
+    import os
+    from concurrent.futures import ThreadPoolExecutor
+
+    from .codecs.image_io import write_atomically
+
+    source, target = Path(options.input), Path(options.output)
+    pairs = [(source, target)]
+    if source.is_dir():
+        found = sorted(path for path in source.rglob("*") if path.is_file() and path.suffix.lower() in endings)
+        if not found:
+            raise ValueError(f"no files that end in {', '.join(endings)} in {source}")
+        pairs = [(path, target / name(path.relative_to(source))) for path in found]
+
+    def convert(pair):
+        data = pair[0].read_bytes()
+        try:
+            made = function(data)
+        except StreamError as error:
+            raise StreamError(f"{pair[0]}: {error}") from error
+        write_atomically(pair[1], made)
+        return str(pair[1]), len(data), len(made), judge(made)
+
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
+        done = [line for line, _ in zip(pool.map(convert, pairs), _progress(pairs), strict=True)]
+    return sum(line[1] for line in done), sum(line[2] for line in done), done
+
+
 def _info(options) -> int:
     from dataclasses import asdict
 
@@ -396,12 +500,69 @@ def _compare(options) -> int:
             anchor=options.anchor,
             out=options.out,
             jobs=options.jobs,
+            executor=options.executor,
             keep=options.keep,
         )
     except SweepError as error:
         raise StreamError(str(error)) from error
     print(report.to_json() if options.json else report)
     return 1 if report.failures else 0
+
+
+def _sweep(options) -> int:
+    from .bench import compare
+    from .bench.comparison import expand
+    from .bench.datasets import stream_images
+    from .bench.large import summarize, sweep
+    from .bench.sweep import SweepError
+
+    try:
+        count = sweep(
+            expand(options.codecs, options.qualities),
+            stream_images(options.images),
+            options.out,
+            [name for name in options.metrics.split(",") if name],
+            [name for name in options.tasks.split(",") if name],
+            jobs=options.jobs,
+            executor=options.executor,
+            part=options.part,
+        )
+    except SweepError as error:
+        raise StreamError(str(error)) from error
+    if not count:
+        raise ValueError(f"no pictures in {' '.join(options.images)}")
+    print(compare(summarize(options.out), anchor=options.anchor, out=options.out))
+    return 0
+
+
+def _explain(options) -> int:
+    from .bench import dataset
+    from .codecs.image_io import write_atomically
+    from .codecs.registry import codec, parse_spec
+    from .pages import explain
+
+    (picture, *others) = dataset(options.image)
+    if others:
+        raise ValueError(f"explain takes one picture; {options.image!r} are {1 + len(others)}")
+    default = {} if options.quality is None else {"quality": options.quality}
+    codecs = []
+    for text in options.codec.split(","):
+        name, settings = parse_spec(text)
+        codecs.append(codec(name, **{**default, **settings}))
+    page = explain(picture.load(), codecs, name=picture.name).encode()
+    write_atomically(options.out, page)
+    print(f"{options.out}: {picture.name} through {options.codec}, {len(page) / 1e6:.1f} MB")
+    return 0
+
+
+def _lab(options) -> int:
+    from .pages.lab_server import serve
+
+    try:
+        serve(options.port, lambda address: print(f"codeckit lab: {address}  (Ctrl-C ends it)", flush=True))
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+    return 0
 
 
 def _train(options) -> int:

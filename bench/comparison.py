@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ..codecs import registry
 from ..codecs.base import Codec
+from .crops import crops
+from .datasets import dataset
 from .report import Report, compare, curve_label, find_anchor
 from .sweep import SweepError, evaluate
 
@@ -25,6 +27,7 @@ def run_comparison(
     keep=False,
     progress=True,
     tasks=(),
+    executor="local",
 ) -> Report:
     """Sweep codecs over images and write a report.
 
@@ -39,7 +42,7 @@ def run_comparison(
         jobs: worker processes.
         keep: also keep every stream, in the folder's ``streams``.
         progress: show a progress bar on stderr.
-        tasks: as for `evaluate`.
+        tasks, executor: as for `evaluate`.
 
     Returns:
         The `Report`. Its `failures` tell of jobs that failed; only if all did, `SweepError` is raised.
@@ -62,12 +65,15 @@ def run_comparison(
             out=Path(out) / "journal.jsonl",
             keep=Path(out) / "streams" if keep else None,
             progress=progress,
+            executor=executor,
         )
     except SweepError as error:
         if not error.table:
             raise
         table, failures = error.table, error.failures
-    return compare(table, anchor=anchor, out=out, failures=failures)
+    report = compare(table, anchor=anchor, failures=failures)
+    report.write(out, crops(report, settings, dataset(images)))
+    return report
 
 
 def expand(codecs, qualities=None) -> list[Codec]:

@@ -20,7 +20,7 @@ import csv
 import hashlib
 import importlib.util
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,7 @@ import numpy as np
 
 from ..codecs.frames import VIDEO_EXTENSIONS, Frames, read_video
 from ..codecs.image_io import EXTENSIONS, read_image
+from .sources import Blob, is_url, stream
 
 #: The sample pictures, by name.
 SAMPLES = ("astronaut", "coffee", "chelsea")
@@ -42,14 +43,14 @@ class DatasetImage:
 
     Attributes:
         name: unique in its data set.
-        source: the path of its file, or its pixels (uint8 [H,W,3] or [H,W]).
+        source: the path of its file, its pixels (uint8 [H,W,3] or [H,W]), or where its bytes lie (`sources.Blob`).
         label: its class from ``labels.csv``, an int where the file says a number, or None.
 
     ``numpy.asarray(image)`` reads it too.
     """
 
     name: str
-    source: Path | np.ndarray = field(compare=False)
+    source: Path | np.ndarray | Blob = field(compare=False)
     label: int | str | None = None
 
     def load(self) -> np.ndarray:
@@ -59,13 +60,15 @@ class DatasetImage:
             ValueError: not an 8-bit grey or RGB picture.
             StreamError: the file is damaged.
         """
-        return read_image(self.source)
+        return self.source.load() if isinstance(self.source, Blob) else read_image(self.source)
 
     def __array__(self, dtype=None, copy=None):
         return np.array(self.load(), dtype=dtype)
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change with the picture's file (or pixels)."""
+        if isinstance(self.source, Blob):
+            return self.source.fingerprint()
         if isinstance(self.source, np.ndarray):
             digest = hashlib.sha256(f"{self.source.dtype}{self.source.shape}".encode())
             digest.update(np.ascontiguousarray(self.source))
@@ -123,8 +126,9 @@ def dataset(source, recursive: bool = False) -> Dataset:
     Args:
         source: a folder (its pictures, sorted by name), an image file, ``"sample"`` (the sample pictures) or
             ``"sample:NAME"`` (one of them), a video file, ``"clips"`` (the sample videos), ``"clips:NAME"`` or
-            ``"clips:NAME:FRAMES"`` (the first frames of one), an array uint8 [H,W,3] or [H,W], or a list of any of
-            these. A folder's ``labels.csv``, with columns ``file`` and ``label``, gives its pictures labels.
+            ``"clips:NAME:FRAMES"`` (the first frames of one), a webdataset shard ``.tar`` or several (``{000..099}``,
+            ``*``), an address that fsspec knows (``"s3://bucket/folder"``), an array uint8 [H,W,3] or [H,W], or a list
+            of any of these. A folder's ``labels.csv``, with columns ``file`` and ``label``, gives its pictures labels.
         recursive: look into a folder's folders, too. Without labels.csv, the name of the folder in which a picture lies
             is then its label (none directly in `source`), as in sets that have a folder for each class.
 
@@ -144,6 +148,23 @@ def dataset(source, recursive: bool = False) -> Dataset:
     return Dataset(_find(source, recursive, "image-0"))
 
 
+def stream_images(source) -> Iterator[DatasetImage]:
+    """The pictures of a folder and all in it, of shards or of an address, found one after the other.
+
+    Nothing is held: it serves sweeps over more pictures than fit into a list (`sources.stream`, `large.sweep`). A list
+    gives those of all its sources; what is no path and no address is what `dataset` makes of it.
+
+    >>> [image.name for image in stream_images(["sample:coffee", np.zeros((2, 2), np.uint8)])]
+    ['coffee', 'image-1']
+    """
+    for n, item in enumerate(source if isinstance(source, list | tuple) else [source]):
+        if isinstance(item, str | os.PathLike) and not str(item).startswith(("sample", "clips")):
+            for name, blob, label in stream(item):
+                yield DatasetImage(name, blob, label)
+        else:
+            yield from _find(item, False, f"image-{n}")
+
+
 def _find(source, recursive, unnamed):
     """The pictures of one source, as a list or Dataset."""
     if isinstance(source, DatasetImage):
@@ -158,6 +179,8 @@ def _find(source, recursive, unnamed):
         return _samples(source.partition(":")[2])
     if isinstance(source, str) and source.partition(":")[0] == "clips":
         return _clips(*source.split(":")[1:])
+    if is_url(source) or str(source).endswith(".tar"):
+        return list(stream_images(source))
     path = Path(source)
     if path.is_dir():
         return _folder(path, recursive)

@@ -120,6 +120,14 @@ class Report:
         """What has a panel in the plot and a delta: the measures, and each task's accuracy."""
         return (*self.metrics, *(f"{task}/top1" for task in self.tasks))
 
+    def naming(self, metric: str) -> tuple[str, int, str]:
+        """How a measure is written: heading, digits, axis."""
+        return _name(metric)
+
+    def ceilings(self) -> dict[str, float]:
+        """The uncompressed pictures' accuracy in each task, by measure (``"imagenet/top1"``)."""
+        return {f"{task}/top1": accuracy for task, accuracy in self._ceilings().items()}
+
     def points_table(self) -> list[list[str]]:
         """Rows of the rate-distortion table, heading first."""
         rows = [["codec", "quality", "bpp", *(_name(m)[0] for m in self.metrics), "encode ms", "decode ms"]]
@@ -219,13 +227,14 @@ class Report:
         return f"{difference:+.1f} [{low:+.1f}, {high:+.1f}]"
 
     def __str__(self):
-        return "\n\n".join([self._headline(), *map(align, self._tables()), *self._remarks()])
+        return "\n\n".join([self._headline(), *map(align, self.tables()), *self.remarks()])
 
     def to_markdown(self) -> str:
         """The tables, headline and notes in Markdown."""
-        return "\n\n".join(["# Comparison", self._headline(), *map(markdown, self._tables()), *self._remarks()]) + "\n"
+        return "\n\n".join(["# Comparison", self._headline(), *map(markdown, self.tables()), *self.remarks()]) + "\n"
 
-    def _tables(self):
+    def tables(self) -> list[list[list[str]]]:
+        """All tables that have rows, heading first."""
         tables = [self.points_table()]
         if self.tasks:
             tables += [self.tasks_table(), self.rates_table()]
@@ -238,7 +247,8 @@ class Report:
         names = ", ".join(self.images) if len(self.images) <= 6 else f"{self.images[0]} … {self.images[-1]}"
         return f"{count} ({names}): means of the per-image values. Files written and decoded again, one thread."
 
-    def _remarks(self):
+    def remarks(self) -> list[str]:
+        """What the tables mean, what was left out, and what failed."""
         remarks = list(self.notes)
         if self.deltas:
             remarks.append(
@@ -366,13 +376,21 @@ class Report:
             self.figure().savefig(data, format=kind, dpi=_PLOT_POINTS_PER_INCH, metadata=metadata)
         write_atomically(path, data.getvalue())
 
-    def write(self, folder) -> None:
-        """Write report.md, results.json, records.jsonl, rd.png and rd.svg into `folder`."""
+    def write(self, folder, crops=()) -> None:
+        """Write report.html, report.md, results.json, records.jsonl, rd.png and rd.svg into `folder`.
+
+        Args:
+            folder: made if it does not exist.
+            crops: regions of decoded pictures for the page (`codeckit.pages.report.Crop`).
+        """
+        from ..pages import report_page
+
         folder = Path(folder)
         self.table.to_jsonl(folder / "records.jsonl")
         write_atomically(folder / "results.json", self.to_json() + "\n")
         self.plot(folder / "rd.png")
         self.plot(folder / "rd.svg")
+        write_atomically(folder / "report.html", report_page(self, crops))
         write_atomically(folder / "report.md", self.to_markdown() + "\n![Rate-distortion curves](rd.png)\n")
 
 

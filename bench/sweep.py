@@ -33,6 +33,7 @@ from ..codecs.frames import read_video
 from ..codecs.image_io import write_atomically
 from ..metrics.tasks import resolve as resolve_tasks
 from .datasets import DatasetImage, DatasetVideo, dataset
+from .executors import run
 from .records import Measurement, Measurements, VideoMeasurement, json_line, setting_key
 
 
@@ -74,6 +75,7 @@ def evaluate(
     keep=None,
     repeats: int = 1,
     progress: bool = True,
+    executor: str = "local",
 ) -> Measurements:
     """Measure every codec on every image.
 
@@ -91,6 +93,8 @@ def evaluate(
         repeats: encode and decode so many times and record the median time. Before a codec is timed in a process it
             has coded one picture there.
         progress: show a progress bar on stderr, if that is a terminal.
+        executor: what runs the jobs: ``"local"``, ``"dask"`` or ``"ray"``, or a cluster by its address
+            (`codeckit.bench.executors`). Its workers must reach the pictures and weights by the same paths.
 
     Returns:
         One `Measurement` a codec and image, codec by codec; of a video a `VideoMeasurement`, which also holds every
@@ -127,23 +131,25 @@ def evaluate(
 
     fingerprints = [image.fingerprint() for image in images]
     wanted = {
-        job_key(codec, image, fingerprint, bool(measured.tasks)): (codec, image)
+        job_key(codec, image, fingerprint, bool(measured.tasks)): _Job(codec, image, fingerprint, order)
         for codec in codecs
-        for image, fingerprint in zip(images, fingerprints, strict=True)
+        for order, (image, fingerprint) in enumerate(zip(images, fingerprints, strict=True))
     }
     done = {} if out is None else read_journal(out)
     done = {key: done[key] for key in wanted if key in done and measured.names <= done[key].values.keys()}
     if keep is not None:
         Path(keep).mkdir(parents=True, exist_ok=True)
-        done = {key: done[key] for key in done if (Path(keep) / stream_name(*wanted[key])).exists()}
-    missing = {key: pair for key, pair in wanted.items() if key not in done}
+        done = {
+            key: done[key] for key in done if (Path(keep) / stream_name(wanted[key].codec, wanted[key].image)).exists()
+        }
+    missing = {key: job for key, job in wanted.items() if key not in done}
 
     from tqdm import tqdm
 
     failures = []
     bar = tqdm(total=len(wanted), initial=len(done), unit="image", disable=None if progress else True)
     with bar, _journal(out) as append:
-        for key, result in _run(missing, measured, repeats, keep, jobs):
+        for key, result in _run(missing, measured, repeats, keep, jobs, executor):
             failed = isinstance(result, Failure)
             if failed:
                 failures.append(result)
@@ -163,6 +169,16 @@ def _check_names(codecs):
         own = repr(codec.stages)
         if stages.setdefault((codec.name, setting_key(codec.setting)), own) != own:
             raise ValueError(f"two different codecs are called {codec.name} {codec.setting}; give one another name")
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A codec on a picture; `order` is the picture's place in its data set."""
+
+    codec: Codec
+    image: DatasetImage
+    fingerprint: str
+    order: int
 
 
 @dataclass(frozen=True)
@@ -270,38 +286,41 @@ def _journal(path):
 # --- the jobs ---
 
 
-def _run(jobs_by_key, measured, repeats, keep, jobs):
+def _run(jobs_by_key, measured, repeats, keep, jobs, executor):
     """(key, `Measurement` or `Failure`) of every job, as they finish."""
-    if jobs == 1 or len(jobs_by_key) < 2:
-        for key, (codec, image) in jobs_by_key.items():
-            yield key, _measure(codec, image, measured, repeats, keep)
-        return
-    import joblib
-
     own = [entry for entry in registry.list_codecs() if entry.family == "own"]
-    run = joblib.Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered")
-    yield from run(
-        joblib.delayed(_work)(key, own, codec, image, measured, repeats, keep)
-        for key, (codec, image) in jobs_by_key.items()
-    )
+    # All codecs on one picture, then on the next: a worker that has read a picture keeps it for the next job.
+    order = sorted(jobs_by_key.items(), key=lambda item: item[1].order)
+    work = [(key, own, job.codec, job.image, job.fingerprint, measured, repeats, keep) for key, job in order]
+    yield from run(_work, work, executor, jobs if len(work) > 1 or executor != "local" else 1)
 
 
-def _work(key, own, codec, image, measured, repeats, keep):
+def _work(key, own, codec, image, fingerprint, measured, repeats, keep):
     """One job in a worker process, to which the codecs that the user registered are new."""
     for entry in own:
         if not registry.is_registered(entry.name):
             registry.register_codec(entry.name, entry.factory, quality=entry.quality, summary=entry.summary)
-    return key, _measure(codec, image, measured, repeats, keep)
+    return key, _measure(codec, image, fingerprint, measured, repeats, keep)
 
 
 _warm = set()  # codecs that have coded something in this process
 
 
-def _measure(codec, image, measured, repeats, keep):
+_loaded = {}  # the picture that was read last in this process, by its fingerprint
+
+
+def _load(image, fingerprint):
+    if fingerprint not in _loaded:
+        _loaded.clear()
+        _loaded[fingerprint] = image.load()
+    return _loaded[fingerprint]
+
+
+def _measure(codec, image, fingerprint, measured, repeats, keep):
     try:
         if isinstance(image, DatasetVideo):
             return _measure_video(codec, image, measured, repeats, keep)
-        reference = image.load()
+        reference = _load(image, fingerprint)
         key = codec.name, setting_key(codec.setting)
         if key not in _warm:  # the first time, modules are imported, code is compiled and weights are read
             codec.decode(codec.encode(reference))

@@ -135,7 +135,7 @@ def _open(image):
 
     if isinstance(image, Image.Image):
         return image.copy()
-    if not isinstance(image, str | os.PathLike):
+    if not isinstance(image, str | os.PathLike | io.BytesIO):
         raise ValueError(f"an image is a uint8 array, a PIL image or a path, not {type(image).__name__}")
     if str(image).lower().endswith(".jxl"):
         with contextlib.suppress(ImportError):

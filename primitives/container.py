@@ -12,6 +12,7 @@ With a numbered codec, no parameters and no weights that is 11 bytes around the 
 import zlib
 from dataclasses import dataclass
 
+from .anatomy import Dissector
 from .bitstream import ByteReader, ByteWriter
 from .errors import StreamError
 
@@ -104,6 +105,24 @@ def unpack(data: bytes, partial: bool = False) -> Container:
     reader = ByteReader(data[4:-4] if whole else data[4:])
     head = read_head(reader)
     return Container(head.codec, reader.rest(), head.parameters, head.weights)
+
+
+def dissect(found: Dissector, payload: int) -> None:
+    """The fields of a file around a payload of so many bytes, which is left out; the last part is the CRC-32."""
+    found.group = "container"
+    found.take(3, "magic", "ckt", "file")
+    found.number(1, "version", "file")
+    if found.varint("codec", "file", lambda n: f"number {n}" if n else "by name") == 0:
+        length = found.varint("length of the name", "file", lambda n: f"{n} bytes")
+        name = found.data[found.position : found.position + length].decode("utf-8", "replace")
+        found.take(length, "name of the codec", name, "file")
+    length = found.varint("length of the parameters", "file", lambda n: f"{n} bytes")
+    shown = found.data[found.position : found.position + length].decode("utf-8", "replace")
+    found.take(length, "parameters", shown, "file")
+    length = found.varint("length of the fingerprint", "file", lambda n: f"{n} bytes")
+    found.take(length, "fingerprint of the weights", found.data[found.position :][:length].hex(" "), "file")
+    found.position += payload
+    found.take(4, "CRC-32", found.data[found.position :].hex(" "), "file")
 
 
 def read_head(reader) -> Container:

@@ -20,6 +20,9 @@ anything being executed that the package does not contain.
 import dataclasses
 from typing import ClassVar
 
+import numpy as np
+
+from .anatomy import Anatomy, Part
 from .errors import StreamError
 
 
@@ -69,6 +72,23 @@ class Stage:
     def maps(self, y) -> dict:
         """What the output `y` of `forward` shows of itself beside its values: arrays by name (`Trace`)."""
         return {}
+
+    def in_place(self, values: np.ndarray) -> np.ndarray | None:
+        """Numbers [h,w] that belong to the positions of an output plane, as numbers that lie as the picture lies.
+
+        Most stages keep positions where they are; one that sorts them (a wavelet pyramid) puts them back, sums
+        unchanged. None if positions of the output are no places (frequencies of the whole picture).
+        """
+        return values
+
+    def anatomy(self, x, payload: bytes) -> Anatomy:
+        """What the bits of a payload are, and what each symbol of `x` took of them; for the last stage of a codec.
+
+        Args:
+            x: the stage's input.
+            payload: ``forward(x)``.
+        """
+        return Anatomy((Part("coded data", 8 * len(payload), role="quantize"),))
 
     def describe(self, payload: bytes) -> tuple[tuple[int, int], str]:
         """Size (H, W) and colour model of the picture in an entropy stage's payload, without decoding it."""

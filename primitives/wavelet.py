@@ -39,6 +39,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .anatomy import spread
 from .errors import StreamError
 from .picture import Picture
 from .stage import Stage
@@ -204,6 +205,11 @@ class Wavelet(Stage):
             if plane.ndim != 2 or not plane.size:
                 raise StreamError(f"plane {index} of shape {plane.shape} holds no wavelet coefficients [h, w]")
         return picture.map(self._samples)
+
+    def in_place(self, values: np.ndarray) -> np.ndarray:
+        """What belongs to a coefficient goes to the samples that it stands for: 4ˡ of them at level l."""
+        bands = subbands(values.shape, self.levels).values()
+        return sum(spread(values[place], values.shape) for place in bands if values[place].size)
 
     def _samples(self, coefficients):
         if self.kernel == "9/7":

@@ -171,6 +171,37 @@ def tokens_sequential(blocks, order, layout, interval, tokens, counts):
 
 
 @njit(cache=True)
+def costs_sequential(blocks, order, layout, interval, lengths, costs):
+    """Fill `costs` [N,64], in natural order, with the bits that each coefficient of a sequential scan takes.
+
+    A coefficient takes its code, with the run before it, and its extra bits; the end of block is booked on the first
+    coefficient that it leaves out. Padding blocks, which are in no picture, are booked nowhere.
+    """
+    previous = np.zeros(layout.shape[0], np.int64)
+    for i in range(order.shape[0]):
+        if interval and i % interval == 0:
+            previous[:] = 0
+        index, c = order[i]
+        if index < 0:
+            continue
+        dc_table, ac_table = layout[c, DC], 4 + layout[c, AC]
+        block = blocks[index]
+        size = np.int64(_SIZE[abs(np.int64(block[0]) - previous[c])])
+        previous[c] = block[0]
+        costs[index, 0] = lengths[dc_table << 8 | size] + size
+        last = 0
+        for k in range(1, 64):
+            value = np.int64(block[ZIGZAG[k]])
+            if value:
+                run, size = k - last - 1, np.int64(_SIZE[abs(value)])
+                bits = (run >> 4) * np.int64(lengths[ac_table << 8 | 0xF0])
+                costs[index, ZIGZAG[k]] = bits + lengths[ac_table << 8 | (run & 15) << 4 | size] + size
+                last = k
+        if last < 63:
+            costs[index, ZIGZAG[last + 1]] = lengths[ac_table << 8]
+
+
+@njit(cache=True)
 def tokens_dc(blocks, order, layout, interval, high, low, tokens, counts):
     """Tokens of a progressive DC scan (T.81 G.1.2.1); `high` is 0 in the first one, else bit `low` is refined."""
     n = 0
@@ -364,9 +395,14 @@ def _put_word(out, n, word):
     return n
 
 
+@njit(cache=True, inline="always")
+def _filled(buffer, held, fill):
+    return np.uint8(buffer << np.uint64(8 - held) | np.uint64(fill * ((1 << (8 - held)) - 1)))
+
+
 @njit(cache=True)
-def write_tokens(tokens, codes, lengths, out):
-    """Tokens as entropy-coded data with stuffing; the last byte is filled with ones. Returns the number of bytes."""
+def write_tokens(tokens, codes, lengths, out, fill):
+    """Tokens as entropy-coded data with stuffing; last bytes are filled with the bit `fill`. Returns their number."""
     n, restarts = 0, 0
     buffer, held = np.uint64(0), 0
     for token in tokens:
@@ -376,7 +412,7 @@ def write_tokens(tokens, codes, lengths, out):
                 held -= 8
                 n = _put_byte(out, n, np.uint8(buffer >> np.uint64(held)))
             if held:
-                n = _put_byte(out, n, np.uint8(buffer << np.uint64(8 - held) | np.uint64((1 << (8 - held)) - 1)))
+                n = _put_byte(out, n, _filled(buffer, held, fill))
             buffer, held = np.uint64(0), 0
             out[n], out[n + 1] = 0xFF, 0xD0 + restarts % 8
             n += 2
@@ -398,7 +434,7 @@ def write_tokens(tokens, codes, lengths, out):
         held -= 8
         n = _put_byte(out, n, np.uint8(buffer >> np.uint64(held)))
     if held:
-        n = _put_byte(out, n, np.uint8(buffer << np.uint64(8 - held) | np.uint64((1 << (8 - held)) - 1)))
+        n = _put_byte(out, n, _filled(buffer, held, fill))
     return n
 
 

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ...primitives.anatomy import Anatomy, Dissector
 from ...primitives.bitstream import ByteReader, ByteWriter
 from ...primitives.entropy.integer_gaussian import FRACTION_BITS, center
 from ...primitives.entropy.latents import LatentDecoder
@@ -282,6 +283,19 @@ class LatentCoded(_Weighted):
             return [_coded(picture, walk, level) for (picture, level, _), walk in zip(heads, walks, strict=True)]
 
         return _together(heads, alike, decode)
+
+    def anatomy(self, picture: CodedPicture, payload: bytes) -> Anatomy:
+        """Header and symbols; the information of every symbol of y and z under its predicted distribution."""
+        walk, level = _walk(picture, self.loaded())
+        found = Dissector(payload, "picture header")
+        found.varint("height", "image", lambda n: f"{n} rows")
+        found.varint("width", "image", lambda n: f"{n} columns")
+        found.number(1, "colour model", "color", lambda n: COLORS[n])
+        for _ in level:
+            found.number(1, "gain level", "transform", lambda n: f"{n}: quality {1 + n / LEVEL_STEPS:g}")
+        found.group = "symbols"
+        found.rest("rANS state and words", "z, then y in the order of the wavefronts", "quantize")
+        return Anatomy(tuple(found.parts), (*walk.bits(), *(np.zeros(steps.shape) for steps in level)))
 
     def describe(self, payload: bytes) -> tuple[tuple[int, int], str]:
         """Size (H, W) and colour model of the picture in a payload."""

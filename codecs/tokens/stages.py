@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...primitives.anatomy import Anatomy, Dissector
 from ...primitives.bitstream import ByteReader, ByteWriter
 from ...primitives.entropy.latents import LatentDecoder, LatentEncoder
 from ...primitives.errors import StreamError
@@ -166,6 +167,10 @@ class FeatureTransform(Stage):
         planes = (y.astype(np.float32), np.full((1, 1), level, np.int32))
         return Picture(planes, tokens.size, ((1, 1),) * 2, "other")
 
+    def in_place(self, values: np.ndarray) -> None:
+        """Components are frequencies of the whole grid."""
+        return None
+
     def inverse(self, picture: Picture) -> Tokens:
         """Return the tokens of quantized components."""
         model = load_model(self.source)
@@ -273,6 +278,23 @@ class TokenCoded(Stage):
         shape = (count, 1, -1) if model.single else model.shape
         planes = (symbols.reshape(shape), np.full((1, 1), level, np.int32))
         return Picture(planes, size, ((1, 1),) * 2, "other")
+
+    def anatomy(self, picture: Picture, payload: bytes) -> Anatomy:
+        """Header and symbols; the information of every symbol under its table."""
+        model = load_model(self.source)
+        found = Dissector(payload, "token header")
+        found.varint("height", "image", lambda n: f"{n} rows")
+        found.varint("width", "image", lambda n: f"{n} columns")
+        level = found.number(1, "quality level", "transform", lambda n: f"{n}: quality {1 + n / LEVEL_STEPS:g}")
+        used = found.number(1, "components", value=lambda n: f"the first {n} of {model.shape[2]} are not all zero")
+        found.group = "symbols"
+        found.rest("rANS state and words", "component by component", "quantize")
+        symbols = picture.planes[0].reshape(-1, model.shape[2])
+        costs, walk = np.zeros(symbols.shape), _Walk(model, level)
+        for c in range(used):
+            costs[:, c] = model.tables.bits(symbols[:, c], walk.tables(c))
+            walk.saw(c, symbols[:, c])
+        return Anatomy(tuple(found.parts), (costs.reshape(model.shape), np.zeros((1, 1))))
 
     def describe(self, payload: bytes) -> tuple[tuple[int, int], str]:
         """Size (H, W) of the picture that the tokens were made of, and "tokens"."""

@@ -110,6 +110,12 @@ def code_bit(coder, data, probability, bit, decoding):
 
 
 @njit(cache=True)
+def bits_so_far(coder):
+    """The information that an encoder has taken in, in bits, fractions included: log2 of all its intervals' product."""
+    return 8 * coder[POSITION] + 32 - np.log2(coder[RANGE])
+
+
+@njit(cache=True)
 def finish(coder, data):
     """End the encoder's stream; its bytes are ``data[:coder[POSITION]]``."""
     coder[LOW] += 0xFFFFFF

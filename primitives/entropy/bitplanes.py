@@ -32,12 +32,13 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from ..anatomy import Anatomy, Dissector, dissect_header
 from ..bitstream import ByteReader, ByteWriter
 from ..errors import StreamError
 from ..picture import MAX_PIXELS, Picture, pack_header, unpack_header
 from ..stage import Stage
 from ..wavelet import subbands
-from .binary_coder import POSITION, code_bit, finish, is_complete, new_decoder, new_encoder
+from .binary_coder import POSITION, bits_so_far, code_bit, finish, is_complete, new_decoder, new_encoder
 from .mixing import LIMIT, SQUASH, STRETCH, counter_probability, counter_update, learn, mix
 
 INPUTS = 6
@@ -111,6 +112,28 @@ class BitPlaneCoded(Stage):
         out.varint(len(coded))
         return out.getvalue() + coded
 
+    def anatomy(self, picture: Picture, payload: bytes) -> Anatomy:
+        """Header, numbers of bit planes and passes; what every coefficient took, metered while it is coded again."""
+        found = Dissector(payload)
+        shapes = dissect_header(found)
+        found.group = "bit planes of the subbands"
+        bands = _bands(shapes, self.levels)
+        for band in bands:
+            rows, columns = band.place
+            where = f"rows {rows.start}–{rows.stop - 1}, columns {columns.start}–{columns.stop - 1}"
+            highest = found.number(1, f"plane {band.component}, {where}", value=lambda n: f"{n} bit planes")
+            band.target[:] = picture.planes[band.component][band.place]
+            band.start(highest)
+            band.spent = np.zeros(band.target.shape)
+        found.group = "symbols"
+        found.varint("length in bytes")
+        found.rest("passes from the highest bit planes down", role="quantize")
+        self._code(bands, new_encoder(), np.zeros(1 << 16, np.uint8), decoding=False, last=0)
+        costs = tuple(np.zeros(shape) for shape in shapes)
+        for band in bands:
+            costs[band.component][band.place] = band.spent
+        return Anatomy(tuple(found.parts), costs)
+
     def inverse(self, payload: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
         """The picture's symbols, as far as the payload (or its prefix) tells.
 
@@ -153,7 +176,7 @@ class BitPlaneCoded(Stage):
         for band, plane, number in self._passes(bands):
             data, intact = _code_pass(
                 number, plane, band.target, band.known, band.lowest, band.parent, band.before, band.kind, band.octave,
-                band.highest, band.component > 0, counters, weights, coder, data, decoding, last,
+                band.highest, band.component > 0, counters, weights, band.spent, coder, data, decoding, last,
             )  # fmt: skip
             if not intact:
                 return data, False
@@ -186,6 +209,7 @@ class _Band:
     lowest: np.ndarray  # the plane down to which a coefficient is known
     parent: np.ndarray  # what is known of the same subband an octave coarser
     before: np.ndarray  # what is known of the same subband of the plane before
+    spent: np.ndarray  # if a meter runs, the bits that each coefficient took; else empty
     highest: int = 0  # number of bit planes
 
     def start(self, highest):
@@ -202,7 +226,7 @@ class _Band:
 
 def _bands(shapes, levels):
     """The subbands of all planes, from the coarsest to the finest."""
-    nothing = np.zeros((0, 0), np.int32)
+    nothing, unmetered = np.zeros((0, 0), np.int32), np.zeros((0, 0))
     known, bands = {}, []
     for component, shape in enumerate(shapes):
         for name, place in subbands(shape, levels).items():
@@ -217,7 +241,11 @@ def _bands(shapes, levels):
             target, lowest = np.zeros(size, np.int32), np.zeros(size, np.uint8)
             before = before if before.shape == mine.shape else nothing
             orientation = {"LL": 0, "LH": 0, "HL": 1, "HH": 2}[kind]
-            bands.append(_Band(component, place, orientation, octave, resolution, target, mine, lowest, parent, before))
+            bands.append(
+                _Band(
+                    component, place, orientation, octave, resolution, target, mine, lowest, parent, before, unmetered
+                )
+            )
     return sorted(bands, key=lambda band: band.resolution)  # stable: planes in order within an octave
 
 
@@ -248,7 +276,7 @@ def _decide(bit, kind, at, weights, counters, inputs, coder, data, decoding):
 @njit(cache=True)
 def _code_pass(
     number, plane, target, known, lowest, parent, before, kind, octave, highest, colour, counters, all_weights,
-    coder, data, decoding, last,
+    spent, coder, data, decoding, last,
 ):  # fmt: skip
     """One pass over one subband in either direction; returns the bytes and whether the decoder had enough of them."""
     height, width = target.shape
@@ -312,6 +340,8 @@ def _code_pass(
                 at[m] = base + contexts[m]
             weights = all_weights[(number * 2 + colour) * 8 + octave]
             value = np.int64(target[y, x])
+            if spent.size:
+                spent[y, x] -= bits_so_far(coder)
             bit = _decide(abs(value) >> plane & 1, number, at, weights, counters, inputs, coder, data, decoding)
             lowest[y, x] = plane
             if number == 1:
@@ -323,6 +353,8 @@ def _code_pass(
                     decoding,
                 )  # fmt: skip
                 known[y + 2, x + 2] = -one if negative else one
+            if spent.size:
+                spent[y, x] += bits_so_far(coder)
     return data, True
 
 

@@ -43,11 +43,12 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from ..anatomy import Anatomy, Dissector, dissect_header
 from ..bitstream import ByteReader
 from ..errors import StreamError
 from ..picture import MAX_PIXELS, Picture, pack_header, unpack_header
 from ..stage import Stage
-from .binary_coder import POSITION, code_bit, finish, is_complete, is_overrun, new_decoder, new_encoder
+from .binary_coder import POSITION, bits_so_far, code_bit, finish, is_complete, is_overrun, new_decoder, new_encoder
 from .layout import frequency_order, from_scan, to_scan
 from .mixing import LIMIT, SQUASH, STRETCH, counter_probability, counter_update, learn, mix
 
@@ -100,6 +101,16 @@ class ContextCoded(Stage):
         """Return the payload, which begins with the picture's header."""
         return pack_header(picture) + encode_planes(picture.planes)
 
+    def anatomy(self, picture: Picture, payload: bytes) -> Anatomy:
+        """Header and decisions; what every position took, metered while it is coded again."""
+        found = Dissector(payload)
+        dissect_header(found)
+        found.group = "symbols"
+        found.rest("decisions of the range coder", role="quantize")
+        costs = []
+        encode_planes(picture.planes, costs=costs)
+        return Anatomy(tuple(found.parts), tuple(costs))
+
     def inverse(self, payload: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
         """Return the picture that `payload` holds.
 
@@ -111,13 +122,14 @@ class ContextCoded(Stage):
         return header.replace(planes=decode_planes(reader.rest(), shapes))
 
 
-def encode_planes(planes, memory: dict | None = None) -> bytes:
+def encode_planes(planes, memory: dict | None = None, costs: list | None = None) -> bytes:
     """The code of some integer planes alone, without a header.
 
     Args:
         planes: integer arrays [rows, columns, …].
         memory: statistics that one picture hands on to the next of a video: an empty dictionary at first, and what it
             has become afterwards. Planes of the same index must have the same shape.
+        costs: a list to which the bits that each position took are appended, float64 [rows, columns] a plane.
 
     >>> plane = np.array([[1, 2], [3, 4]])
     >>> decode_planes(encode_planes([plane]), [plane.shape])[0].tolist()
@@ -129,6 +141,8 @@ def encode_planes(planes, memory: dict | None = None) -> bytes:
         scan = to_scan(plane)
         model = _PlaneModel.following(model, index, plane.shape, memory)
         data = model.code(scan, coder, data, decoding=False)
+        if costs is not None:
+            costs.append(np.diff(model.spent).reshape(plane.shape[:2]))
     finish(coder, data)
     return data[: coder[POSITION]].tobytes()
 
@@ -163,6 +177,7 @@ class _PlaneModel:
         # What was coded: differences for predicted slots, else values. Margins of zeros stand for neighbours outside.
         self.coded = np.zeros((rows + 2, columns + 3, n + 1), np.int32)
         self.ends = np.zeros((rows + 1, columns + 2), np.int32)
+        self.spent = np.zeros(rows * columns + 1)  # bits of the stream before each position, and at the end
         self.previous = (
             previous if previous is not None else (np.zeros((1, 1, 1), np.int32), np.zeros((1, 1), np.int32))
         )
@@ -198,8 +213,9 @@ class _PlaneModel:
         slots = self.learnt[0]
         predicted = np.zeros(slots, np.int64) if decoding else _choose_predicted(scan, slots)
         data, intact = _code_plane(
-            scan, predicted, self.coded, self.ends, *self.previous, self.near, *self.learnt, coder, data, decoding
-        )
+            scan, predicted, self.coded, self.ends, *self.previous, self.near, *self.learnt, self.spent, coder, data,
+            decoding,
+        )  # fmt: skip
         if not intact:
             raise StreamError("the context-coded data are cut or damaged")
         return data
@@ -341,7 +357,7 @@ def _code_magnitude(wanted, magnitude, at, own, activity, model, stream):
 @njit(cache=True)
 def _code_plane(
     values, predicted, coded, ends, previous, previous_ends, near, slots, nodes, counters, by_slot, by_activity,
-    coder, data, decoding,
+    spent, coder, data, decoding,
 ):  # fmt: skip
     """Code a plane [rows, columns, n] in either direction; returns the bytes and whether the decoder's were intact."""
     rows, columns, n = values.shape
@@ -360,6 +376,7 @@ def _code_plane(
         predicted[slot] = code_bit(coder, data, _HALF, predicted[slot], decoding)
     for row in range(rows):
         for column in range(columns):
+            spent[row * columns + column] = bits_so_far(coder)
             here = coded[row + 2, column + 2]
             left, above = coded[row + 2, column + 1], coded[row + 1, column + 2]
             above_left, above_right = coded[row + 1, column + 1], coded[row + 1, column + 3]
@@ -461,6 +478,7 @@ def _code_plane(
                 for k in range(end, n):
                     _restore(values, predicted, 0, row, column, k, slots)
             sums[column + 1] = block
+    spent[-1] = bits_so_far(coder)
     return data, True
 
 

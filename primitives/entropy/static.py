@@ -33,13 +33,14 @@ from dataclasses import dataclass
 import constriction
 import numpy as np
 
+from ..anatomy import Anatomy, Dissector, dissect_header
 from ..bitstream import BitReader, BitWriter, ByteReader, ByteWriter
 from ..errors import StreamError
 from ..picture import MAX_PIXELS, Picture, pack_header, unpack_header
 from ..stage import Stage
 from . import huffman
 from .bits import pack_bits, unpack_bits
-from .layout import diagonals, from_scan, to_scan
+from .layout import diagonals, frequency_order, from_scan, to_scan
 from .models import PRECISION, StaticModel, quantize_counts
 
 #: Folded values below are tokens of their own.
@@ -134,6 +135,39 @@ class _StaticCoded:
         planes = tuple(_join([next(classes) for _ in _class_sizes(shape)], shape) for shape in shapes)
         return header.replace(planes=planes)
 
+    def anatomy(self, picture: Picture, payload: bytes) -> Anatomy:
+        """Header, tables, tokens and extra bits; what every symbol took."""
+        found = Dissector(payload)
+        dissect_header(found)
+        found.group = "tables"
+        found.take(found.varint("length in bytes"), f"the {_THEIR_TABLES[type(self).__name__]} of all classes")
+        found.group = "symbols"
+        found.take(found.varint("length in bytes"), "tokens of all classes", role="quantize")
+        found.rest("extra bits of large symbols", role="quantize")
+        return Anatomy(tuple(found.parts), _class_costs(picture.planes, self._costs))
+
+    def _costs(self, values):
+        """The bits of each value of a class."""
+        tokens, _, widths = tokenize(values)
+        return self._token_bits(np.bincount(tokens, minlength=TOKENS), tokens.size)[tokens] + widths
+
+
+_THEIR_TABLES = {"HuffmanCoded": "code lengths", "RangeCoded": "frequencies", "AnsCoded": "frequencies"}
+
+
+def _class_costs(planes, costs_of):
+    """Costs of all symbols, float64 in the shapes of the planes; `costs_of` takes the values of one class."""
+    found = []
+    for plane in planes:
+        scan = to_scan(plane)
+        shape = (*scan.shape[:2], scan.shape[2])
+        positions = shape[0] * shape[1]
+        classes = [costs_of(values).reshape(positions, -1) for values in _split(scan, plane.shape)]
+        costs = np.empty(shape)
+        costs[:, :, frequency_order(plane.shape[2:])] = np.concatenate(classes, axis=1).reshape(shape)
+        found.append(costs.reshape(plane.shape))
+    return tuple(found)
+
 
 def _split(scan, shape):
     """The values of each class of a plane in scan order."""
@@ -175,6 +209,9 @@ class HuffmanCoded(_StaticCoded, Stage):
             widths.append(lengths[tokens])
         return pack_bits(np.concatenate(codes), np.concatenate(widths))
 
+    def _token_bits(self, counts, size):
+        return huffman.code_lengths(counts).astype(np.float64)
+
     def _decode(self, data, tables, sizes):
         classes, position = [], 0
         for size in sizes:
@@ -199,6 +236,10 @@ class _ModelCoded(_StaticCoded):
                 ranks = np.searchsorted(used, tokens).astype(np.int32)
                 parts.append((ranks, _model(frequencies[used])))
         return self._encode_words(parts).astype("<u4").tobytes()
+
+    def _token_bits(self, counts, size):
+        frequencies = quantize_counts(counts, table_bits(size))
+        return table_bits(size) - np.log2(np.maximum(frequencies, 1))
 
     def _decode(self, data, tables, sizes):
         if len(data) % 4:
@@ -329,6 +370,24 @@ class UniformCoded(Stage):
         distances = np.concatenate([values - values.min() for values in classes])
         out.raw(pack_bits(distances, np.repeat(widths, [values.size for values in classes])))
         return out.getvalue()
+
+    def anatomy(self, picture: Picture, payload: bytes) -> Anatomy:
+        """Header, ranges and distances; what every symbol took."""
+        found = Dissector(payload)
+        shapes = dissect_header(found)
+        found.group = "ranges of the classes"
+        for index, shape in enumerate(shapes):
+            for number in range(len(_class_sizes(shape))):
+                name = f"plane {index}, class {number}"
+                found.varint(f"{name}: smallest", value=lambda n: str(-(n >> 1) - 1 if n & 1 else n >> 1))
+                found.number(1, f"{name}: width", value=lambda n: f"{n} bits a symbol")
+        found.group = "symbols"
+        found.rest("distances from the smallest", role="quantize")
+
+        def costs(values):
+            return np.full(values.size, float((int(values.max()) - int(values.min())).bit_length()))
+
+        return Anatomy(tuple(found.parts), _class_costs(picture.planes, costs))
 
     def inverse(self, payload: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
         """Return the picture that `payload` holds.

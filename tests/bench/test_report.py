@@ -118,7 +118,7 @@ def test_files(tmp_path):
     table = Measurements([*curve("libjpeg"), *curve("webp", 0.5)])
     report = compare(table, out=tmp_path / "one")
     report.write(tmp_path / "two")
-    names = ["rd.png", "rd.svg", "records.jsonl", "report.md", "results.json"]
+    names = ["rd.png", "rd.svg", "records.jsonl", "report.html", "report.md", "results.json"]
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == names
     for name in ("rd.svg", "results.json", "report.md"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
