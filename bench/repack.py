@@ -128,10 +128,13 @@ def main(argv=None) -> None:
     parser.add_argument("folder", help="folder of photographs")
     parser.add_argument("--large", metavar="PHOTOS", help="folder of pictures to make 12-megapixel mosaics of")
     parser.add_argument("--context", action="store_true", help="measure `jpeg-context` instead")
+    parser.add_argument("--images", type=int, help="how many pictures; default: all")
+    parser.add_argument("--effort", type=int, default=9, help="effort of the files that --context compares, beside 0")
     arguments = parser.parse_args(argv)
-    images = dataset(arguments.folder)
+    images = list(dataset(arguments.folder))
+    images = images[:: len(images) // (arguments.images or len(images))][: arguments.images]
     if arguments.context:
-        print(align(context(images)))
+        print(align(context(images, effort=arguments.effort)))
     else:
         print(align(recompression(images, dataset(arguments.large) if arguments.large else None)))
 
