@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import sys
 from dataclasses import dataclass
 
 import codeckit
@@ -73,7 +74,7 @@ def test_a_noisy_picture_makes_no_larger_page(monkeypatch):
     noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
     codec = codeckit.codec("jpeg", quality=95)
     whole = explain(noise, codec)
-    monkeypatch.setattr("codeckit.pages.explain.LIMIT", len(whole) // 2)
+    monkeypatch.setattr(sys.modules["codeckit.pages.explain"], "LIMIT", len(whole) // 2)
     assert len(explain(noise, codec)) <= len(whole) // 2
 
 
