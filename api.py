@@ -14,16 +14,21 @@ from .primitives.picture import MAX_PIXELS
 from .primitives.stage import spec
 
 
-def encode(image, name: str, *, quality=None, bpp=None, psnr=None, background=None, **options) -> bytes:
+def encode(
+    image, name: str, *, quality=None, bpp=None, psnr=None, accuracy=None, task="imagenet", background=None, **options
+) -> bytes:
     """Encode an image with a codec, at a quality or at a target.
 
     Rate control is a search over the codec's quality scale, with real streams: `bpp` gives the highest quality whose
-    stream takes no more bits a pixel (headers included), `psnr` the lowest quality that reaches so many dB.
+    stream takes no more bits a pixel (headers included), `psnr` the lowest quality that reaches so many dB, `accuracy`
+    the lowest at which a task reads the decoded picture or tokens as it reads the original: their answers agree with
+    that probability (`metrics.tasks.agreement`). It needs no label.
 
     Args:
         image: uint8 array [H,W,3] or [H,W], PIL image, or path.
         name: a registered codec.
-        quality, bpp, psnr: one of them, or none for the codec's default quality.
+        quality, bpp, psnr, accuracy: one of them, or none for the codec's default quality.
+        task: who reads, for `accuracy`: the name of a task or a `Task`.
         background: colour (R, G, B), or the name of one, that transparent pixels are blended onto; without it, a
             picture with an alpha channel is refused.
         **options: other options of the codec.
@@ -39,11 +44,13 @@ def encode(image, name: str, *, quality=None, bpp=None, psnr=None, background=No
     >>> 8 * len(stream) / image.size <= 4
     True
     """
-    if sum(target is not None for target in (quality, bpp, psnr)) > 1:
-        raise ValueError("give one of quality, bpp and psnr")
+    if sum(target is not None for target in (quality, bpp, psnr, accuracy)) > 1:
+        raise ValueError("give one of quality, bpp, psnr and accuracy")
+    if accuracy is not None and not 0 < accuracy <= 1:
+        raise ValueError(f"accuracy is a probability, above 0 and up to 1, not {accuracy!r}")
     if background is not None:
         image = flatten(image, background)
-    if bpp is None and psnr is None:
+    if bpp is None and psnr is None and accuracy is None:
         if quality is not None:
             options["quality"] = quality
         return registry.codec(name, **options).encode(image)  # the image itself: a codec may keep its metadata
@@ -62,17 +69,31 @@ def encode(image, name: str, *, quality=None, bpp=None, psnr=None, background=No
             raise ValueError(f"{name} needs {least:.4g} bpp for this image at its lowest quality, {low}; not {bpp}")
         return stream
 
-    if registry.entry(name).media == "tokens":
-        raise ValueError(f"{name} decodes to tokens, not to pictures that have a PSNR; give quality= or bpp=")
-    from .metrics import psnr as measure
+    if accuracy is not None:
+        from .metrics.tasks import agreement, resolve
 
-    def reaches(stream):
-        return measure(reference, _like(decode(stream, max_pixels=pixels), reference)) >= psnr
+        (reader,) = resolve(task)
+        wanted, answer = f"an agreement of {accuracy} in the task {reader.name}", reader.predict(reference)
+
+        def reaches(stream):
+            return agreement(answer, reader.predict(decode(stream, max_pixels=pixels))) >= accuracy
+
+    elif registry.entry(name).media == "tokens":
+        raise ValueError(
+            f"{name} decodes to tokens, not to pictures that have a PSNR; give quality=, bpp= or accuracy="
+        )
+    else:
+        from .metrics import psnr as measure
+
+        wanted = f"{psnr} dB"
+
+        def reaches(stream):
+            return measure(reference, _like(decode(stream, max_pixels=pixels), reference)) >= psnr
 
     # From the top down, qualities reach the target up to the lowest one that does.
     stream = _last(lambda level: stream_at(high + low - level), reaches, low, high)
     if stream is None:
-        raise ValueError(f"{name} does not reach {psnr} dB on this image, even at its highest quality, {high}")
+        raise ValueError(f"{name} does not reach {wanted} on this image, even at its highest quality, {high}")
     return stream
 
 

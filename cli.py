@@ -1,4 +1,4 @@
-"""The command line: ``codeckit encode | decode | info | codecs | compare | sweep | explain | lab | train``.
+"""The command line, `codeckit`: encode, decode, repack, unpack, info, codecs, compare, sweep, explain, lab, train.
 
 Results go to stdout or files, progress to stderr. Errors are one line; the exit status is 2 for bad use (an unknown
 codec, a target that cannot be reached) and 1 for bad data (a damaged stream, a missing file).
@@ -48,6 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     target.add_argument("--quality", type=_number, metavar="Q", help="on the codec's scale; higher is better")
     target.add_argument("--bpp", type=float, metavar="B", help="most bits a pixel that the stream may take")
     target.add_argument("--psnr", type=float, metavar="P", help="PSNR in dB to reach")
+    target.add_argument("--accuracy", type=float, metavar="A", help="how often a task's answer stays the same, 0 … 1")
+    command.add_argument("--task", metavar="T", help="the task for --accuracy; default: imagenet")
     command.add_argument("--background", metavar="COLOUR", help="blend transparent pixels onto it: white, '#8090a0'")
     command.add_argument("--video", action="store_true", help="the folder's images are the frames of a video")
     command.add_argument("--fps", type=float, metavar="F", help="frames a second of the video")
@@ -70,6 +72,17 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--weights", metavar="FILE", help="weight file that a learned stream was made with")
     command.add_argument("--device", default="cpu", metavar="D", help="where networks run: cpu (default), cuda")
     command.set_defaults(run=_decode)
+
+    for name, what, run in (
+        ("repack", "make JPEG files smaller without loss; `unpack` restores them to the bit", _repack),
+        ("unpack", "restore the files that `repack` was given", _unpack),
+    ):
+        command = commands.add_parser(name, help=what)
+        source = ".jpg file" if name == "repack" else ".ckt file that `repack` wrote"
+        command.add_argument("input", metavar="IN", help=f"{source}, or a folder: all in it and its folders")
+        command.add_argument("output", metavar="OUT", help="file to write, or folder")
+        command.add_argument("--json", action="store_true", help="print the result as JSON")
+        command.set_defaults(run=run)
 
     command = commands.add_parser("info", help="tell what a stream holds")
     command.add_argument("input", metavar="FILE")
@@ -165,7 +178,9 @@ def _encode(options) -> int:
     from .codecs.registry import parse_spec
 
     name, settings = parse_spec(options.codec)
-    given = {target: getattr(options, target) for target in ("quality", "bpp", "psnr", "background")}
+    given = {
+        target: getattr(options, target) for target in ("quality", "bpp", "psnr", "accuracy", "task", "background")
+    }
     settings.update({target: value for target, value in given.items() if value is not None})
     if _is_video_source(options):
         return _encode_video(options, name, settings)
@@ -192,7 +207,7 @@ def _encode_video(options, name, settings) -> int:
     from .codecs.frames import read_video
     from .codecs.registry import codec
 
-    if settings.keys() & {"bpp", "psnr", "background"}:
+    if settings.keys() & {"bpp", "psnr", "accuracy", "task", "background"}:
         raise ValueError("a video is encoded at a --quality (or qp=, crf= of its codec), not at a target")
     size = None
     if options.size:
@@ -232,7 +247,7 @@ def _encode_folder(options, name, settings) -> int:
     from .codecs.registry import codec, entry
 
     pictures = [image.source for image in dataset(options.input)]
-    if settings.keys() & {"bpp", "psnr", "background"}:
+    if settings.keys() & {"bpp", "psnr", "accuracy", "task", "background"}:
         streams = (encode(picture, name, **settings) for picture in pictures)
     else:
         streams = codec(name, **settings).encode_many(pictures)
@@ -363,6 +378,70 @@ def _write_decoded(decoded, stream, path) -> str:
         line = f"{image.shape[1]}×{image.shape[0]}, {'grey' if image.ndim == 2 else 'colour'}"
     write_atomically(path, out.getvalue())
     return f"{path}: {line}"
+
+
+_JPEG_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif")
+
+
+def _repack(options) -> int:
+    """Each file is written only when its restored twin has been compared with it."""
+    from .codecs.jpeg.repack import is_modelled, repack
+
+    before, after, files = _convert(options, repack, _JPEG_ENDINGS, lambda path: f"{path}.ckt", is_modelled)
+    stored = sum(not modelled for *_, modelled in files)
+    total = {"output": options.output, "files": len(files), "bytes": before, "packed": after, "stored": stored}
+    if options.json:
+        print(json.dumps(total))
+        return 0
+    for path, old, new, modelled in files:
+        print(f"{path}: {old} → {new} bytes, {_change(old, new)}{'' if modelled else ', stored as it is'}")
+    if len(files) != 1:
+        print(f"{len(files)} files, {before} → {after} bytes, {_change(before, after)}; {stored} stored as they are")
+    return 0
+
+
+def _unpack(options) -> int:
+    from .codecs.jpeg.repack import unpack
+
+    before, after, files = _convert(options, unpack, (".ckt",), lambda path: str(path)[: -len(".ckt")])
+    if options.json:
+        print(json.dumps({"output": options.output, "files": len(files), "bytes": after, "packed": before}))
+    else:
+        print(f"{options.output}: {len(files)} {'file' if len(files) == 1 else 'files'} restored, {after} bytes")
+    return 0
+
+
+def _change(old, new) -> str:
+    return f"{100 * (new / old - 1):+.1f} %" if old else "empty"
+
+
+def _convert(options, function, endings, name, judge=lambda data: True) -> tuple[int, int, list]:
+    """`function` of a file, or of all in a folder: sizes before and after, and (path, old, new, judged) of each."""
+    import os
+    from concurrent.futures import ThreadPoolExecutor
+
+    from .codecs.image_io import write_atomically
+
+    source, target = Path(options.input), Path(options.output)
+    pairs = [(source, target)]
+    if source.is_dir():
+        found = sorted(path for path in source.rglob("*") if path.is_file() and path.suffix.lower() in endings)
+        if not found:
+            raise ValueError(f"no files that end in {', '.join(endings)} in {source}")
+        pairs = [(path, target / name(path.relative_to(source))) for path in found]
+
+    def convert(pair):
+        data = pair[0].read_bytes()
+        try:
+            made = function(data)
+        except StreamError as error:
+            raise StreamError(f"{pair[0]}: {error}") from error
+        write_atomically(pair[1], made)
+        return str(pair[1]), len(data), len(made), judge(made)
+
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
+        done = [line for line, _ in zip(pool.map(convert, pairs), _progress(pairs), strict=True)]
+    return sum(line[1] for line in done), sum(line[2] for line in done), done
 
 
 def _info(options) -> int:

@@ -4,12 +4,16 @@
     python -m codeckit.bench.fuzz --count 200000 --seed 7 --jobs 8
     python -m codeckit.bench.fuzz --learned --count 5000        # `.ckt` files of every learned codec instead
     python -m codeckit.bench.fuzz --tokens --count 5000         # `.ckt` files of tokens instead
+    python -m codeckit.bench.fuzz --repack --count 20000        # JPEG files, repacked and unpacked, are damaged
 
 Streams are small JPEG files of all kinds and `.ckt` files of every entropy stage. A mutation flips bits, changes, cuts,
 inserts or moves bytes, splices two streams, duplicates, removes or swaps segments, or edits a header or length field.
 Three of four `.ckt` mutations get their CRC-32 repaired, so that the damage reaches the decoder; where it is not, a
 picture is as wrong as a crash: the damage went unnoticed. *Bombs* are small streams, made by hand, that promise huge
 pictures, thousands of scans, deeply nested parameters or stages in the wrong places.
+
+With `--repack`, damaged JPEG files go through `repack` and `unpack` and must come back as they were, and damaged
+repacked files must give the original file or a `StreamError`, never another file.
 
 Each stream is decoded (with `max_pixels` = 2²²) in a worker process whose address space may grow by 512 MB and no
 further, for 10 seconds at most. A *violation* is any other exception than `StreamError` (MemoryError among them), a
@@ -27,7 +31,7 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,16 +46,20 @@ from .jpeg_identity import save, segments
 MAX_PIXELS = 1 << 22
 MEMORY = 512 << 20
 SECONDS = 10
-ENTROPY_STAGES = ("UniformCoded", "HuffmanCoded", "RangeCoded", "AnsCoded", "ContextCoded")
+ENTROPY_STAGES = ("UniformCoded", "HuffmanCoded", "RangeCoded", "AnsCoded", "ContextCoded", "DctCoded")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One stream to decode, and whether it must be refused: its checksum says that it is damaged."""
+    """One stream to decode, and whether it must be refused: its checksum says that it is damaged.
+
+    With `originals` it is a JPEG file to repack and unpack, or a repacked one to unpack: one of them must come back.
+    """
 
     name: str
     data: bytes
     must_fail: bool = False
+    originals: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,8 @@ def ckt_streams() -> list[bytes]:
 
     codecs = [codec("jpeg", quality=75).replace(entropy=getattr(primitives, name)()) for name in ENTROPY_STAGES]
     codecs += [codec("balle2017", quality=4), codec("jpeg2000-teaching", quality=60), codec("video-teaching")]
-    codecs.append(codec("hevc", preset="ultrafast"))
+    codecs += [codec("hevc", preset="ultrafast"), codec("jpeg-repack")]
+    codecs.append(codec("tokens-fsq", quality=3, progressive=True))
     picture = pictures.photo(29, 37, seed=2)
     streams = [stream for each in codecs for stream in (each.encode(picture), each.encode(picture[:17, :20, 0]))]
     return streams + token_streams()
@@ -259,6 +268,22 @@ def mutate(seed: int, number: int, jpegs: list[bytes], ckts: list[bytes]) -> Cas
     return Case(name, data, must_fail=data not in (original, other))
 
 
+def repack_streams() -> tuple[list[bytes], list[bytes]]:
+    """JPEG files with what cameras put around them, and the same repacked."""
+    from ..codecs.jpeg.repack import repack
+
+    more = [b"", b"", b"trailing bytes", b"\xff\xd8\xff\xe0 and a second picture"]
+    files = [data + more[n % len(more)] for n, data in enumerate(jpeg_streams())]
+    files += [codec("jpeg", quality=60, effort=effort).encode(pictures.photo(33, 50, seed=4)) for effort in (1, 7)]
+    return files, [repack(data) for data in files]
+
+
+def mutate_repacked(seed: int, number: int, jpegs: list[bytes], ckts: list[bytes]) -> Case:
+    """Mutation `number` of `seed` of files to repack (even numbers) and of repacked files."""
+    case = mutate(seed, number, jpegs, ckts)
+    return replace(case, originals=tuple(jpegs) if number % 2 else (case.data,))
+
+
 # --- bombs ----------------------------------------------------------------------------------------------------------
 
 
@@ -373,6 +398,8 @@ def _ckt_bombs():
 def attempt(case: Case) -> Outcome:
     """Decode one case in this process."""
     start = time.perf_counter()
+    if case.originals:
+        return _attempt_repacked(case, start)
     try:
         picture = decode(case.data, max_pixels=MAX_PIXELS)
     except StreamError as error:
@@ -390,6 +417,22 @@ def attempt(case: Case) -> Outcome:
         return Outcome("violation", f"decoding gave {type(picture).__name__}, no picture", seconds)
     if case.must_fail:
         return Outcome("violation", "damage went unnoticed: the checksum is wrong, and a picture came", seconds)
+    return Outcome("picture", "", seconds)
+
+
+def _attempt_repacked(case, start):
+    from ..codecs.jpeg.repack import repack, unpack
+
+    try:
+        restored = unpack(case.data if case.originals != (case.data,) else repack(case.data), MAX_PIXELS)
+    except StreamError as error:
+        refused = "violation" if case.originals == (case.data,) and "pixels" not in str(error) else "StreamError"
+        return Outcome(refused, str(error), time.perf_counter() - start)
+    except Exception as error:  # whatever it is, it is a finding
+        return Outcome("violation", f"{type(error).__name__}: {error}", time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    if restored not in case.originals or case.must_fail:
+        return Outcome("violation", "another file came back, or damage went unnoticed", seconds)
     return Outcome("picture", "", seconds)
 
 
@@ -475,6 +518,7 @@ def main(argv=None) -> int:
     parser.add_argument("--jobs", type=int, default=2, help="worker processes (default 2)")
     parser.add_argument("--learned", action="store_true", help="learned codecs with random weights; no bombs, no JPEG")
     parser.add_argument("--tokens", action="store_true", help="streams of tokens; no bombs, no JPEG")
+    parser.add_argument("--repack", action="store_true", help="JPEG files repacked and unpacked; no bombs")
     parser.add_argument("--keep", type=Path, help="folder to write the offending streams to")
     args = parser.parse_args(argv)
 
@@ -484,9 +528,12 @@ def main(argv=None) -> int:
             jpegs, ckts, weights, cases = [], token_streams(), [], []
         elif args.learned:
             jpegs, (ckts, weights), cases = [], learned_streams(Path(folder)), []
+        elif args.repack:
+            (jpegs, ckts), weights, cases = repack_streams(), [], []
         else:
             jpegs, ckts, weights, cases = jpeg_streams(), ckt_streams(), [], list(bombs())
-        cases += [mutate(args.seed, number, jpegs, ckts) for number in range(args.count)]
+        change = mutate_repacked if args.repack else mutate
+        cases += [change(args.seed, number, jpegs, ckts) for number in range(args.count)]
         # Workers load torch before their memory limit counts: a changed codec number may reach a learned codec.
         learned = [codec("balle2017", quality=4).encode(pictures.photo(16, 16))] if args.tokens else []
         results = run(cases, jpegs + ckts + learned, args.jobs, weights)

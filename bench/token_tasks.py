@@ -18,24 +18,10 @@ import sys
 import numpy as np
 
 from .. import codec
-from ..metrics.tasks import ImageNet, LinearProbe
+from ..metrics.tasks import IMAGENETTE, ImageNet, LinearProbe
 from ..primitives.tokens.backbone import load_backbone
 from .datasets import dataset
 from .report import align
-
-#: ImageNet's class numbers of Imagenette's folders.
-CLASSES = {
-    "n01440764": 0,
-    "n02102040": 217,
-    "n02979186": 482,
-    "n03000684": 491,
-    "n03028079": 497,
-    "n03394916": 566,
-    "n03417042": 569,
-    "n03425413": 571,
-    "n03445777": 574,
-    "n03888257": 701,
-}
 
 
 def evenly(images, count: int):
@@ -57,7 +43,7 @@ def measure(coder, images, pixels, probe, queries) -> list[str]:
         stream = coder.encode(original)
         decoded = coder.decode(stream)
         sizes.append(8 * len(stream) / (original.shape[0] * original.shape[1]))
-        head.append(imagenet.score(imagenet.predict(decoded), CLASSES[image.label])["top1"])
+        head.append(imagenet.score(imagenet.predict(decoded), IMAGENETTE[image.label])["top1"])
         probed.append(probe.score(probe.predict(decoded), image.label)["top1"])
         embeddings.append(backbone.embedding(decoded))
     gallery, labels = unit(embeddings), np.array([image.label for image in images])

@@ -112,10 +112,20 @@ class Codec:
         Returns:
             A complete stream: a file of the codec's standard format, or a `.ckt` file.
         """
+        *_, (_, _, stream) = self.fold(image)
+        return stream if self.native else self._wrap(stream)
+
+    def fold(self, image) -> Iterator[tuple[str, Stage, object]]:
+        """Send an image through the stages: role, stage and output of each.
+
+        >>> import codeckit
+        >>> [role for role, _, _ in codeckit.codec("jpeg").fold(np.zeros((8, 8), np.uint8))]
+        ['color', 'subsample', 'transform', 'quantize', 'entropy']
+        """
         value = read_image(image)
-        for stage in self.stages.values():
+        for role, stage in self.stages.items():
             value = stage.forward(value)
-        return value if self.native else self._wrap(value)
+            yield role, stage, value
 
     def encode_many(self, images: Iterable) -> Iterator[bytes]:
         """Encode many images; networks take those that follow one another and have the same size together.
@@ -244,10 +254,9 @@ class Codec:
         quantize   QuantTable   8×8×8×8  int16                 0   65536
         entropy    JpegHuffman  bytes                               1384
         """
-        value = read_image(image)
-        steps = [Step.of("image", "", value)]
-        for role, stage in self.stages.items():
-            value = stage.forward(value)
+        image = read_image(image)
+        steps = [Step.of("image", "", image)]
+        for role, stage, value in self.fold(image):
             steps.append(Step.of(role, type(stage).__name__, value, stage.maps(value)))
         stream = value if self.native else self._wrap(value)
         return Trace(self, tuple(steps), stream)

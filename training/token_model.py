@@ -40,6 +40,7 @@ from ..codecs.tokens.model import (
 )
 from ..primitives.entropy.tables import FrequencyTables, quantize_pmf
 from ..primitives.tokens.backbone import load_backbone
+from ..primitives.tokens.reducers import REDUCERS
 
 #: Weight of the plain metric beside the Fisher metric, whose mean over all directions and frequencies is 1.
 EPSILON = 0.3
@@ -64,6 +65,15 @@ def features(source: str, images, progress=print) -> np.ndarray:
         if n % 500 == 499:
             progress(f"features of {n + 1} of {len(images)} photographs")
     return np.stack(maps).astype(np.float32)
+
+
+def _reduced(maps: np.ndarray, budgets, reducer: str) -> np.ndarray:
+    """The tokens that are left of each map at each budget, as maps of one position: [K,1,1,C]."""
+    found = []
+    for n, own in enumerate(maps):
+        budget = budgets[n % len(budgets)]
+        found.append(REDUCERS[reducer](own.reshape(-1, own.shape[2]), own.shape[:2], budget).tokens)
+    return np.concatenate(found)[:, None, None]
 
 
 def fisher(source: str, maps: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -151,7 +161,9 @@ def tables(counts: dict[int, np.ndarray]) -> FrequencyTables:
     return FrequencyTables(np.concatenate(frequencies), np.array([len(f) for f in frequencies]), np.array(lowest))
 
 
-def make(source: str, images, out, seed: int = 0, progress=print) -> TokenModel:
+def make(
+    source: str, images, out, seed: int = 0, progress=print, *, budgets=(), reducer="qpid+", scale: float = 1.0
+) -> TokenModel:
     """Make the model of a backbone's stage from photographs, and write it.
 
     Args:
@@ -159,6 +171,10 @@ def make(source: str, images, out, seed: int = 0, progress=print) -> TokenModel:
         images: a data set.
         out: the file.
         seed: of the drawn classes.
+        progress: takes a line now and then.
+        budgets: for a model of single tokens, the numbers of tokens that each picture's are reduced to to learn from.
+        reducer: how.
+        scale: of the components; backbones have features of all sizes, and the codec's steps are the same for all.
     """
     from safetensors.numpy import save
 
@@ -166,13 +182,18 @@ def make(source: str, images, out, seed: int = 0, progress=print) -> TokenModel:
     chosen = np.random.default_rng(seed).permutation(len(maps))[:FISHER_IMAGES]
     progress("the Fisher metric")
     of_mean, of_others = fisher(source, maps[chosen], seed)
+    if budgets:
+        positions = maps.shape[1] * maps.shape[2]
+        of_mean = (of_mean + (positions - 1) * of_others) / positions  # of a token alone
+        maps = _reduced(maps, budgets, reducer)
     spectra = dctn(maps, axes=(1, 2), norm="ortho")
     mean = spectra.mean(0, dtype=np.float64).astype(np.float32)
     centred = spectra - mean
     channels = maps.shape[3]
-    dc = basis(of_mean, centred[:, 0, 0].astype(np.float64)).astype(np.float32)
+    dc = scale * basis(of_mean, centred[:, 0, 0].astype(np.float64))
     others = centred.reshape(len(maps), -1, channels)[:, 1:].reshape(-1, channels)
-    ac = basis(of_others, others.astype(np.float64)).astype(np.float32)
+    ac = dc if budgets else scale * basis(of_others, others.astype(np.float64))  # a single token has only its mean
+    dc, ac = dc.astype(np.float32), ac.astype(np.float32)
     progress("scales and tables")
     blank = FrequencyTables.from_pmfs([[1, 2, 1]], [0])
     model = TokenModel(source, b"", mean, dc, ac, np.zeros(mean.shape, np.int16), np.zeros(CLASSES, np.int64), blank)
@@ -210,11 +231,24 @@ def main(arguments=None) -> int:
     parser.add_argument("--images", nargs="+", required=True, metavar="FOLDER", help="folders, searched recursively")
     parser.add_argument("--source", default="efficientnet-lite0/6", metavar="BACKBONE/STAGE")
     parser.add_argument("--out", required=True, metavar="FILE")
+    parser.add_argument("--count", type=int, metavar="N", help="so many of them, evenly spaced; default: all")
+    parser.add_argument("--budgets", default="", metavar="K,K", help="a model of single tokens, of so many a picture")
+    parser.add_argument("--scale", type=float, default=1.0, metavar="S", help="of the components")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     folders = [image for folder in options.images for image in dataset(folder, recursive=True)]
+    if options.count and options.count < len(folders):
+        folders = [folders[int(n)] for n in np.linspace(0, len(folders) - 1, options.count)]
     named = [type(image)(f"{n}", image.source) for n, image in enumerate(folders)]
-    model = make(options.source, dataset(named), options.out, options.seed, lambda line: print(line, file=sys.stderr))
+    model = make(
+        options.source,
+        dataset(named),
+        options.out,
+        options.seed,
+        lambda line: print(line, file=sys.stderr),
+        budgets=tuple(int(budget) for budget in options.budgets.split(",") if budget),
+        scale=options.scale,
+    )
     digest = hashlib.sha256(Path(options.out).read_bytes()).hexdigest()[:12]
     print(f"{options.out}: {model.source}, {len(named)} photographs, fingerprint {model.fingerprint.hex()}, {digest}")
     return 0

@@ -21,7 +21,7 @@ from ..image_io import Metadata
 from . import kernels, markers, scans, tables
 from .markers import Component, Header, Scan
 
-_PROGRESSIONS = (False, True, "optimized")
+_PROGRESSIONS = (False, True, "optimized", "exhaustive")
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class JpegHuffman(Stage):
     """Quantized 8×8 blocks (integers [rows, columns, 8, 8], with their tables) to the bytes of a `.jpg`, and back.
 
     Attributes:
-        progressive: False for a sequential file, True for libjpeg's progression, ``"optimized"`` for the progression
-            that makes this picture's file smallest.
+        progressive: False for a sequential file, True for libjpeg's progression, ``"optimized"`` for the best of
+            some sixty progressions, ``"exhaustive"`` for the best of a great many.
         optimize: find the best Huffman tables for each picture; progressive files always do.
         restart_interval: MCUs between restart markers, which let a decoder go on behind damage; 0 for none.
         metadata: what to write beside the picture.
@@ -52,7 +52,7 @@ class JpegHuffman(Stage):
 
     def __post_init__(self):
         if self.progressive not in _PROGRESSIONS:
-            raise ValueError(f"progressive is False, True or 'optimized', not {self.progressive!r}")
+            raise ValueError(f"progressive is False, True, 'optimized' or 'exhaustive', not {self.progressive!r}")
         if not isinstance(self.restart_interval, int) or not 0 <= self.restart_interval <= 65535:
             raise ValueError(f"restart_interval is a number of MCUs from 0 to 65535, not {self.restart_interval!r}")
 
@@ -109,8 +109,8 @@ class _Writer:
 
     def file(self) -> bytes:
         stage, planes = self.stage, len(self.picture.planes)
-        if stage.progressive == "optimized":
-            script = scans.optimized(planes, self.cost)
+        if stage.progressive in ("optimized", "exhaustive"):
+            script = scans.optimized(planes, self.cost, thorough=stage.progressive == "exhaustive")
         else:
             script = scans.progressive(planes) if stage.progressive else scans.sequential(planes)
         wide_steps = any(table.max() > 255 for table in self.quantization)
@@ -132,20 +132,8 @@ class _Writer:
         """A scan's tokens, and how often each code occurs."""
         layout = self.layout[list(scan.components)]
         order, blocks_in_mcu = kernels.visit(layout)
-        interval = self.stage.restart_interval * blocks_in_mcu
-        # A coefficient takes one token, in refining scans two (its symbol, corrections behind it); a block three more.
-        most = len(order) * ((2 if scan.high else 1) * (scan.end - scan.start + 1) + 3) + 64
-        found, counts = np.empty(most, np.int64), np.zeros(kernels.CODES, np.int64)
-        place = (self.blocks, order, layout, interval)
-        if not self.stage.progressive:
-            n = kernels.tokens_sequential(*place, found, counts)
-        elif scan.start == 0:
-            n = kernels.tokens_dc(*place, scan.high, scan.low, found, counts)
-        elif scan.high == 0:
-            n = kernels.tokens_ac_first(*place, scan.start, scan.end, scan.low, found, counts)
-        else:
-            n = kernels.tokens_ac_refine(*place, scan.start, scan.end, scan.low, found, counts)
-        return found[:n], counts
+        place = (self.blocks, order, layout, self.stage.restart_interval * blocks_in_mcu)
+        return scan_tokens(*place, scan, bool(self.stage.progressive))
 
     def cost(self, scan: Scan) -> int:
         """Bits of a scan with its headers, without writing it."""
@@ -160,17 +148,12 @@ class _Writer:
         else:
             used = {int(self.layout[c, kernels.DC]) for c in scan.components}
             huffman = {number: table for number, table in tables.STANDARD.items() if number & 15 in used}
-        words, lengths = tables.code_words(huffman)
-        bits = int(counts @ lengths[: len(counts)].astype(np.int64)) + int(kernels.extra_bits(found))
-        restarts = np.count_nonzero(found >> 40 == kernels.RESTART) if self.stage.restart_interval else 0
-        # At worst every byte is stuffed, and each restart is a marker behind one more byte of padding.
-        out = np.empty(bits // 4 + 4 * restarts + 64, np.uint8)
-        n = kernels.write_tokens(found, words, lengths, out)
+        data = coded_bytes(found, counts, huffman)
         numbers = tuple((int(self.layout[c, kernels.DC]), int(self.layout[c, kernels.AC])) for c in scan.components)
         header = markers.scan_segment(
             replace_fields(scan, tables=numbers), [component.identifier for component in self.components]
         )
-        return (markers.huffman_segment(huffman) if huffman else b"") + header + out[:n].tobytes()
+        return (markers.huffman_segment(huffman) if huffman else b"") + header + data
 
 
 def _check_writable(picture: Picture) -> None:
@@ -186,6 +169,46 @@ def _check_writable(picture: Picture) -> None:
             raise ValueError(f"JPEG codes 8×8 blocks of a {height}×{width} plane, not an array of shape {plane.shape}")
         if plane.size and not -1024 <= plane.min() <= plane.max() <= 1023:
             raise ValueError("JPEG holds quantized coefficients from -1024 to 1023; use larger steps")
+
+
+def scan_tokens(blocks, order, layout, interval, scan: Scan, progressive: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens of a scan of blocks (int16 [N,64]) in the given order, and how often each code occurs.
+
+    Args:
+        blocks, order, layout: as in `kernels`; the layout is that of the scan's components.
+        interval: blocks between restarts, or 0.
+        scan: what the scan holds.
+        progressive: whether the file is.
+    """
+    # A coefficient takes one token, in refining scans two (its symbol, corrections behind it); a block three more.
+    most = len(order) * ((2 if scan.high else 1) * (scan.end - scan.start + 1) + 3) + 64
+    found, counts = np.empty(most, np.int64), np.zeros(kernels.CODES, np.int64)
+    place = (blocks, order, layout, interval)
+    if not progressive:
+        n = kernels.tokens_sequential(*place, found, counts)
+    elif scan.start == 0:
+        n = kernels.tokens_dc(*place, scan.high, scan.low, found, counts)
+    elif scan.high == 0:
+        n = kernels.tokens_ac_first(*place, scan.start, scan.end, scan.low, found, counts)
+    else:
+        n = kernels.tokens_ac_refine(*place, scan.start, scan.end, scan.low, found, counts)
+    return found[:n], counts
+
+
+def coded_bytes(found, counts, huffman: dict[int, tables.Table], fill: int = 1) -> bytes:
+    """The entropy-coded data of a scan's tokens under these Huffman tables.
+
+    Raises:
+        StreamError: a symbol has no code.
+    """
+    words, lengths = tables.code_words(huffman)
+    if (lengths[: kernels.NO_SYMBOL][counts[: kernels.NO_SYMBOL] > 0] == 0).any():
+        raise StreamError("the JPEG file's Huffman tables lack a code that its scans need")
+    bits = int(counts @ lengths[: len(counts)].astype(np.int64)) + int(kernels.extra_bits(found))
+    restarts = np.count_nonzero(found >> 40 == kernels.RESTART)
+    # At worst every byte is stuffed, and each restart is a marker behind one more byte of padding.
+    out = np.empty(bits // 4 + 4 * restarts + 64, np.uint8)
+    return out[: kernels.write_tokens(found, words, lengths, out, fill)].tobytes()
 
 
 class _Reader:
@@ -245,7 +268,7 @@ class _Reader:
         if self.blocks is None:
             self.blocks = np.zeros((int((self.layout[:, 1] * self.layout[:, 2]).sum()) + 1, 64), np.int16)
         self.check_order(scan)
-        order, blocks_in_mcu = kernels.visit(layout)
+        order, blocks_in_mcu = self.order(scan, layout)
         interval = header.restart * blocks_in_mcu
         expected = -(-len(order) // interval) if interval else 1
         if found < expected or found > expected + 1:
@@ -264,6 +287,10 @@ class _Reader:
             raise StreamError("the JPEG file is cut or damaged: a scan ends too early")
         if status != kernels.OK:
             raise StreamError("the JPEG file is damaged: a scan holds what no encoder writes")
+
+    def order(self, scan: Scan, layout: np.ndarray) -> tuple[np.ndarray, int]:
+        """The scan's blocks in coding order, and blocks an MCU; see `kernels.visit`."""
+        return kernels.visit(layout)
 
     def check_order(self, scan: Scan) -> None:
         """Latch the quantization tables, and see that each bit of each coefficient comes once and in order."""

@@ -395,9 +395,14 @@ def _put_word(out, n, word):
     return n
 
 
+@njit(cache=True, inline="always")
+def _filled(buffer, held, fill):
+    return np.uint8(buffer << np.uint64(8 - held) | np.uint64(fill * ((1 << (8 - held)) - 1)))
+
+
 @njit(cache=True)
-def write_tokens(tokens, codes, lengths, out):
-    """Tokens as entropy-coded data with stuffing; the last byte is filled with ones. Returns the number of bytes."""
+def write_tokens(tokens, codes, lengths, out, fill):
+    """Tokens as entropy-coded data with stuffing; last bytes are filled with the bit `fill`. Returns their number."""
     n, restarts = 0, 0
     buffer, held = np.uint64(0), 0
     for token in tokens:
@@ -407,7 +412,7 @@ def write_tokens(tokens, codes, lengths, out):
                 held -= 8
                 n = _put_byte(out, n, np.uint8(buffer >> np.uint64(held)))
             if held:
-                n = _put_byte(out, n, np.uint8(buffer << np.uint64(8 - held) | np.uint64((1 << (8 - held)) - 1)))
+                n = _put_byte(out, n, _filled(buffer, held, fill))
             buffer, held = np.uint64(0), 0
             out[n], out[n + 1] = 0xFF, 0xD0 + restarts % 8
             n += 2
@@ -429,7 +434,7 @@ def write_tokens(tokens, codes, lengths, out):
         held -= 8
         n = _put_byte(out, n, np.uint8(buffer >> np.uint64(held)))
     if held:
-        n = _put_byte(out, n, np.uint8(buffer << np.uint64(8 - held) | np.uint64((1 << (8 - held)) - 1)))
+        n = _put_byte(out, n, _filled(buffer, held, fill))
     return n
 
 

@@ -7,6 +7,7 @@ tables, and runs of blocks that hold nothing in a band cost one symbol.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from .markers import Scan
 
@@ -45,15 +46,21 @@ def progressive(planes: int) -> list[Scan]:
     ]
 
 
-def optimized(planes: int, cost: Callable[[Scan], int]) -> list[Scan]:
+#: Where bands may end in a thorough search.
+_ENDS = (1, 2, 5, 9, 14, 20, 27, 35, 48, 63)
+
+
+def optimized(planes: int, cost: Callable[[Scan], int], thorough: bool = False) -> list[Scan]:
     """The progression that costs least, found component by component.
 
     For every component: how many low bits of its AC coefficients to send in refining scans (0…3), then where to split
-    the first scan's band in two, if at all. DC is sent whole or with one refined bit, together or apart.
+    the first scan's band in two, if at all. DC is sent whole or with one refined bit, together or apart. A thorough
+    search goes through all ways to split both first and refining scans into bands that end at certain coefficients.
 
     Args:
         planes: number of components.
         cost: bits that a scan takes, with its headers and tables.
+        thorough: search more; takes some ten times as long.
     """
     dc_scripts = []
     for groups in ([tuple(range(planes))], [(c,) for c in range(planes)]):
@@ -71,5 +78,21 @@ def optimized(planes: int, cost: Callable[[Scan], int]) -> list[Scan]:
             approximations.append((low, [Scan((c,), 1, 63, 0, low)], refining))
         low, first, refining = min(approximations, key=lambda candidate: total(candidate[1] + candidate[2]))
         splits = [[Scan((c,), 1, k, 0, low), Scan((c,), k + 1, 63, 0, low)] for k in (2, 5, 8, 12, 18)]
-        script += min([first, *splits], key=total) + refining
+        candidates = [first, *splits]
+        if thorough:
+            candidates.append(_best_bands(first[0], cost))
+            refining = [scan for whole in refining for scan in _best_bands(whole, cost)]
+        script += min(candidates, key=total) + refining
     return script
+
+
+def _best_bands(whole: Scan, cost) -> list[Scan]:
+    """The cheapest division of a scan of AC coefficients into bands, by dynamic programming over their ends."""
+    best = {0: (0, [])}
+    for end in _ENDS:
+        candidates = []
+        for start, (spent, scans) in best.items():
+            scan = replace(whole, start=start + 1, end=end)
+            candidates.append((spent + cost(scan), [*scans, scan]))
+        best[end] = min(candidates, key=lambda candidate: candidate[0])
+    return best[63][1]

@@ -21,7 +21,7 @@ from ...primitives.quantizers.uniform import Uniform
 from ...primitives.tokens.grid import Tokens
 from ..base import Codec, composition
 from ..image_io import read_stream
-from .stages import Features, FeatureTransform, TokenCoded, TokenSteps
+from .stages import Features, FeatureTransform, Reduce, TokenCoded, TokenSteps
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,27 @@ def tokens(quality=4, refine=12) -> TokenCodec:
             "transform": FeatureTransform(quality=quality, refine=refine),
             "quantize": Uniform(),
             "entropy": TokenCoded(),
+        },
+    )
+
+
+def tokens_vit(quality=4, budget=25, reducer="qpid+") -> TokenCodec:
+    """Features of our vision transformer's tower, reduced to a few tokens, for Imagenette's and other tasks.
+
+    Args:
+        quality: 1 … 8, in steps of 1/8.
+        budget: number of tokens that are sent, 1 … 100.
+        reducer: how they are chosen: `Reduce`.
+    """
+    source = "vit-imagenette/4"
+    return TokenCodec(
+        "tokens-vit",
+        {
+            "features": Features(source),
+            "reduce": Reduce(reducer, budget),
+            "transform": FeatureTransform(source, quality, 0),
+            "quantize": Uniform(),
+            "entropy": TokenCoded(source),
         },
     )
 

@@ -13,6 +13,9 @@ the plain metric, which is for other tasks than this one. With A = Uᵀ W^(1/2) 
 W^(1/2) f), equal steps in all components cost the network equally, which is what a uniform quantizer should see; and
 components are in order of variance. A is not orthogonal; the inverse is A⁻¹.
 
+**Single tokens.** Where tokens have been dropped or merged there is no grid to decorrelate along. A model of shape
+[1,1,C] takes every token for a grid of its own: one basis, of all tokens alike, and any number of tokens.
+
 **Scales and tables.** For each component, σ[k, c] = log2 of its standard deviation (in sixteenths, integers). What is
 known of a symbol before it is decoded is its *class*: σ less the log2 of the step, in quarter octaves, and whether the
 token's components so far were smaller or larger than expected (`LEVELS`). Each class has a table of integer
@@ -97,6 +100,11 @@ class TokenModel:
         """(rows, columns, C) of the feature map."""
         return self.mean.shape
 
+    @property
+    def single(self) -> bool:
+        """Whether every token is a grid of its own, so that there may be any number of them."""
+        return self.shape[:2] == (1, 1)
+
     def components(self, features: np.ndarray) -> np.ndarray:
         """The components of feature maps: [...,rows,columns,C] float64, of the same shape."""
         centred = dctn(features.astype(np.float64), axes=(-3, -2), norm="ortho") - self.mean
@@ -167,7 +175,7 @@ def load_model(source: str) -> TokenModel:
 
 
 def _files():
-    return sorted(SHIPPED.glob("*.safetensors"))
+    return sorted(SHIPPED.glob("*-[0-9].safetensors"))
 
 
 def read_model(path) -> TokenModel:
@@ -195,6 +203,6 @@ def read_model(path) -> TokenModel:
 
 
 def check_shape(shape, model: TokenModel) -> None:
-    """Refuse symbols that are not those of the model's tokens."""
-    if tuple(shape) != model.shape:
+    """Refuse symbols that are not those of the model's tokens: [K,1,C] of K single ones."""
+    if tuple(shape[model.single :]) != model.shape[model.single :] or len(shape) != 3:
         raise StreamError(f"tokens of {model.source} have components {list(model.shape)}, not {list(shape)}")

@@ -23,6 +23,7 @@ from ...primitives.quantizers.uniform import check_step
 from ...primitives.stage import Stage
 from ...primitives.tokens.backbone import load_backbone
 from ...primitives.tokens.grid import Tokens
+from ...primitives.tokens.reducers import ATTENDING, REDUCERS
 from .model import LEVEL_STEPS, LEVELS, TokenModel, activity, check_shape, load_model, step_of
 
 #: Step size of the refinement's descent, in quantization steps.
@@ -30,6 +31,9 @@ _RATE = 0.15
 
 #: The largest magnitude of a token in `TokenSteps`.
 _MOST_STEPS = 1 << 18
+
+#: A decoder accepts one token for so many pixels that it would accept.
+_PIXELS = 1024
 
 #: The highest quality level (quality 8).
 MAX_LEVEL = 7 * LEVEL_STEPS
@@ -62,6 +66,47 @@ class Features(Stage):
 
 
 @dataclass(frozen=True)
+class Reduce(Stage):
+    """Fewer tokens: K of N, chosen and merged by one of the `REDUCERS`. The inverse leaves tokens as they are.
+
+    Their grid is K × 1; which positions they stand at is not told, for readers that need it find it in the tokens. Only
+    reducers that need no attention can be stages, for it does not travel with tokens.
+
+    Attributes:
+        reducer: name of a reducer.
+        budget: K; of fewer tokens all are kept.
+
+    >>> tokens = Tokens(np.eye(6, dtype=np.float32), (2, 3), size=(32, 48))
+    >>> Reduce("qpid", 2).forward(tokens).grid
+    (2, 1)
+    """
+
+    reducer: str = "qpid+"
+    budget: int = 25
+
+    def __post_init__(self):
+        if self.reducer not in REDUCERS or self.reducer in ATTENDING:
+            legal = ", ".join(name for name in REDUCERS if name not in ATTENDING)
+            raise ValueError(f"the reducers that can be stages are {legal}; not {self.reducer!r}")
+        if isinstance(self.budget, bool) or not isinstance(self.budget, int) or self.budget < 1:
+            raise ValueError(f"a budget is a number of tokens from 1 up, not {self.budget!r}")
+
+    def for_decoding(self) -> Stage:
+        """The number of tokens travels with them."""
+        return Reduce()
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """Return the reduced tokens."""
+        budget = min(self.budget, len(tokens.features))
+        reduced = REDUCERS[self.reducer](tokens.features, tokens.grid, budget)
+        return Tokens(reduced.tokens, (budget, 1), tokens.source, tokens.size)
+
+    def inverse(self, tokens: Tokens) -> Tokens:
+        """Return the tokens."""
+        return tokens
+
+
+@dataclass(frozen=True)
 class FeatureTransform(Stage):
     """Tokens to components in units of the quantization step, and back.
 
@@ -73,7 +118,8 @@ class FeatureTransform(Stage):
     Attributes:
         source: backbone and stage.
         quality: 1 … 8, in steps of 1/8: the step is 32 · 2^(1 − quality / 2).
-        refine: number of descent steps, 0 for none; they need the backbone's packages.
+        refine: number of descent steps, 0 for none; they need the backbone's packages. Single tokens have no grid
+            whose mean could be moved, and none are made.
     """
 
     source: str = "efficientnet-lite0/6"
@@ -104,7 +150,8 @@ class FeatureTransform(Stage):
             ValueError: tokens of another source or shape.
         """
         model = load_model(self.source)
-        if tokens.source != self.source or tokens.map.shape != model.shape:
+        values = tokens.features[:, None, None] if model.single else tokens.map
+        if tokens.source != self.source or values.shape[-3:] != model.shape:
             raise ValueError(
                 f"this codec takes tokens of {self.source}, {list(model.shape)}; not of {tokens.source or 'unknown'}, "
                 f"{list(tokens.map.shape)}"
@@ -112,8 +159,10 @@ class FeatureTransform(Stage):
         if not np.isfinite(tokens.features).all():
             raise ValueError("the tokens are not all finite numbers")
         level = round((self.quality - 1) * LEVEL_STEPS)
-        y = model.components(tokens.map) / step_of(level)
-        if self.refine:
+        y = model.components(values) / step_of(level)
+        if model.single:
+            y = y[:, 0]
+        elif self.refine:
             y[0, 0] = _refine(y, tokens, model, level, self.refine)
         planes = (y.astype(np.float32), np.full((1, 1), level, np.int32))
         return Picture(planes, tokens.size, ((1, 1),) * 2, "other")
@@ -126,9 +175,9 @@ class FeatureTransform(Stage):
         """Return the tokens of quantized components."""
         model = load_model(self.source)
         components, level = _planes(picture, model)
-        features = model.features(components.astype(np.float64) * step_of(level))
-        rows, columns, channels = model.shape
-        return Tokens(features.reshape(-1, channels), (rows, columns), self.source, picture.size)
+        components = components.astype(np.float64) * step_of(level)
+        features = model.features(components[:, None] if model.single else components)
+        return Tokens(features.reshape(-1, model.shape[2]), components.shape[:2], self.source, picture.size)
 
 
 def _refine(y: np.ndarray, tokens: Tokens, model: TokenModel, level: int, steps: int) -> np.ndarray:
@@ -169,7 +218,8 @@ class TokenCoded(Stage):
     symbol's table follows from its scale and from the symbols of the same position before it.
 
     Payload: H and W of the picture as varints, one byte of level, one byte with the number of components up to the last
-    one that is not zero everywhere, and the stream of these components' symbols.
+    one that is not zero everywhere, for single tokens their number as a varint, and the stream of these components'
+    symbols.
 
     Attributes:
         source: backbone and stage.
@@ -193,8 +243,10 @@ class TokenCoded(Stage):
         out.varint(picture.size[1])
         out.byte(level)
         out.byte(used)
+        if model.single:
+            out.varint(len(symbols))
         encoder = LatentEncoder()
-        walk = _Walk(model, level)
+        walk = _Walk(model, level, len(symbols))
         for c in range(used):
             encoder.put(symbols[:, c], walk.tables(c), model.tables)
             walk.saw(c, symbols[:, c])
@@ -213,14 +265,18 @@ class TokenCoded(Stage):
         _check_size(size, max_pixels)
         if level > MAX_LEVEL or used > model.shape[2]:
             raise StreamError(f"quality level {level} with {used} components; {model.source} has no such tokens")
+        count = reader.varint() if model.single else model.shape[0] * model.shape[1]
+        if not 1 <= count <= max(max_pixels // _PIXELS, 1 << 12):
+            raise StreamError(f"the stream declares {count} tokens")
         decoder = LatentDecoder(reader.rest())
-        symbols = np.zeros((model.shape[0] * model.shape[1], model.shape[2]), np.int32)
-        walk = _Walk(model, level)
+        symbols = np.zeros((count, model.shape[2]), np.int32)
+        walk = _Walk(model, level, count)
         for c in range(used):
             symbols[:, c] = decoder.get(walk.tables(c), model.tables)
             walk.saw(c, symbols[:, c])
         decoder.finish()
-        planes = (symbols.reshape(model.shape), np.full((1, 1), level, np.int32))
+        shape = (count, 1, -1) if model.single else model.shape
+        planes = (symbols.reshape(shape), np.full((1, 1), level, np.int32))
         return Picture(planes, size, ((1, 1),) * 2, "other")
 
     def anatomy(self, picture: Picture, payload: bytes) -> Anatomy:
@@ -291,8 +347,9 @@ class TokenSteps(Stage):
 class _Walk:
     """Which table each symbol follows, while the components are coded one after the other."""
 
-    def __init__(self, model: TokenModel, level: int):
-        self._classes = model.scale_classes(level)
+    def __init__(self, model: TokenModel, level: int, count: int):
+        classes = model.scale_classes(level)
+        self._classes = np.broadcast_to(classes, (count, classes.shape[1])) if model.single else classes
         self._expected = model.expected[self._classes]
         self._wanted = np.zeros(len(self._classes), np.int64)
         self._seen = np.zeros(len(self._classes), np.int64)

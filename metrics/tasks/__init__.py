@@ -7,11 +7,11 @@ is a score. So pixel codecs and token codecs stand on one axis: bits per picture
 the tasks with a name of their own; `Classifier` makes one of any function, `LinearProbe` of labelled pictures.
 
 >>> sorted(TASKS)
-['imagenet', 'imagenet-lite1', 'imagenet-lite2']
+['imagenet', 'imagenet-lite1', 'imagenet-lite2', 'imagenette']
 """
 
-from .base import Classifier, Task, resolve
-from .imagenet import TASKS, ImageNet
+from .base import Classifier, Task, agreement, resolve
+from .imagenet import IMAGENETTE, TASKS, ImageNet, Imagenette
 from .probe import LinearProbe
 
-__all__ = ["TASKS", "Classifier", "ImageNet", "LinearProbe", "Task", "resolve"]
+__all__ = ["IMAGENETTE", "TASKS", "Classifier", "ImageNet", "Imagenette", "LinearProbe", "Task", "agreement", "resolve"]

@@ -124,6 +124,22 @@ def score_scores(scores: np.ndarray, index: int) -> dict[str, float]:
     return {"top1": float(better < 1), "top5": float(better < 5), "information": round(float(information), 3)}
 
 
+def agreement(first, second) -> float:
+    """The probability that two answers agree.
+
+    Scores of all classes (logits) are probabilities p and q of the classes; both draw their answer with the same luck,
+    so that they agree as often as two such draws can: Σ min(p, q), which is one less the total variation distance.
+    Plain answers agree or do not.
+
+    >>> round(agreement(np.log([0.5, 0.25, 0.25]), np.log([0.75, 0.25, 1e-9])), 3), agreement("cat", "dog")
+    (0.75, 0.0)
+    """
+    if not (isinstance(first, np.ndarray) and first.ndim == 1):
+        return float(np.all(first == second))
+    p, q = (np.exp(scores - scores.max()) for scores in (np.asarray(first, float), np.asarray(second, float)))
+    return float(np.minimum(p / p.sum(), q / q.sum()).sum())
+
+
 def resolve(tasks) -> tuple[Task, ...]:
     """The tasks behind `tasks`: each entry is a name in `TASKS` or a `Task`.
 
@@ -132,10 +148,10 @@ def resolve(tasks) -> tuple[Task, ...]:
 
     >>> [task.name for task in resolve(["imagenet"])]
     ['imagenet']
-    >>> resolve(["detection"])
+    >>> resolve(["detection"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    ValueError: unknown task 'detection'; known: imagenet, imagenet-lite1, imagenet-lite2; or pass a Classifier
+    ValueError: unknown task 'detection'; known: imagenet, imagenet-lite1, ...; or pass a Classifier
     """
     from .imagenet import TASKS
 

@@ -1,9 +1,10 @@
 """Entropy coding: turning integers into as few bits as their probabilities allow, and back.
 
 Stages (a `Picture` of integer planes to bytes and back), each with more knowledge of the symbols than the one before:
-`UniformCoded`, `HuffmanCoded`, `RangeCoded`, `AnsCoded` (all in `static`), `ContextCoded` (in `context`), and for
-wavelet planes `BitPlaneCoded` (in `bitplanes`), any prefix of whose bytes decodes. The same ladder for the indices of
-tokens: `FixedIndices`, `StaticIndices`, `AdaptiveIndices`, `MixedIndices` (in `indices`).
+`UniformCoded`, `HuffmanCoded`, `RangeCoded`, `AnsCoded` (all in `static`), `ContextCoded` (in `context`); for DCT
+blocks `DctCoded` (in `dct_context`); for wavelet planes `BitPlaneCoded` (in `bitplanes`), any prefix of whose bytes
+decodes. The same ladder for the indices of tokens: `FixedIndices`, `StaticIndices`, `AdaptiveIndices`, `MixedIndices`
+(in `indices`).
 
 Below them, one file each: `huffman` (optimal prefix codes), `range_coder` and `ans` (to read; `constriction` does the
 work), `binary_coder` and `mixing` (adaptive arithmetic coding of bits), `models`, `layout`, `bits`.
@@ -23,6 +24,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "static": ["UniformCoded", "HuffmanCoded", "RangeCoded", "AnsCoded"],
         "context": ["ContextCoded"],
+        "dct_context": ["DctCoded"],
         "bitplanes": ["BitPlaneCoded"],
         "indices": ["FixedIndices", "StaticIndices", "AdaptiveIndices", "MixedIndices"],
         "huffman": ["code_lengths", "canonical_codes"],

@@ -10,6 +10,7 @@ stage                 knows of an index
 `StaticIndices`       how often each value occurs (order 0); the table is sent first
 `AdaptiveIndices`     the same, learned on the way: no table
 `MixedIndices`        what stands to the left, above and diagonally, and the dimensions of the token coded before
+`NetworkIndices`      the same, and what a causal network learned from many pictures (`causal`; for one tokenizer)
 ====================  ==============================================================================================
 
 All are exact in both directions on every machine (integers throughout).
@@ -24,8 +25,9 @@ context: a walk down a binary tree with K leaves. A branch that has no leaf belo
 
 **Contexts** of `MixedIndices`, each with the dimension and the node of the tree: nothing; left; above; left and above;
 the dimension before, at the same position; the two before; the dimension before with left; diagonal. Each has a table
-of counters that is addressed by a hash. Two mixers, with weights chosen by the node's depth and the dimension, and by
-which neighbours agree, give the probability (`mixing`), which drives the binary coder (`binary_coder`).
+of counters that is addressed by a hash. Three mixers, with weights chosen by the node's depth and the dimension, by
+which neighbours agree, and by how often three of the contexts have been seen (the third counts twice: a context that is
+new knows nothing), give the probability (`mixing`), which drives the binary coder (`binary_coder`).
 
 Payload: H and W of the picture, rows, columns and number of dimensions D (varints); a byte of flags (1: progressive, 2:
 one vocabulary size for all dimensions); the vocabulary sizes (varints); if progressive the lengths of all layers but
@@ -62,10 +64,14 @@ INPUTS = 8
 _PIXELS = 16
 
 _PROGRESSIVE, _ONE_SIZE = 1, 2
-_COUNTER_LIMIT = 255
+COUNTER_LIMIT = 255
 _FIRST_WEIGHT = 7000
 _DEPTHS = 21
 _DIMENSIONS = 16  # dimensions from here on share mixing weights
+
+#: Contexts whose counts choose mixing weights: left, the dimension before, both. Counts are 0, 1 … 2, 3 … 9, and more.
+TRUSTED = (1, 4, 6)
+SEEN = np.searchsorted([1, 3, 10], np.arange(COUNTER_LIMIT + 1), side="right")
 
 
 class IndexCoded(Stage):
@@ -79,6 +85,14 @@ class IndexCoded(Stage):
         """Vocabulary and layers travel with the indices."""
         return type(self)()
 
+    def known_sizes(self, dimensions: int) -> tuple[int, ...]:
+        """The vocabulary sizes of so many dimensions, for stages that have a fixed vocabulary; they do not travel.
+
+        Raises:
+            StreamError: there are fewer dimensions.
+        """
+        return ()
+
     def forward(self, tokens: Tokens) -> bytes:
         """Return the payload.
 
@@ -89,16 +103,17 @@ class IndexCoded(Stage):
         if values.dtype.kind not in "iu":
             raise ValueError(f"indices are integers, not {values.dtype}; quantize first")
         values = values.reshape(len(values), -1)
-        sizes = _sizes(self.vocabulary, values)
+        known = self.known_sizes(values.shape[1])
+        sizes = known or _sizes(self.vocabulary, values)
         if values.min() < 0 or np.any(values.max(0) >= sizes):
             raise ValueError(f"indices lie in 0 … {max(sizes) - 1}; found {int(values.min())} … {int(values.max())}")
         layers = self._encode(np.ascontiguousarray(values, np.int32), sizes, tokens.grid)
         out = ByteWriter()
-        one = len(set(sizes)) == 1
+        one = len(set(sizes)) == 1 and not known
         for number in (*tokens.size, *tokens.grid, len(sizes)):
             out.varint(int(number))
         out.byte((_PROGRESSIVE if self.progressive else 0) | (_ONE_SIZE if one else 0))
-        for size in sizes[:1] if one else sizes:
+        for size in () if known else sizes[:1] if one else sizes:
             out.varint(size)
         for layer in layers[:-1]:  # one, if the layers are not to be told apart
             out.varint(len(layer))
@@ -117,7 +132,7 @@ class IndexCoded(Stage):
             StreamError: the payload is cut or damaged, or too large; or not even one layer of it is whole.
         """
         reader = ByteReader(payload)
-        size, grid, dimensions, flags, sizes = _read_head(reader, max_pixels)
+        size, grid, dimensions, flags, sizes = _read_head(reader, max_pixels, self.known_sizes)
         progressive = bool(flags & _PROGRESSIVE)
         if partial and not progressive:
             raise StreamError("these indices were not coded as layers; a part of them cannot be decoded")
@@ -142,7 +157,7 @@ class IndexCoded(Stage):
 
     def describe(self, payload: bytes) -> tuple[tuple[int, int], str]:
         """Size (H, W) of the picture that the tokens were made of, and "tokens"."""
-        return _read_head(ByteReader(payload), 1 << 62)[0], "tokens"
+        return _read_head(ByteReader(payload), 1 << 62, self.known_sizes)[0], "tokens"
 
 
 def _sizes(vocabulary, values) -> tuple[int, ...]:
@@ -158,7 +173,7 @@ def _sizes(vocabulary, values) -> tuple[int, ...]:
     return sizes
 
 
-def _read_head(reader, max_pixels):
+def _read_head(reader, max_pixels, known_sizes):
     """(size, grid, dimensions, flags, vocabulary sizes) of a payload."""
     size, grid, dimensions = (reader.varint(), reader.varint()), (reader.varint(), reader.varint()), reader.varint()
     if size != (0, 0):
@@ -170,8 +185,9 @@ def _read_head(reader, max_pixels):
             f"the stream declares {count} indices, more than the limit of {most}; pass a larger max_pixels"
         )
     flags = reader.byte()
-    sizes = [reader.varint() for _ in range(1 if flags & _ONE_SIZE else dimensions)]
-    if flags > 3 or not 1 <= min(sizes) <= max(sizes) <= MAX_SIZE:
+    known = known_sizes(dimensions)
+    sizes = known or [reader.varint() for _ in range(1 if flags & _ONE_SIZE else dimensions)]
+    if flags > (1 if known else 3) or not 1 <= min(sizes) <= max(sizes) <= MAX_SIZE:
         raise StreamError("the stream declares no legal vocabularies")
     return size, grid, dimensions, flags, tuple(sizes * dimensions if flags & _ONE_SIZE else sizes)
 
@@ -303,8 +319,11 @@ def _read_frequencies(table, bits, size):
     return frequencies
 
 
-class _AdaptiveCoded(IndexCoded):
-    """What the adaptive coders share: one binary arithmetic code, or one a layer; the statistics go on through all."""
+class DecisionCoded(IndexCoded):
+    """What coders of decisions share: one binary arithmetic code, or one a layer; the statistics go on through all.
+
+    A subclass says what it keeps (`_state`) and how it codes a dimension in either direction (`_code`).
+    """
 
     def _encode(self, values, sizes, grid):
         state = self._state(len(values), sizes)
@@ -333,7 +352,7 @@ class _AdaptiveCoded(IndexCoded):
 
 
 @dataclass(frozen=True)
-class AdaptiveIndices(_AdaptiveCoded):
+class AdaptiveIndices(DecisionCoded):
     """Adaptive binary trees, one for each dimension.
 
     >>> tokens = Tokens(np.array([1, 0, 1, 1] * 100), (20, 20))
@@ -354,7 +373,7 @@ class AdaptiveIndices(_AdaptiveCoded):
 
 
 @dataclass(frozen=True)
-class MixedIndices(_AdaptiveCoded):
+class MixedIndices(DecisionCoded):
     """Context mixing over neighbours and the dimensions coded before.
 
     >>> tokens = Tokens(np.repeat(np.arange(20), 20) % 7, (20, 20))
@@ -368,19 +387,24 @@ class MixedIndices(_AdaptiveCoded):
 
     def _state(self, count, sizes):
         decisions = sum(count * max((size - 1).bit_length(), 1) for size in sizes)
-        slots = 1 << min(max((2 * decisions - 1).bit_length(), 12), 22)
-        counters = np.zeros((INPUTS, slots), np.int32)
+        counters = new_counters(decisions)
         by_depth = np.full((_DIMENSIONS * _DEPTHS, INPUTS), _FIRST_WEIGHT, np.int32)
         by_agreement = np.full((8 * _DEPTHS, INPUTS), _FIRST_WEIGHT, np.int32)
-        return counters, by_depth, by_agreement
+        by_trust = np.full((4 ** len(TRUSTED), INPUTS), _FIRST_WEIGHT, np.int32)
+        return counters, by_depth, by_agreement, by_trust
 
     def _code(self, values, d, size, grid, state, coder, data, decoding):
         bits = (size - 1).bit_length()
         return _code_mixed(values, d, size, bits, *grid, *state, coder, data, decoding)
 
 
+def new_counters(decisions: int) -> np.ndarray:
+    """Tables of counters for so many decisions, one for each context: int32 [INPUTS,slots]."""
+    return np.zeros((INPUTS, 1 << min(max((2 * decisions - 1).bit_length(), 12), 22)), np.int32)
+
+
 @njit(cache=True)
-def _with_room(coder, data, decoding):
+def with_room(coder, data, decoding):
     """`data`, or for an encoder a longer copy if an index's decisions might not fit."""
     if decoding or coder[POSITION] + 64 <= data.size:
         return data
@@ -393,7 +417,7 @@ def _with_room(coder, data, decoding):
 def _code_alone(values, d, size, bits, counters, coder, data, decoding):
     """Code column `d` of `values` in either direction: (bytes, whether the decoder's were intact)."""
     for n in range(values.shape[0]):
-        data = _with_room(coder, data, decoding)
+        data = with_room(coder, data, decoding)
         node, value = np.int64(1), np.int64(values[n, d])
         for shift in range(bits - 1, -1, -1):
             prefix = node - (np.int64(1) << (bits - 1 - shift))
@@ -402,7 +426,7 @@ def _code_alone(values, d, size, bits, counters, coder, data, decoding):
                 counter = counters[node]
                 probability = min(max((counter >> 16) + 32768, 32), 65535 - 32)
                 bit = code_bit(coder, data, probability, value >> shift & 1, decoding)
-                counters[node] = counter_update(counter, bit, _COUNTER_LIMIT)
+                counters[node] = counter_update(counter, bit, COUNTER_LIMIT)
             node = 2 * node + bit
         if decoding:
             values[n, d] = node - (np.int64(1) << bits)
@@ -421,31 +445,46 @@ def _hash(a, b, c, e):
 
 
 @njit(cache=True)
-def _code_mixed(values, d, size, bits, rows, columns, counters, by_depth, by_agreement, coder, data, decoding):
+def slot(context, node, mask):
+    """Where the counter of a context and a node of the tree stands in a table of mask + 1 counters."""
+    spread = (context + np.uint64(node)) * np.uint64(0xD6E8FEB86659FD93)
+    return np.int64((spread >> np.uint64(32)) & mask)
+
+
+@njit(cache=True)
+def find_contexts(values, d, n, rows, columns, hashes):
+    """Fill `hashes` [INPUTS] with the contexts of dimension `d` at position `n`; which neighbours agree is returned."""
+    row, column = n // columns, n % columns
+    # Values are told apart from "outside" by adding 1.
+    left = np.int64(values[n - 1, d]) + 1 if column else np.int64(0)
+    above = np.int64(values[n - columns, d]) + 1 if row else np.int64(0)
+    diagonal = np.int64(values[n - columns - 1, d]) + 1 if row and column else np.int64(0)
+    other = np.int64(values[n - columns + 1, d]) + 1 if row and column + 1 < columns else np.int64(0)
+    before = np.int64(values[n, d - 1]) + 1 if d else np.int64(0)
+    earlier = np.int64(values[n, d - 2]) + 1 if d > 1 else np.int64(0)
+    hashes[0] = _hash(0, d, 0, 0)
+    hashes[1] = _hash(1, d, left, 0)
+    hashes[2] = _hash(2, d, above, 0)
+    hashes[3] = _hash(3, d, left, above)
+    hashes[4] = _hash(4, d, before, 0)
+    hashes[5] = _hash(5, d, before, earlier)
+    hashes[6] = _hash(6, d, before, left)
+    hashes[7] = _hash(7, d, diagonal, other)
+    return 4 * (left == above) + 2 * (left == diagonal) + (above == diagonal)
+
+
+@njit(cache=True)
+def _code_mixed(
+    values, d, size, bits, rows, columns, counters, by_depth, by_agreement, by_trust, coder, data, decoding
+):
     """Code column `d` of `values`, of a grid, in either direction: (bytes, whether the decoder's were intact)."""
     hashes, at = np.zeros(INPUTS, np.uint64), np.zeros(INPUTS, np.int64)
     inputs = np.zeros(INPUTS, np.int64)
     mask = np.uint64(counters.shape[1] - 1)
     dimension = min(d, _DIMENSIONS - 1)
     for n in range(values.shape[0]):
-        data = _with_room(coder, data, decoding)
-        row, column = n // columns, n % columns
-        # Values are told apart from "outside" by adding 1.
-        left = np.int64(values[n - 1, d]) + 1 if column else np.int64(0)
-        above = np.int64(values[n - columns, d]) + 1 if row else np.int64(0)
-        diagonal = np.int64(values[n - columns - 1, d]) + 1 if row and column else np.int64(0)
-        other = np.int64(values[n - columns + 1, d]) + 1 if row and column + 1 < columns else np.int64(0)
-        before = np.int64(values[n, d - 1]) + 1 if d else np.int64(0)
-        earlier = np.int64(values[n, d - 2]) + 1 if d > 1 else np.int64(0)
-        hashes[0] = _hash(0, d, 0, 0)
-        hashes[1] = _hash(1, d, left, 0)
-        hashes[2] = _hash(2, d, above, 0)
-        hashes[3] = _hash(3, d, left, above)
-        hashes[4] = _hash(4, d, before, 0)
-        hashes[5] = _hash(5, d, before, earlier)
-        hashes[6] = _hash(6, d, before, left)
-        hashes[7] = _hash(7, d, diagonal, other)
-        agreement = 4 * (left == above) + 2 * (left == diagonal) + (above == diagonal)
+        data = with_room(coder, data, decoding)
+        agreement = find_contexts(values, d, n, rows, columns, hashes)
         node, value = np.int64(1), np.int64(values[n, d])
         for shift in range(bits - 1, -1, -1):
             prefix = node - (np.int64(1) << (bits - 1 - shift))
@@ -454,16 +493,21 @@ def _code_mixed(values, d, size, bits, rows, columns, counters, by_depth, by_agr
                 depth = bits - 1 - shift
                 own, shared = by_depth[dimension * _DEPTHS + depth], by_agreement[agreement * _DEPTHS + depth]
                 for m in range(INPUTS):
-                    spread = (hashes[m] + np.uint64(node)) * np.uint64(0xD6E8FEB86659FD93)
-                    at[m] = np.int64((spread >> np.uint64(32)) & mask)
+                    at[m] = slot(hashes[m], node, mask)
                     inputs[m] = STRETCH[counter_probability(counters[m, at[m]])]
-                first, second = mix(inputs, own), mix(inputs, shared)
-                bit = code_bit(coder, data, SQUASH[(first + second >> 1) + LIMIT], value >> shift & 1, decoding)
+                trust = np.int64(0)
+                for m in TRUSTED:
+                    trust = 4 * trust + SEEN[counters[m, at[m]] & COUNTER_LIMIT]
+                trusting = by_trust[trust]
+                first, second, third = mix(inputs, own), mix(inputs, shared), mix(inputs, trusting)
+                probability = SQUASH[(first + second + 2 * third >> 2) + LIMIT]
+                bit = code_bit(coder, data, probability, value >> shift & 1, decoding)
                 target = 65535 * bit
                 learn(own, inputs, target - SQUASH[first + LIMIT])
                 learn(shared, inputs, target - SQUASH[second + LIMIT])
+                learn(trusting, inputs, target - SQUASH[third + LIMIT])
                 for m in range(INPUTS):
-                    counters[m, at[m]] = counter_update(counters[m, at[m]], bit, _COUNTER_LIMIT)
+                    counters[m, at[m]] = counter_update(counters[m, at[m]], bit, COUNTER_LIMIT)
             node = 2 * node + bit
         if decoding:
             values[n, d] = node - (np.int64(1) << bits)

@@ -11,7 +11,8 @@ stage         rule                                                            us
 ============  ==============================================================  =====================
 
 Not stages, because their code books are data: `VectorQuantizer`, `ProductQuantizer`, `ResidualQuantizer` (in `vector`).
-`quantize_rate_distortion` chooses symbols for `Uniform` by what they cost.
+`quantize_rate_distortion` chooses symbols for `Uniform` by what they cost, `rdo` those of run-length coders,
+`descent` those of learned codecs.
 
 ``forward`` quantizes, ``inverse`` dequantizes, and quantizing what was dequantized gives the same symbols again.
 """

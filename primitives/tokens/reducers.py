@@ -15,6 +15,7 @@ reducer            rule
 =================  =====================================================================================================
 `random`, `grid`   baselines: any K; K spread evenly over the grid
 `qpid`             information density, shared out over an adaptive quadtree (below)
+`qpid+`            the same choice; every dropped token joins the kept one most similar to it, which becomes their mean
 `fastv`            the K that are attended to most (by the class token at layer 2: a proxy of FastV's last query token)
 `prumerge`         the K that the class token attends to most, each with its 32 nearest merged into it
 `prumerge_plus`    the same, where only attention's outliers are chosen so and the others are spread over the grid
@@ -157,6 +158,16 @@ def qpid(
         return _select(features, grid, _diverse(features, [(inside[n], counts[n]) for n in _by_mass(masses)]))
     best = [own[np.argsort(-information[own], kind="stable")[:k]] for own, k in zip(inside, counts, strict=True)]
     return _select(features, grid, np.concatenate(best))
+
+
+def qpid_plus(features, grid, budget, cls_attention=None, keys=None) -> Reduced:
+    """QPID-style with merging: `qpid`, then `merge_similar`.
+
+    >>> features = np.array([[1.0, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]])
+    >>> qpid_plus(features, (2, 2), 2).sizes.tolist()
+    [2, 2]
+    """
+    return merge_similar(qpid(features, grid, budget), features)
 
 
 def _by_mass(masses) -> np.ndarray:
@@ -381,6 +392,7 @@ REDUCERS = {
     "random": random,
     "grid": uniform_grid,
     "qpid": qpid,
+    "qpid+": qpid_plus,
     "fastv": fastv,
     "prumerge": prumerge,
     "prumerge+": prumerge_plus,
@@ -389,6 +401,9 @@ REDUCERS = {
     "tome": tome,
     "divprune": divprune,
 }
+
+#: Those that need attention.
+ATTENDING = ("fastv", "prumerge", "prumerge+", "evit", "visionzip")
 
 
 def _checked(features, grid, budget) -> np.ndarray:

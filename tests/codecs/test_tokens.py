@@ -14,6 +14,7 @@ from codeckit.bench.pictures import photo
 from codeckit.codecs.registry import codec
 from codeckit.codecs.tokens import FeatureTransform, load_model
 from codeckit.codecs.tokens.model import CLASSES, LEVELS, activity, step_of
+from codeckit.metrics import tasks
 from codeckit.primitives import ContextCoded, FixedIndices, HuffmanCoded, StreamError, container
 from codeckit.primitives.tokens import Tokens
 from hypothesis import given, settings
@@ -255,3 +256,48 @@ def test_sweeps_leave_out_what_is_not_defined_for_tokens():
     with pytest.raises(ValueError, match="pictures"):
         codeckit.encode(photo(40, 50), "tokens", psnr=30)
     assert json.dumps(codeckit.info(stream).details)
+
+
+# --- a few tokens of the vision transformer ---
+
+
+def vit_tokens(seed=0):
+    """Tokens with the statistics of the model of single tokens: `Tokens` of 10 × 10."""
+    model = load_model("vit-imagenette/4")
+    components = np.random.default_rng(seed).normal(0, 1, (100, *model.shape)) * 2.0 ** (model.sigma / 16)
+    return Tokens(model.features(components)[:, 0, 0], (10, 10), "vit-imagenette/4", (160, 160))
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 99), st.sampled_from([1, 3.5, 8]), st.sampled_from([1, 7, 25, 100, 999]))
+def test_any_number_of_single_tokens(seed, quality, budget):
+    coder = codec("tokens-vit", quality=quality, budget=budget)
+    tokens = vit_tokens(seed)
+    decoded = codeckit.decode(coder.encode_tokens(tokens))
+    assert decoded.grid == (min(budget, 100), 1) and decoded.source == tokens.source and decoded.size == (160, 160)
+    sent = coder.stages["reduce"].forward(tokens)
+    model = load_model(tokens.source)
+    error = model.components((decoded.features - sent.features)[:, None, None] + 0 * model.mean) - model.components(
+        np.zeros((len(sent.features), *model.shape))
+    )
+    assert np.abs(error).max() <= 0.51 * step_of(round((quality - 1) * 8)) + 1e-2
+    whole = coder.encode_tokens(tokens)
+    assert len(whole) - len(container.unpack(whole).payload) == 15  # nothing of the reducer has to be told
+
+
+def test_fewer_tokens_are_fewer_bytes():
+    sizes = [len(codec("tokens-vit", budget=budget).encode_tokens(vit_tokens())) for budget in (6, 12, 25, 100)]
+    assert sizes == sorted(sizes) and sizes[3] > 8 * sizes[0]
+    with pytest.raises(ValueError, match="reducers that can be stages"):
+        codec("tokens-vit", reducer="fastv")
+    with pytest.raises(ValueError, match="a budget"):
+        codec("tokens-vit", budget=0)
+
+
+@needs_network
+def test_the_transformer_reads_what_was_sent():
+    picture = photo(160, 160, seed=5)
+    task = tasks.TASKS["imagenette"]
+    decoded = codeckit.decode(codec("tokens-vit", quality=8, budget=100).encode(picture))
+    assert tasks.agreement(task.predict(decoded), task.predict(picture)) > 0.95
+    assert task.predict(codeckit.decode(codec("tokens-vit", quality=2, budget=6).encode(picture))).shape == (10,)

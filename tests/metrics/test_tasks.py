@@ -209,3 +209,36 @@ def test_lpips_against_the_package_that_the_weights_come_from():
     assert metrics.lpips(image, image) == 0
     with pytest.raises(metrics.TooSmallError):
         metrics.lpips(image[:20], image[:20])
+
+
+# --- rate control ---
+
+
+def test_encoding_at_an_accuracy():
+    picture = stripes(True, 1)
+    streams = {a: codeckit.encode(picture, "libjpeg", accuracy=a, task=TASK) for a in (0.5, 0.9, 0.99)}
+    answer = TASK.predict(picture)
+    reached = {a: tasks.agreement(answer, TASK.predict(codeckit.decode(s))) for a, s in streams.items()}
+    assert all(reached[a] >= a for a in streams)
+    sizes = [len(stream) for stream in streams.values()]
+    assert sizes == sorted(sizes)
+    best = codeckit.encode(picture, "libjpeg", quality=100)
+    assert sizes[0] < len(best)
+    with pytest.raises(ValueError, match="a probability"):
+        codeckit.encode(picture, "libjpeg", accuracy=1.5, task=TASK)
+    with pytest.raises(ValueError, match="one of quality"):
+        codeckit.encode(picture, "libjpeg", accuracy=0.5, psnr=30, task=TASK)
+    never = tasks.Classifier("never", lambda picture: np.random.default_rng().random(), classes=None)
+    with pytest.raises(ValueError, match="does not reach an agreement"):
+        codeckit.encode(picture, "libjpeg", accuracy=0.5, task=never)
+
+
+@needs_network
+def test_tokens_at_an_accuracy():
+    from codeckit.bench.pictures import photo
+
+    picture = photo(224, 224, seed=3)
+    low, high = (codeckit.encode(picture, "tokens", accuracy=a) for a in (0.3, 0.9))
+    assert len(low) <= len(high)
+    task = tasks.TASKS["imagenet"]
+    assert tasks.agreement(task.predict(picture), task.predict(codeckit.decode(high))) >= 0.9

