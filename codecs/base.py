@@ -442,6 +442,10 @@ class Trace:
         True
         """
         (*_, last), payload = self.codec.stages.values(), self.steps[-1].value
+        if self.codec.native and type(last).anatomy is Stage.anatomy:  # a library's file
+            from .peers.boxes import anatomy_of_file
+
+            return anatomy_of_file(payload)
         found = last.anatomy(self.steps[-2].value, payload)
         if self.codec.native:
             return found
