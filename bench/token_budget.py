@@ -174,8 +174,11 @@ def plot(retained, bits, out) -> None:
         right.plot(bits[name], values, marker="o", **style)
     for axes, label in ((left, "tokens kept (%)"), (right, "bits a picture, coded, with side information")):
         axes.set_xscale("log")
+        axes.minorticks_off()
         axes.set_xlabel(label)
         axes.grid(alpha=0.3)
+    left.set_ylim(80, 102)  # "smaller picture" soon leaves it
+    right.set_xticks([5000, 10000, 20000], ["5,000", "10,000", "20,000"])
     left.set_xticks([100 * share for share in SHARES], [f"{100 * share:g}" for share in SHARES])
     left.set_ylabel("accuracy retained (%)")
     left.legend(fontsize=7)

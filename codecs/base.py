@@ -442,6 +442,10 @@ class Trace:
         True
         """
         (*_, last), payload = self.codec.stages.values(), self.steps[-1].value
+        if self.codec.native and type(last).anatomy is Stage.anatomy:  # a library's file
+            from .peers.boxes import anatomy_of_file
+
+            return anatomy_of_file(payload)
         found = last.anatomy(self.steps[-2].value, payload)
         if self.codec.native:
             return found
@@ -450,11 +454,11 @@ class Trace:
         (*head, tail) = around.parts
         return Anatomy((*head, *found.parts, tail), found.costs)
 
-    def bits_by_stage(self) -> dict[str, float]:
+    def bits_by_stage(self, anatomy: Anatomy | None = None) -> dict[str, float]:
         """The bits of the file that serve each step, by role, ``"image"`` first; and ``"file"``, the container.
 
         Every bit is counted once: the sum is the file. What serves a role that the codec lacks counts for its last
-        stage.
+        stage. The `anatomy` may be given where it is known already.
 
         >>> import codeckit
         >>> trace = codeckit.codec("jpeg").trace(np.zeros((64, 64), np.uint8))
@@ -462,7 +466,7 @@ class Trace:
         {'image': 40, 'color': 128, 'subsample': 8, 'transform': 0, 'quantize': 672, 'entropy': 536, 'file': 0}
         """
         bits = dict.fromkeys([*(step.role for step in self.steps), "file"], 0)
-        for part in self.anatomy().parts:
+        for part in (anatomy or self.anatomy()).parts:
             bits[part.role if part.role in bits else self.steps[-1].role] += part.bits
         return bits
 

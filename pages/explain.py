@@ -26,10 +26,12 @@ from ..primitives.stage import Stage
 from ..primitives.tokens.grid import Tokens
 from . import charts
 from .pictures import (
+    SIDE,
     View,
     arrays,
     data_uri,
     fitted,
+    fitted_map,
     heat,
     map_views,
     plane_names,
@@ -37,6 +39,9 @@ from .pictures import (
     principal_colors,
     views,
 )
+
+#: The largest page, in bytes: where a picture is so noisy that it would be larger, its pictures are made smaller.
+LIMIT = 6_000_000
 
 #: Bytes of the file that are told one by one.
 FIRST_BYTES = 1024
@@ -109,6 +114,15 @@ def explain(image, codecs, *, name: str | None = None, stages: bool = True) -> s
         name = Path(image).name if isinstance(image, str | Path) else "picture"
     original = read_image(image)
     explained = [Explained.of(codec, original) for codec in codecs]
+    for side in (SIDE, SIDE // 2, SIDE // 4):
+        text = _page(original, explained, name, stages, side)
+        if len(text.encode()) <= LIMIT:
+            break
+    return text
+
+
+def _page(original, explained, name, stages, side):
+    """The whole page, pictures of stages of at most `side` pixels a side."""
     title = f"{name} through {' and '.join(one.label for one in explained)}"
     height, width = original.shape[:2]
     body = [
@@ -118,8 +132,10 @@ def explain(image, codecs, *, name: str | None = None, stages: bool = True) -> s
         f'<section id="summary" class="columns n{len(explained)}">'
         + "".join(_summary(one, original) for one in explained)
         + "</section>",
-        _viewer(original, explained),
-        _columns("stages", "Stage by stage", _STAGES_LEAD, map(_stages, explained), explained) if stages else "",
+        _viewer(original, explained, _VIEWER_SIDE * side // SIDE),
+        _columns("stages", "Stage by stage", _STAGES_LEAD, [_stages(one, side) for one in explained], explained)
+        if stages
+        else "",
         _columns("bits", "Where the bits went", _BITS_LEAD, map(_bits, explained), explained),
         _columns("bytes", "The file, byte by byte", _BYTES_LEAD, map(_bytes, explained), explained),
         "<footer>Made by <b>codeckit explain</b>. Bits are counted in the real file; entropies are of order 0, "
@@ -199,12 +215,12 @@ def _like(decoded, original):
     return decoded[..., 0] if decoded.ndim > original.ndim else decoded
 
 
-def _viewer(original, explained):
+def _viewer(original, explained, side):
     """The picture, what became of it, the error and the bits, two at a time behind a divider."""
-    small = _VIEWER_SIDE if max(original.shape[:2]) > _VIEWER_SIDE else max(original.shape[:2])
+    small = min(side, max(original.shape[:2]))
     pictures = [one for one in explained if not isinstance(one.decoded, Tokens)]
     lossless = (1 + len(pictures)) * original.shape[0] * original.shape[1] <= _LOSSLESS_PIXELS
-    quality = None if lossless else 92
+    quality = None if lossless and small == max(original.shape[:2]) else 92
     layers = [("original", fitted(original, small), quality, "the picture as it went in")]
     for one in explained:
         if isinstance(one.decoded, Tokens):
@@ -217,15 +233,15 @@ def _viewer(original, explained):
         error = np.abs(decoded.astype(np.int16) - original).reshape(*original.shape[:2], -1).mean(2)
         top = float(np.percentile(error, 99.5)) or 1.0
         caption = f"mean error of a pixel {error.mean():.2f}; yellow is {top:.1f} levels or more"
-        layers.append((f"{one.label}: error", fitted(heat(error, top), small), 85, caption))
+        layers.append((f"{one.label}: error", heat(fitted_map(error, small), top), 85, caption))
     for one in explained:
         where = _bits_in_place(one, original.shape[:2])
         if where is not None:
             top = float(np.percentile(where, 99.5)) or 1.0
-            shade = 0.35 * original.reshape(*original.shape[:2], -1).mean(2)[..., None]
-            mixed = np.clip(heat(where, top) * 0.8 + shade, 0, 255).astype(np.uint8)
+            shade = 0.35 * layers[0][1].reshape(*layers[0][1].shape[:2], -1).mean(2)[..., None]
+            mixed = np.clip(heat(fitted_map(where, small), top) * 0.8 + shade, 0, 255).astype(np.uint8)
             caption = f"yellow is {top:.2f} bits a pixel or more; the mean is {where.mean():.3f}"
-            layers.append((f"{one.label}: where the bits went", fitted(mixed, small), 85, caption))
+            layers.append((f"{one.label}: where the bits went", mixed, 85, caption))
     if len(layers) == 1:
         return ""
     right = 1
@@ -275,14 +291,14 @@ def _token_layers(one, side):
 # --- stages ---------------------------------------------------------------------------------------------------------
 
 
-def _stages(one: Explained) -> str:
-    share = one.trace.bits_by_stage()
+def _stages(one: Explained, side: int) -> str:
+    share = one.trace.bits_by_stage(one.anatomy)
     steps = one.trace.steps
     most = max(step.bits for step in steps)
     cards = []
     for number, step in enumerate(steps):
         stage = one.codec.stages.get(step.role)
-        cards.append(_stage_card(number, step, stage, share[step.role], one, most))
+        cards.append(_stage_card(number, step, stage, share[step.role], one, most, side))
     if not one.codec.native:
         around = share["file"]
         cards.append(
@@ -293,7 +309,7 @@ def _stages(one: Explained) -> str:
     return "".join(cards)
 
 
-def _stage_card(number, step: Step, stage: Stage | None, share, one, most):
+def _stage_card(number, step: Step, stage: Stage | None, share, one, most, side):
     title = "the picture" if stage is None else _text(type(stage).__name__)
     told = "What goes in: samples of 8 bits." if stage is None else _first_paragraph(type(stage))
     parameters = "" if stage is None else _parameters(stage)
@@ -302,7 +318,7 @@ def _stage_card(number, step: Step, stage: Stage | None, share, one, most):
     own, lists = map_views(step)
     shown = [*views(step.value), *own]
     widest = max((view.image.shape[1] for view in shown if not view.pixelated), default=1)
-    pictures = "".join(_figure(view, widest) for view in shown)
+    pictures = "".join(_figure(view, widest, side) for view in shown)
     plots = [_histogram(step)]
     plots += [charts.bars(np.sort(values)[::-1], f"{name}, in order of size") for name, values in lists.items()]
     return (
@@ -345,9 +361,9 @@ def _bars(raw, entropy, share, most, file_bits):
     return f'<dl class="ledger">{"".join(cells)}</dl>'
 
 
-def _figure(view: View, widest: int = 0):
+def _figure(view: View, widest: int = 0, side: int = SIDE):
     """A picture with its caption; in a row with wider ones it is shown smaller in proportion."""
-    image = fitted(view.image)
+    image = fitted(view.image, side)
     height, width = image.shape[:2]
     share = view.image.shape[1] / widest if widest and not view.pixelated else 1
     style = f' style="max-width:max(150px, {400 * share:.0f}px)"' if share < 1 else ""
@@ -390,12 +406,14 @@ def _bits_in_place(one: Explained, size) -> np.ndarray | None:
             values = stage.in_place(values)
             if values is None:
                 return None
-        total += spread(values, size)
+        # Positions stand for a power of two of pixels a side, of which the last may lie outside the picture.
+        padded = [n << max(math.ceil(math.log2(side / n)), 0) for n, side in zip(values.shape, size, strict=True)]
+        total += spread(values, padded)[: size[0], : size[1]]
     return total if total.any() else None
 
 
 def _bits(one: Explained) -> str:
-    share = {role: bits for role, bits in one.trace.bits_by_stage().items() if bits}
+    share = {role: bits for role, bits in one.trace.bits_by_stage(one.anatomy).items() if bits}
     out = ['<div class="card">', charts.share(_pieces(one, share), one.bits), _share_table(share, one.bits), "</div>"]
     out += ['<div class="card"><h4>What the parts say</h4>', _groups_table(one.anatomy.parts, one.bits), "</div>"]
     if one.anatomy.costs:
@@ -476,7 +494,7 @@ def _cost_figures(one):
             found.append(charts.bars(by_channel, caption))
             found.append(_figure(View(f"{name}: bits at each position", heat(costs.sum(2)), True)))
         elif costs.ndim == 2:
-            found.append(_figure(View(f"{name}: bits of each symbol", heat(costs))))
+            found.append(_figure(View(f"{name}: bits of each symbol", heat(fitted_map(costs, SIDE)))))
     return ['<div class="plots">', *found, "</div>"] if found else []
 
 

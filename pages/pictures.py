@@ -65,6 +65,29 @@ def fitted(image: np.ndarray, side: int = SIDE) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
 
 
+def thinned(array: np.ndarray, side: int = 2 * SIDE) -> np.ndarray:
+    """Every k-th row and column of [h,w,…], blocks whole, so that what is drawn has not much more than `side` pixels.
+
+    >>> thinned(np.zeros((50, 20, 8, 8)), 100).shape
+    (13, 5, 8, 8)
+    """
+    across = max(array.shape[:2]) * (max(array.shape[2:]) if array.ndim == 4 else 1)
+    step = max(across // side, 1)
+    return array[::step, ::step]
+
+
+def fitted_map(values: np.ndarray, side: int) -> np.ndarray:
+    """Numbers [h,w], averaged to at most `side` a side: float32.
+
+    >>> fitted_map(np.array([[0.0, 2.0], [4.0, 6.0]]), 1).tolist()
+    [[3.0]]
+    """
+    height, width = values.shape
+    scale = min(side / max(height, width), 1)
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    return np.asarray(Image.fromarray(values.astype(np.float32)).resize(size, Image.Resampling.BOX))
+
+
 def heat(values: np.ndarray, top: float | None = None) -> np.ndarray:
     """Values [h,w] from 0 up as colours, black to yellow; `top` is the brightest, by default the 99.5th percentile."""
     from matplotlib import colormaps
@@ -214,7 +237,8 @@ def views(value) -> list[View]:
         elif array.ndim == 2 and array.dtype == np.uint8 and name in ("Cb", "Cr"):
             found.append(View(name, _difference_colors(array, name)))
         elif array.ndim == 2:
-            found.append(plane_view(array, name or "the picture"))
+            shown = array if array.dtype == np.uint8 else thinned(array)
+            found.append(plane_view(shown, name or "the picture"))
         elif array.ndim == 3:
             sheet, order = contact_sheet(array)
             which = f"the {len(order)} of {array.shape[2]} channels with most energy" if len(order) > 1 else "values"
@@ -222,6 +246,7 @@ def views(value) -> list[View]:
             if array.shape[2] > 3:
                 found.append(View(f"{name}: three principal components as colours", principal_colors(array), True))
         elif array.ndim == 4:
+            array = thinned(array)
             found.append(View(f"{name}: blocks in place", signed(blocks_in_place(array))))
             found.append(View(f"{name}: by frequency, one picture a coefficient", signed(blocks_by_frequency(array))))
     return found

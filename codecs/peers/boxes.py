@@ -5,7 +5,7 @@ little-endian order, padded to even; PNG the length of the contents, then type, 
 JPEG 2000, JPEG XL, MP4) the length of the whole box, then its type, and boxes within boxes.
 """
 
-from ...primitives.anatomy import Dissector, Part
+from ...primitives.anatomy import Anatomy, Dissector, Part
 
 _BOXES = {
     "ftyp": "what the file is compatible with",
@@ -24,6 +24,19 @@ _BOXES = {
 }
 
 _CODED = ("mdat", "jp2c", "jxlc", "VP8 ", "VP8L", "IDAT")
+
+
+def anatomy_of_file(data: bytes) -> Anatomy:
+    """The anatomy of a file of any standard format: of a JPEG file every field and cost, of others the outer structure.
+
+    Raises:
+        StreamError: a damaged JPEG file.
+    """
+    if data[:2] == b"\xff\xd8":
+        from ..jpeg.anatomy import anatomy
+
+        return anatomy(data)
+    return Anatomy(dissect_file(data))
 
 
 def dissect_file(data: bytes) -> tuple[Part, ...]:

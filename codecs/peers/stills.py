@@ -10,12 +10,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from ...primitives.anatomy import Anatomy
 from ...primitives.errors import StreamError
 from ...primitives.picture import MAX_PIXELS, check_size
 from ...primitives.stage import Stage
 from ..base import Codec
-from .boxes import dissect_file
 
 
 @dataclass(frozen=True)
@@ -50,14 +48,6 @@ class PillowCoded(Stage):
         except (OSError, ValueError) as error:
             raise ValueError(f"{self.format} cannot code this picture of shape {list(image.shape)}: {error}") from error
         return out.getvalue()
-
-    def anatomy(self, image: np.ndarray, data: bytes) -> Anatomy:
-        """The chunks, boxes or markers of the file; of a JPEG file every field and what every coefficient took."""
-        if self.format == "JPEG":
-            from ..jpeg.anatomy import anatomy
-
-            return anatomy(data)
-        return Anatomy(dissect_file(data))
 
     def inverse(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         """Decode a file of the format into uint8 [H,W,3] or [H,W]."""

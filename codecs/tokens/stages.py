@@ -287,14 +287,16 @@ class TokenCoded(Stage):
         found.varint("width", "image", lambda n: f"{n} columns")
         level = found.number(1, "quality level", "transform", lambda n: f"{n}: quality {1 + n / LEVEL_STEPS:g}")
         used = found.number(1, "components", value=lambda n: f"the first {n} of {model.shape[2]} are not all zero")
+        symbols = picture.planes[0].reshape(-1, model.shape[2])
+        if model.single:
+            found.varint("tokens")
         found.group = "symbols"
         found.rest("rANS state and words", "component by component", "quantize")
-        symbols = picture.planes[0].reshape(-1, model.shape[2])
-        costs, walk = np.zeros(symbols.shape), _Walk(model, level)
+        costs, walk = np.zeros(symbols.shape), _Walk(model, level, len(symbols))
         for c in range(used):
             costs[:, c] = model.tables.bits(symbols[:, c], walk.tables(c))
             walk.saw(c, symbols[:, c])
-        return Anatomy(tuple(found.parts), (costs.reshape(model.shape), np.zeros((1, 1))))
+        return Anatomy(tuple(found.parts), (costs.reshape(picture.planes[0].shape), np.zeros((1, 1))))
 
     def describe(self, payload: bytes) -> tuple[tuple[int, int], str]:
         """Size (H, W) of the picture that the tokens were made of, and "tokens"."""

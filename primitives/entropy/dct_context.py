@@ -44,6 +44,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from ..anatomy import Anatomy, Dissector, dissect_header
 from ..bitstream import ByteReader, ByteWriter
 from ..dct import dct_matrix
 from ..errors import StreamError
@@ -115,6 +116,14 @@ class DctCoded(Stage):
         if len(picture.tables) != len(picture.planes):
             raise ValueError("DctCoded needs a table quantizer before it: put QuantTable there, or use ContextCoded")
         return pack_header(picture) + encode_blocks(picture.planes, picture.tables)
+
+    def anatomy(self, picture: Picture, payload: bytes) -> Anatomy:
+        """Header, and the segments' decisions."""
+        found = Dissector(payload)
+        dissect_header(found)
+        found.group = "symbols"
+        found.rest("decisions of the range coder", "segment by segment", "quantize")
+        return Anatomy(tuple(found.parts))
 
     def inverse(self, payload: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
         """Return the picture that `payload` holds.

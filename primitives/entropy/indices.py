@@ -44,6 +44,7 @@ import constriction
 import numpy as np
 from numba import njit
 
+from ..anatomy import Anatomy, Dissector
 from ..bitstream import BitReader, BitWriter, ByteReader, ByteWriter
 from ..errors import StreamError
 from ..picture import MAX_PIXELS, check_size
@@ -119,6 +120,23 @@ class IndexCoded(Stage):
             out.varint(len(layer))
         out.raw(b"".join(layers))
         return out.getvalue()
+
+    def anatomy(self, tokens: Tokens, payload: bytes) -> Anatomy:
+        """Header, and the indices' code."""
+        found = Dissector(payload, "token header")
+        found.varint("height", "image", lambda n: f"{n} rows")
+        found.varint("width", "image", lambda n: f"{n} columns")
+        found.varint("rows of the grid", "transform")
+        found.varint("columns of the grid", "transform")
+        dimensions = found.varint("indices a token", "quantize")
+        flags = found.number(1, "flags", value=lambda n: f"progressive {n & 1}, one vocabulary {n >> 1 & 1}")
+        for _ in range(1 if flags & _ONE_SIZE else dimensions):
+            found.varint("vocabulary", "quantize")
+        for _ in range(dimensions - 1 if flags & _PROGRESSIVE else 0):
+            found.varint("length of a layer")
+        found.group = "symbols"
+        found.rest("indices", role="quantize")
+        return Anatomy(tuple(found.parts))
 
     def inverse(self, payload: bytes, max_pixels: int = MAX_PIXELS, partial: bool = False) -> Tokens:
         """Return the indices, int32 [N,D].

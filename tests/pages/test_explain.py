@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import sys
 from dataclasses import dataclass
 
 import codeckit
@@ -11,6 +12,7 @@ import pytest
 from codeckit.bench.chromium import NoBrowserError, browser, console, resize
 from codeckit.cli import main
 from codeckit.pages import explain
+from codeckit.pages.explain import Explained, _bits_in_place
 from codeckit.pages.pictures import blocks_by_frequency, blocks_in_place, principal_axes, principal_colors, views
 from codeckit.primitives import ContextCoded, Stage
 
@@ -68,6 +70,14 @@ def test_a_codec_of_ones_own_is_explained_too():
     assert numbers(page, "in the file")[1] == 8 * (2 + 32 * 80 * 3)
 
 
+def test_a_noisy_picture_makes_no_larger_page(monkeypatch):
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    codec = codeckit.codec("jpeg", quality=95)
+    whole = explain(noise, codec)
+    monkeypatch.setattr(sys.modules["codeckit.pages.explain"], "LIMIT", len(whole) // 2)
+    assert len(explain(noise, codec)) <= len(whole) // 2
+
+
 def test_grey_and_tiny_pictures():
     assert "PSNR" in explain(np.zeros((5, 3), np.uint8), codeckit.codec("jpeg"))
     assert "MS-SSIM" not in explain(photograph(20, 30), codeckit.codec("jpeg2000-teaching"))
@@ -83,6 +93,18 @@ def test_blocks_are_rearranged_not_changed():
     blocks = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
     assert blocks_in_place(blocks)[5, 7] == blocks[1, 1, 1, 2]
     assert blocks_by_frequency(blocks)[3 * 2 + 1, 2 * 3 + 2] == blocks[1, 2, 3, 2]
+
+
+@pytest.mark.parametrize("name", ["jpeg", "cheng2020", "jpeg2000-teaching"])
+def test_bits_lie_where_they_were_spent(name):
+    """Half the picture is flat and takes nearly nothing; what padding takes lies outside."""
+    image = photograph(72, 120)
+    image[:, :64] = 90
+    one = Explained.of(codeckit.codec(name), image)
+    where = _bits_in_place(one, (72, 120))
+    spent = sum(costs.sum() for costs in one.anatomy.costs)
+    assert where.shape == (72, 120) and spent / 2 < where.sum() <= spent + 1e-6
+    assert where[:, 80:].sum() > 3 * where[:, :48].sum()
 
 
 def test_principal_colors_of_one_and_the_same_axes_agree():
