@@ -66,12 +66,15 @@ class StandardCoded(VideoStage):
     def forward(self, image: np.ndarray) -> bytes:
         """Encode uint8 [H,W,3] or [H,W] as one intra picture."""
         settings = self._settings(grey=image.ndim == 2, still=True)
-        planes = to_planes(image, settings)
-        encoder = open_encoder(settings, planes[0].shape)
         try:
-            packets = [*encoder.encode(planes), *encoder.flush()]
-        finally:
-            encoder.close()
+            packets = self._still(image, settings)
+        except ValueError:
+            if self.standard != "vvc":
+                raise
+            # FFmpeg gives VVenC a byte a pixel for a packet, which noise at the finest steps exceeds; rows that repeat
+            # the last one cost next to nothing, and the decoder cuts them off.
+            below = ((0, image.shape[0]), (0, 0), (0, 0))
+            packets = self._still(np.pad(image, below[: image.ndim], mode="edge"), settings)
         out = ByteWriter()
         out.varint(image.shape[0])
         out.varint(image.shape[1])
@@ -157,6 +160,14 @@ class StandardCoded(VideoStage):
             if encoder is not None:
                 encoder.close()
 
+    def _still(self, image: np.ndarray, settings: Settings) -> list[bytes]:
+        planes = to_planes(image, settings)
+        encoder = open_encoder(settings, planes[0].shape)
+        try:
+            return [*encoder.encode(planes), *encoder.flush()]
+        finally:
+            encoder.close()
+
     def _settings(self, grey: bool, still: bool = False) -> Settings:
         chroma = self.subsampling
         if grey:
@@ -168,8 +179,8 @@ class StandardCoded(VideoStage):
 
     def _limit(self, size):
         """Samples that a decoder may hold for a picture of this size: FFmpeg counts rows with their padding."""
-        smallest = STANDARDS[self.standard].smallest
-        return (max(size[0], smallest) + 256) * (max(size[1], smallest) + 256)
+        smallest, heights = STANDARDS[self.standard].smallest, 2 if self.standard == "vvc" else 1
+        return (heights * max(size[0], smallest) + 256) * (max(size[1], smallest) + 256)
 
 
 def _color_byte(s: Settings, grey: bool) -> int:

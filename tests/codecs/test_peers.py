@@ -290,3 +290,14 @@ def test_damaged_files(name):
         codeckit.decode(stream[: len(stream) // 3])
     with pytest.raises(StreamError, match="max_pixels"):
         codeckit.decode(stream, max_pixels=100)
+
+
+@pytest.mark.parametrize("size", [(33, 47), (16, 16), (80, 64)])
+def test_vvc_at_its_finest(size):
+    """More than a byte a pixel, which is all the room that FFmpeg gives VVenC."""
+    if not registry.entry("vvc").available:
+        pytest.skip("imageio-ffmpeg is not installed (extra vvc)")
+    image = photo(*size, seed=6)
+    stream = codeckit.codec("vvc", quality=63).encode(image)
+    assert 8 * len(stream) / image[..., 0].size > 8
+    assert psnr(codeckit.decode(stream), image) > 36
