@@ -295,9 +295,7 @@ def test_damaged_files(name):
 @pytest.mark.parametrize("size", [(33, 47), (16, 16), (80, 64)])
 def test_vvc_at_its_finest(size):
     """More than a byte a pixel, which is all the room that FFmpeg gives VVenC."""
-    if not registry.entry("vvc").available:
-        pytest.skip("imageio-ffmpeg is not installed (extra vvc)")
     image = photo(*size, seed=6)
-    stream = codeckit.codec("vvc", quality=63).encode(image)
+    stream = of("vvc", quality=63).encode(image)
     assert 8 * len(stream) / image[..., 0].size > 8
-    assert psnr(codeckit.decode(stream), image) > 36
+    assert psnr(codeckit.decode(stream), image) > 28  # halved chroma
