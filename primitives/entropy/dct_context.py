@@ -67,9 +67,9 @@ INPUTS = 9
 
 # A context table holds, for each of two kinds of plane, 64 positions and 1024 contexts, 32 decisions.
 _CONTEXTS = 1024
-_NODES = 32
-_SIGN = 15
-_MANTISSA = 16
+_NODES = 16
+_SIGN = 7
+_MANTISSA = 8
 _TABLE = 2 * 64 * _CONTEXTS * _NODES
 
 # Numbers of nonzeros are trees of 64 nodes; they lie behind, with contexts of their own.
@@ -180,7 +180,8 @@ def decode_blocks(payload: bytes, grids, tables) -> tuple[np.ndarray, ...]:
 
 def _segments(planes) -> list[list[np.ndarray]]:
     """Views of the planes, cut into bands of rows of about `_SEGMENT` blocks, all planes in proportion."""
-    count = min(max(sum(plane.shape[0] * plane.shape[1] for plane in planes) // _SEGMENT, 1), _MOST_SEGMENTS)
+    count = min(sum(plane.shape[0] * plane.shape[1] for plane in planes) // _SEGMENT, _MOST_SEGMENTS)
+    count = max(count // _MOST_THREADS * _MOST_THREADS, 1)
     return [[plane[len(plane) * n // count : len(plane) * (n + 1) // count] for plane in planes] for n in range(count)]
 
 
@@ -309,7 +310,7 @@ def _code_value(value, own, activity, model, signs, coder, data, decoding):
     while magnitude >> wanted:
         wanted += 1
     while True:
-        node = min(size, 14)
+        node = min(size, 6)
         if not _decide(np.int64(wanted > size), node, own + node, activity + node, model, coder, data, decoding):
             break
         size += 1
@@ -321,11 +322,11 @@ def _code_value(value, own, activity, model, signs, coder, data, decoding):
     for shift in range(size - 2, -1, -1):
         depth = size - 2 - shift
         if depth > 1:
-            node = _MANTISSA + 15
+            node = _MANTISSA + 7
         elif size == 2:
             node = _MANTISSA
         else:
-            node = _MANTISSA + 1 + 3 * min(size - 3, 3) + (depth and number - 1)
+            node = _MANTISSA + 1 + 3 * min(size - 3, 1) + (depth and number - 1)
         bit = _decide(magnitude >> shift & 1, node, own + node, activity + node, model, coder, data, decoding)
         number = 2 * number + bit
     for m in range(INPUTS):

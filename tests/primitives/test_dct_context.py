@@ -86,7 +86,7 @@ def test_golden_stream():
     assert (len(payload), hashlib.sha256(payload).hexdigest()[:16]) == GOLDEN
 
 
-GOLDEN = (751, "0d1fbfa366fde73a")
+GOLDEN = (751, "0535c85d3c0d0508")
 
 
 def test_damage_is_noticed_or_harmless():
