@@ -21,7 +21,7 @@ from .chromium import browser, console, resize
 from .datasets import dataset
 from .report import align
 
-CODECS = "jpeg,balle2017,cheng2020,tokens,jpeg2000-teaching"
+CODECS = "jpeg,balle2017,cheng2020,tokens,tokens-vit,jpeg2000-teaching"
 
 
 def check(page: Path, driver) -> dict:

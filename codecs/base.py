@@ -257,7 +257,7 @@ class Codec:
         image = read_image(image)
         steps = [Step.of("image", "", image)]
         for role, stage, value in self.fold(image):
-            steps.append(Step.of(role, type(stage).__name__, value, stage.maps(value)))
+            steps.append(Step.of(role, type(stage).__name__, value, stage.maps(steps[-1].value, value)))
         stream = value if self.native else self._wrap(value)
         return Trace(self, tuple(steps), stream)
 

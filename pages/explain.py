@@ -24,6 +24,7 @@ from ..primitives.anatomy import Anatomy, Part, spread
 from ..primitives.information import entropy_bits
 from ..primitives.stage import Stage
 from ..primitives.tokens.grid import Tokens
+from ..primitives.tokens.reducers import STANDS_FOR
 from . import charts
 from .pictures import (
     SIDE,
@@ -33,6 +34,7 @@ from .pictures import (
     fitted,
     fitted_map,
     heat,
+    lying,
     map_views,
     plane_names,
     principal_axes,
@@ -270,17 +272,20 @@ def _viewer(original, explained, side):
 
 
 def _token_layers(one, side):
-    """Tokens before and after, in the colours of the same three principal components."""
+    """Tokens before and after, in the colours of the same three principal components; reduced ones put in place."""
     before = next((step.value for step in one.trace.steps if isinstance(step.value, Tokens)), None)
-    if before is None or before.features.ndim != 2 or before.features.shape != one.decoded.features.shape:
+    labels = next((step.maps[STANDS_FOR] for step in one.trace.steps if STANDS_FOR in step.maps), None)
+    after = one.decoded.features if labels is None else one.decoded.features[labels.ravel()]
+    if before is None or before.features.ndim != 2 or before.features.shape != after.shape:
         return []
+    after = after.reshape(before.map.shape)
     axes = principal_axes(before.features.astype(np.float64))
     squares = np.ones((side // max(before.grid) + 1,) * 2 + (1,), np.uint8)
     colors = "three principal components of the features as colours"
-    error = np.abs(before.map - one.decoded.map).mean(2)
+    error = np.abs(before.map - after).mean(2)
     shown = {
         "tokens before": (principal_colors(before.map, axes), colors),
-        "tokens decoded": (principal_colors(one.decoded.map, axes), colors),
+        "tokens decoded": (principal_colors(after, axes), colors),
         "error of tokens": (heat(error), f"mean error of a feature {error.mean():.3f}"),
     }
     return [
@@ -492,7 +497,7 @@ def _cost_figures(one):
             half = int(np.searchsorted(np.cumsum(by_channel), by_channel.sum() / 2)) + 1
             caption = f"{name}: bits of each channel, in order of size; {half} of {len(by_channel)} take half of them"
             found.append(charts.bars(by_channel, caption))
-            found.append(_figure(View(f"{name}: bits at each position", heat(costs.sum(2)), True)))
+            found.append(_figure(View(f"{name}: bits at each position", heat(lying(costs.sum(2))), True)))
         elif costs.ndim == 2:
             found.append(_figure(View(f"{name}: bits of each symbol", heat(fitted_map(costs, SIDE)))))
     return ['<div class="plots">', *found, "</div>"] if found else []

@@ -152,6 +152,11 @@ def blocks_by_frequency(blocks: np.ndarray) -> np.ndarray:
     return blocks.transpose(2, 0, 3, 1).reshape(n * rows, m * columns)
 
 
+def lying(array: np.ndarray) -> np.ndarray:
+    """[h,1,…] as [1,h,…]: what is a list, such as tokens with no places, takes less of a page lying than standing."""
+    return array.swapaxes(0, 1) if array.shape[1] == 1 else array
+
+
 def contact_sheet(channels: np.ndarray, count: int = CHANNELS) -> tuple[np.ndarray, list[int]]:
     """The channels of most energy of [h,w,C] side by side, and their numbers."""
     spread = channels.reshape(-1, channels.shape[2]).astype(np.float64).std(0)
@@ -187,6 +192,13 @@ def principal_colors(channels: np.ndarray, axes: tuple[np.ndarray, np.ndarray] |
     parts = (flat - mean) @ directions
     scale = 2.5 * (parts.std(0) + 1e-9)
     return (255 * np.clip(0.5 + parts / (2 * scale), 0, 1)).astype(np.uint8).reshape(*channels.shape[:2], 3)
+
+
+def label_colors(labels: np.ndarray) -> np.ndarray:
+    """Labels [h,w] as colours uint8 [h,w,3], hues a golden angle apart, in three shades."""
+    hue = labels.astype(np.float64)[..., None] * 0.381966 * 2 * np.pi
+    colors = 0.5 + 0.5 * np.cos(hue + np.array([0, 2, 4]) * np.pi / 3)
+    return (255 * (0.25 + 0.65 * colors) * (1 - 0.2 * (labels % 3))[..., None]).astype(np.uint8)
 
 
 def plane_names(value) -> list[str]:
@@ -240,6 +252,7 @@ def views(value) -> list[View]:
             shown = array if array.dtype == np.uint8 else thinned(array)
             found.append(plane_view(shown, name or "the picture"))
         elif array.ndim == 3:
+            array = lying(array)
             sheet, order = contact_sheet(array)
             which = f"the {len(order)} of {array.shape[2]} channels with most energy" if len(order) > 1 else "values"
             found.append(View(f"{name}: {which}", sheet, True))
@@ -266,6 +279,8 @@ def map_views(step: Step) -> tuple[list[View], dict[str, np.ndarray]]:
     for name, array in step.maps.items():
         if array.ndim == 1:
             lists[name] = array
+        elif array.ndim == 2 and array.dtype.kind == "u":
+            found.append(View(f"{name}: {len(np.unique(array))} colours", label_colors(array), True))
         elif array.ndim == 2:
             found.append(View(name, heat(array) if array.min() >= 0 else signed(array), True))
         elif array.ndim == 3 and name != "latents":

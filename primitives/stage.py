@@ -69,8 +69,11 @@ class Stage:
         """`inverse` of each, with the same further arguments for all."""
         return [self.inverse(y, *limits) for y in ys]
 
-    def maps(self, y) -> dict:
-        """What the output `y` of `forward` shows of itself beside its values: arrays by name (`Trace`)."""
+    def maps(self, x, y) -> dict:
+        """What `forward`, which made `y` of `x`, has to show beside the values: arrays by name (`Trace`).
+
+        Planes [h,w] of unsigned integers are labels: positions with the same number belong together.
+        """
         return {}
 
     def in_place(self, values: np.ndarray) -> np.ndarray | None:

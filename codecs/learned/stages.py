@@ -207,7 +207,7 @@ class Round(_Weighted):
             dequantized.append(Picture((y_hat, *level), picture.size, factors, picture.color))
         return dequantized
 
-    def maps(self, y: CodedPicture) -> dict[str, np.ndarray]:
+    def maps(self, x: Picture, y: CodedPicture) -> dict[str, np.ndarray]:
         """Where the bits go: arrays by name.
 
         - "latents": ŷ [h,w,M], and "scales": the standard deviation that is predicted for each [h,w,M];

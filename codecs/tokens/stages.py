@@ -23,7 +23,7 @@ from ...primitives.quantizers.uniform import check_step
 from ...primitives.stage import Stage
 from ...primitives.tokens.backbone import load_backbone
 from ...primitives.tokens.grid import Tokens
-from ...primitives.tokens.reducers import ATTENDING, REDUCERS
+from ...primitives.tokens.reducers import ATTENDING, REDUCERS, STANDS_FOR, information_density, quadtree
 from .model import LEVEL_STEPS, LEVELS, TokenModel, activity, check_shape, load_model, step_of
 
 #: Step size of the refinement's descent, in quantization steps.
@@ -104,6 +104,21 @@ class Reduce(Stage):
     def inverse(self, tokens: Tokens) -> Tokens:
         """Return the tokens."""
         return tokens
+
+    def maps(self, x: Tokens, y: Tokens) -> dict[str, np.ndarray]:
+        """On the grid [h,w] of all tokens: which one stands for each, which are kept, and for QPID what led there."""
+        reduced = REDUCERS[self.reducer](x.features, x.grid, len(y.features))
+        kept = np.zeros(len(x.features))
+        kept[reduced.kept] = 1
+        maps = {STANDS_FOR: reduced.merge_map.astype(np.uint32), "kept": kept}
+        if self.reducer in ("qpid", "qpid+"):
+            maps["information of each"] = information_density(x.features)
+            maps["parts of the quadtree"] = quadtree(x.features, x.grid, len(y.features))
+        return {name: values.reshape(x.grid) for name, values in maps.items()}
+
+    def in_place(self, values: np.ndarray) -> None:
+        """Reduced tokens stand nowhere."""
+        return None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "grid": ["Tokens", "patchify", "unpatchify"],
-        "reducers": ["REDUCERS", "Reduced", "merge_similar", "unmerge"],
+        "reducers": ["REDUCERS", "Reduced", "information_density", "merge_similar", "quadtree", "unmerge"],
         "subset": ["decode_subset", "encode_subset", "subset_bits"],
         "towers": ["Tower"],
         "vit": ["VisionTransformer", "VitBackbone", "VitSize"],

@@ -50,6 +50,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+#: What a stage calls its map of `Reduced.merge_map`, by which the explorer puts reduced tokens in place.
+STANDS_FOR = "which token stands for each"
+
 #: Temperature of QPID's density.
 _TEMPERATURE = 0.1
 
@@ -208,6 +211,20 @@ _SCORES = {
     "norm": lambda features: np.linalg.norm(np.asarray(features, np.float64), axis=1),
     "uniform": lambda features: np.ones(len(features)),
 }
+
+
+def quadtree(features, grid, budget) -> np.ndarray:
+    """The parts into which `qpid` cuts a grid of tokens [N,C] for a budget: uint32 [N], numbers of parts.
+
+    >>> features = np.vstack([np.ones((8, 8)), np.eye(8)])
+    >>> quadtree(features, (4, 4), 8).reshape(4, 4).tolist()
+    [[2, 2, 3, 3], [2, 2, 3, 3], [0, 0, 1, 1], [0, 0, 1, 1]]
+    """
+    labels = np.zeros(grid, np.uint32)
+    information = information_density(_checked(features, grid, budget)).reshape(grid)
+    for number, part in enumerate(_quadtree(information, budget)):
+        labels[part] = number
+    return labels.ravel()
 
 
 def _quadtree(plane: np.ndarray, budget: int) -> list[tuple[slice, slice]]:

@@ -12,7 +12,7 @@ import pytest
 from codeckit.bench import dataset, fuzz
 from codeckit.bench.pictures import photo
 from codeckit.codecs.registry import codec
-from codeckit.codecs.tokens import FeatureTransform, load_model
+from codeckit.codecs.tokens import FeatureTransform, Reduce, load_model
 from codeckit.codecs.tokens.model import CLASSES, LEVELS, activity, step_of
 from codeckit.metrics import tasks
 from codeckit.primitives import ContextCoded, FixedIndices, HuffmanCoded, StreamError, container
@@ -301,3 +301,21 @@ def test_the_transformer_reads_what_was_sent():
     decoded = codeckit.decode(codec("tokens-vit", quality=8, budget=100).encode(picture))
     assert tasks.agreement(task.predict(decoded), task.predict(picture)) > 0.95
     assert task.predict(codeckit.decode(codec("tokens-vit", quality=2, budget=6).encode(picture))).shape == (10,)
+
+
+def test_a_reducing_stage_shows_on_the_grid_which_tokens_stand_for_which():
+    features = np.random.default_rng(3).standard_normal((20, 6)).astype(np.float32)
+    features[:12] = features[0] + 0.1 * features[:12]  # much alike: less information than below
+    tokens, stage = Tokens(features, (4, 5)), Reduce("qpid+", 10)
+    reduced = stage.forward(tokens)
+    maps = stage.maps(tokens, reduced)
+    assert {name: values.shape for name, values in maps.items()} == dict.fromkeys(maps, (4, 5))
+    assert maps["kept"].sum() == 10
+    labels = maps["which token stands for each"]
+    means = [features[labels.ravel() == k].mean(0) for k in range(10)]
+    assert np.allclose(reduced.features, means, atol=1e-6)
+    parts = maps["parts of the quadtree"]
+    assert 1 < parts.max() + 1 <= 10 // 2
+    for number in range(parts.max() + 1):  # each part is a rectangle
+        rows, columns = np.nonzero(parts == number)
+        assert (np.ptp(rows) + 1) * (np.ptp(columns) + 1) == len(rows)

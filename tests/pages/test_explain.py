@@ -13,7 +13,14 @@ from codeckit.bench.chromium import NoBrowserError, browser, console, resize
 from codeckit.cli import main
 from codeckit.pages import explain
 from codeckit.pages.explain import Explained, _bits_in_place
-from codeckit.pages.pictures import blocks_by_frequency, blocks_in_place, principal_axes, principal_colors, views
+from codeckit.pages.pictures import (
+    blocks_by_frequency,
+    blocks_in_place,
+    map_views,
+    principal_axes,
+    principal_colors,
+    views,
+)
 from codeckit.primitives import ContextCoded, Stage
 
 
@@ -118,6 +125,15 @@ def test_views_of_every_step_are_pictures():
         for step in codeckit.codec(name).trace(photograph()).steps:
             shown = views(step.value)
             assert shown and all(view.image.dtype == np.uint8 and view.image.ndim in (2, 3) for view in shown)
+
+
+def test_a_list_of_tokens_lies_and_labels_have_colours():
+    trace = codeckit.codec("tokens-vit", quality=3).trace(photograph(96, 96))
+    reduce = next(step for step in trace.steps if step.role == "reduce")
+    own, _ = map_views(reduce)
+    assert {view.caption.partition(":")[0] for view in own} == set(reduce.maps)
+    for step in trace.steps[2:5]:
+        assert all(view.image.shape[0] <= 2 * view.image.shape[1] for view in views(step.value)), step.role
 
 
 def test_command_line(tmp_path, capsys):
