@@ -20,9 +20,10 @@ from .report import align, compare
 from .sweep import evaluate
 
 
-def measure(name: str, images, qualities, effort: int, out) -> tuple[list[list[str]], list[list[str]]]:
+def measure(specification: str, images, qualities, effort: int, out) -> tuple[list[list[str]], list[list[str]]]:
     """The points, and a row of BD-rates for PSNR and MS-SSIM; headings first."""
-    codecs = [registry.codec(name, quality=q, effort=level) for level in (0, effort) for q in qualities]
+    name, options = registry.parse_spec(specification)
+    codecs = [registry.codec(name, quality=q, effort=level, **options) for level in (0, effort) for q in qualities]
     report = compare(evaluate(codecs, images, out=Path(out) / f"rdo-{name}.jsonl", progress=True))
     plain, searched = sorted(report.curves, key=lambda curve: f"effort {effort}" in curve.label)
     row = [name, str(effort)]
@@ -36,7 +37,11 @@ def main(argv=None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", help="folder of photographs")
-    parser.add_argument("--codecs", default="balle2017,cheng2020", help="names, with commas between")
+    parser.add_argument(
+        "--codecs",
+        default="balle2017,cheng2020",
+        help="names, such as balle2017 or balle2017:weights=FILE, with commas between",
+    )
     parser.add_argument("--qualities", default="1,3,5,8", help="qualities, with commas between")
     parser.add_argument("--effort", type=int, default=8, help="rounds of the search")
     parser.add_argument("--images", type=int, help="how many pictures; default: all")

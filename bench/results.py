@@ -57,6 +57,7 @@ STILLS = (
     ("mozjpeg:tables=1", _JPEG),
     ("jpegli", _JPEG),
     ("jpeg", _JPEG),
+    ("jpeg:effort=9", _JPEG),
     ("jpeg:entropy=ContextCoded", _JPEG),
     ("webp", _JPEG),
     ("jpeg2000", _WAVELET),

@@ -151,7 +151,8 @@ def main(arguments=None) -> int:
             cells = [f"{costs[rung][0]:.2f}" if rung in costs else "" for rung in (*RUNGS, "network")]
             ratio = min(value[0] for value in costs.values()) / costs["fixed"][0]
             tables[title].append([name, f"{ideal:.2f}", *cells, f"{ratio:.3f}"])
-        speeds.append([name, *(f"{value:.2f}" for own in costs.values() for value in own[1:])])
+        found = [f"{value:.2f}" for own in costs.values() for value in own[1:]]
+        speeds.append([name, *found, *[""] * (len(speeds[0]) - 1 - len(found))])
     for title, rows in tables.items():
         print(f"{title}\n{align(rows)}\n")
     print(f"{align(codec_sizes(dataset(options.test)[: min(options.count, 32)]))}\n")

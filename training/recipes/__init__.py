@@ -1,7 +1,7 @@
 """Recipes: all settings behind a weight file, one small file each.
 
 >>> recipe("balle2017-small").channels
-(128,)
+(192,)
 """
 
 import importlib
@@ -30,7 +30,9 @@ class Recipe:
         entropy_rate: the highest of the entropy model, likewise.
         clip: largest norm of the gradients.
         ema: the decay of the moving average of the weights.
-        rounded_after: share of the steps after which the synthesis transform sees rounded latents, not noisy ones.
+        rounded_after: share of the steps after which the synthesis transform sees rounded latents, not noisy ones; 1
+            for never. Rate and distortion then speak of different latents: a context model lets the network lower the
+            one at the expense of the other, and real rates grow.
         report: steps from one validation and checkpoint to the next.
         seed: of all random numbers.
     """

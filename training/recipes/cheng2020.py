@@ -6,9 +6,10 @@ RECIPE = Recipe(
     name="cheng2020",
     network="cheng2020",
     channels=(128, 192),
-    steps=70_000,
+    steps=40_000,
     batch=8,
-    patch=192,
+    patch=256,
     learning_rate=1e-4,
     warmup=1000,
+    rounded_after=1,
 )

@@ -1,4 +1,4 @@
-"""The weights of the small, fast ``cheng2020``: N = 64 channels and M = 192 latents a position, for CPUs."""
+"""The weights of ``cheng2020`` that ship: N = 64 channels and M = 192 latents a position, for CPUs."""
 
 from . import Recipe
 
@@ -6,9 +6,11 @@ RECIPE = Recipe(
     name="cheng2020-small",
     network="cheng2020",
     channels=(64, 192),
-    steps=7_000,
-    batch=2,
-    patch=128,
+    steps=14_000,
+    batch=1,
+    patch=256,
+    learning_rate=2.5e-4,
     warmup=300,
-    report=2000,
+    rounded_after=1,
+    report=1000,
 )
