@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from ...primitives.picture import Picture
 from ...primitives.quantizers.descent import descend
@@ -28,6 +29,9 @@ from .stages import CodedPicture, _level, _walk
 
 #: Pictures larger than this would take too much memory for a pass back through a network.
 MAX_PIXELS = 1 << 22
+
+#: Side of the regions of a picture that are descended each with its own caution, in latents.
+_REGION = 4
 
 #: SSE a bit, relative to what the networks were trained for.
 _RATE_WEIGHT = 0.5
@@ -81,6 +85,10 @@ class OptimizedCodec(Codec):
         steps = _level(network, level)
         symbols = walk.symbols[0].astype(np.int64)
         offsets = np.zeros(symbols.shape)
+        rows, columns = (-(-side // _REGION) for side in symbols.shape[:2])
+        regions = np.kron(np.arange(rows * columns).reshape(rows, columns), np.ones((_REGION, _REGION), np.int64))
+        regions = regions[: symbols.shape[0], : symbols.shape[1]]
+        pixels = _REGION * (target.shape[2] // symbols.shape[0])
         batches = [batch for batch, _ in walk.batches if batch.plane == 0]
         for batch in batches:
             offsets[batch.where] = np.asarray(batch.offset) / 256
@@ -102,15 +110,17 @@ class OptimizedCodec(Codec):
 
         def distortion(symbols):
             y, picture = synthesis(symbols)
-            error = ((picture.clamp(0, 255) - target) ** 2).sum()
-            return error.item(), lambda: gradient(error, y)
+            errors = ((picture.clamp(0, 255) - target) ** 2).sum(1, keepdim=True)
+            parts = functional.avg_pool2d(errors, pixels, ceil_mode=True, divisor_override=1).flatten()
+            return parts.detach().double().cpu().numpy(), lambda: gradient(errors.sum(), y)
 
         with torch.enable_grad():
             y, picture = synthesis(symbols)
             signs = torch.randint(0, 2, picture.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
             curvature = (gradient((picture * signs.to(device)).sum(), y) ** 2).mean((0, 1))
             rate_weight = _RATE_WEIGHT * 3 / (0.0018 * 100 ** ((self.quality - 1) / 7))
-            found = descend(symbols, distortion, bits, np.maximum(curvature, 1e-6), rate_weight, self.effort)
+            curvature = np.maximum(curvature, 1e-6)
+            found = descend(symbols, distortion, bits, curvature, rate_weight, self.effort, regions[..., None])
         planes = (found.astype(np.int32), *coded.planes[1:])
         picture = CodedPicture(planes, coded.size, coded.factors, coded.color)
         if weights.probabilities.context is None:
@@ -118,7 +128,8 @@ class OptimizedCodec(Codec):
         picture = replace(picture, walk=_walk(picture, weights)[0])
 
         def cost(walk):
-            return distortion(walk.symbols[0].astype(np.int64))[0] + rate_weight * sum(b.sum() for b in walk.bits())
+            errors, _ = distortion(walk.symbols[0].astype(np.int64))
+            return errors.sum() + rate_weight * sum(b.sum() for b in walk.bits())
 
         with torch.enable_grad():
             return min((coded, picture), key=lambda each: cost(_walk(each, weights)[0]))

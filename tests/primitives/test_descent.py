@@ -19,13 +19,13 @@ def test_cost_falls_and_not_below_the_least(seed, rate_weight):
     target, weights = rng.normal(0, 2, (2, 3, 2)), rng.uniform(0.5, 2, 2)
 
     def distortion(symbols):
-        return float((weights * (symbols - target) ** 2).sum()), lambda: 2 * weights * (symbols - target)
+        return (weights * (symbols - target) ** 2).sum((0, 2)), lambda: 2 * weights * (symbols - target)
 
     def cost(symbols):
-        return distortion(symbols)[0] + rate_weight * bits(symbols).sum()
+        return distortion(symbols)[0].sum() + rate_weight * bits(symbols).sum()
 
     start = np.rint(target).astype(int)
-    found = descend(start, distortion, bits, weights, rate_weight, 60)
+    found = descend(start, distortion, bits, weights, rate_weight, 60, np.arange(3)[:, None])
     best = np.stack([weights * (s - target) ** 2 + rate_weight * bits(s) for s in range(-9, 10)]).min(0).sum()
     assert best - 1e-9 <= cost(found) <= cost(start) + 1e-9
 
@@ -37,10 +37,10 @@ def test_symbols_that_depend_on_each_other():
 
     def distortion(symbols):
         error = mixing @ symbols - target
-        return float(error @ error), lambda: 2 * mixing.T @ error
+        return np.array([error @ error]), lambda: 2 * mixing.T @ error
 
     def cost(symbols):
-        return distortion(symbols)[0] + 0.5 * bits(symbols).sum()
+        return distortion(symbols)[0].item() + 0.5 * bits(symbols).sum()
 
     start = np.rint(np.linalg.lstsq(mixing, target, rcond=None)[0]).astype(int)
     found = descend(start, distortion, bits, (mixing**2).sum(0), 0.5, 40)
