@@ -34,7 +34,7 @@ MAX_PIXELS = 1 << 22
 _REGION = 4
 
 #: SSE a bit, relative to what the networks were trained for.
-_RATE_WEIGHT = 1.5
+RATE_WEIGHT = 1.5
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class OptimizedCodec(Codec):
             y, picture = synthesis(symbols)
             signs = torch.randint(0, 2, picture.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
             curvature = (gradient((picture * signs.to(device)).sum(), y) ** 2).mean((0, 1))
-            rate_weight = _RATE_WEIGHT * 3 / (0.0018 * 100 ** ((self.quality - 1) / 7))
+            rate_weight = RATE_WEIGHT * 3 / (0.0018 * 100 ** ((self.quality - 1) / 7))
             curvature = np.maximum(curvature, 1e-6)
             found = descend(symbols, distortion, bits, curvature, rate_weight, self.effort, regions[..., None])
         planes = (found.astype(np.int32), *coded.planes[1:])
