@@ -18,7 +18,7 @@ def cost(codec, image, quality):
 
 @pytest.mark.parametrize(("name", "quality"), [("balle2017", 2), ("balle2017", 7.5), ("cheng2020", 5)])
 def test_cost_falls(name, quality):
-    image = astronaut()[:64, 180:260]
+    image = astronaut()[:128, 160:288]
     plain, searched = (codeckit.codec(name, quality=quality, effort=effort) for effort in (0, 4))
     assert cost(searched, image, quality) < 0.998 * cost(plain, image, quality)
 
