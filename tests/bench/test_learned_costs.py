@@ -37,7 +37,7 @@ def test_rate_at_a_quality():
 def test_variable_rate_trains_and_compares(tmp_path, monkeypatch, capsys):
     """A network of two steps: one run for all rates, one for each of two."""
     torch.manual_seed(0)
-    tiny = replace(recipes_.recipe("balle2017-small"), channels=(8,), batch=2, patch=32)
+    tiny = replace(recipes_.recipe("balle2017-small"), channels=(8,), batch=2, patch=32, learning_rate=3e-4)
     monkeypatch.setattr(variable_rate, "recipe", lambda name: tiny)
     pack = tmp_path / "pack.safetensors"
     data.write_pack(["sample"], pack, crop=64, megabytes=0.2, held_out=1)
