@@ -65,7 +65,7 @@ _INTERIOR = np.array([i for i in ZIGZAG if i >= 8 and i % 8], np.int64)
 #: Predictions that are mixed for each decision.
 INPUTS = 9
 
-# A context table holds, for each of two kinds of plane, 64 positions and 1024 contexts, 32 decisions.
+# A context table holds, for each of two kinds of plane, 64 positions and 1024 contexts, 16 decisions.
 _CONTEXTS = 1024
 _NODES = 16
 _SIGN = 7
@@ -181,7 +181,7 @@ def decode_blocks(payload: bytes, grids, tables) -> tuple[np.ndarray, ...]:
 def _segments(planes) -> list[list[np.ndarray]]:
     """Views of the planes, cut into bands of rows of about `_SEGMENT` blocks, all planes in proportion."""
     count = min(sum(plane.shape[0] * plane.shape[1] for plane in planes) // _SEGMENT, _MOST_SEGMENTS)
-    count = max(count // _MOST_THREADS * _MOST_THREADS, 1)
+    count = max(count // 2 * 2, 1)  # two cores end together
     return [[plane[len(plane) * n // count : len(plane) * (n + 1) // count] for plane in planes] for n in range(count)]
 
 
