@@ -3,7 +3,7 @@
 Rounding takes the symbol next to what g_a says, whatever it costs and whatever g_s makes of it. With `effort` the
 encoder looks at both: J = SSE + λ·bits, SSE of the picture that g_s really makes, bits as the probability model really
 counts them, and moves symbols in whole steps while J falls (`primitives.quantizers.descent`). One round takes a pass
-through g_s and one back. The decoder knows nothing of it.
+or two through g_s and one back. The decoder knows nothing of it.
 
 - *λ* comes from the one that networks are trained for at each quality: L = bits/pixels + λ'·255²·MSE gives 3/λ' of SSE
   a bit. Half as much again was best of 0.5, 1 and 1.5 for `cheng2020`, and none was better for `balle2017` by much.

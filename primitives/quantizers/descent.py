@@ -72,11 +72,12 @@ def descend(
         moves = (np.minimum(up, down) < 0) & (parity == turn % 2)
         moved = symbols + np.where(moves, np.where(up < down, 1, -1), 0)
         errors, gradient = distortion(moved)
-        better = costs(errors, bits(moved)) < least
+        moved_rates = bits(moved)
+        better = costs(errors, moved_rates) < least
         if not better.all() and better.any():  # neighbours that moved and are taken back change what the others gain
             moved = np.where(better[regions], moved, symbols)
             errors, gradient = distortion(moved)
-        moved_rates = bits(moved)
+            moved_rates = bits(moved)
         found = costs(errors, moved_rates)
         if found.sum() < least.sum():
             symbols, rates, least, slopes = moved, moved_rates, found, gradient()
