@@ -26,8 +26,8 @@ def plausible(network: nn.Module, x: torch.Tensor, deviation: float = 2.0) -> nn
         deviation: of the latents, about, in steps.
 
     >>> x = torch.rand(1, 3, 64, 64)
-    >>> float(plausible(NETWORKS["mbt2018"](N=4, M=4).eval(), x).g_a(x).detach().std())
-    2.0...
+    >>> round(float(plausible(NETWORKS["mbt2018"](N=4, M=4).eval(), x).g_a(x).detach().std()), 3)
+    2.0
     """
     last = [module for module in network.g_a if isinstance(module, nn.Conv2d)][-1]
     y = network.g_a(x)
