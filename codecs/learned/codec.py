@@ -26,7 +26,7 @@ Options of all:
 from ...primitives.pad import PadTo
 from ..base import Codec
 from .networks import NETWORKS
-from .stages import LatentCoded, Learned, Round
+from .stages import LatentCoded, LatentMixed, Learned, Round
 from .weights import check_device, choose_weights
 
 
@@ -34,11 +34,13 @@ def _codec(name: str, quality, weights, device, effort) -> Codec:
     if isinstance(effort, bool) or not isinstance(effort, int) or not 0 <= effort <= 100:
         raise ValueError(f"effort is a number of rounds from 0 to 100, not {effort!r}")
     path, quality = choose_weights(name, quality, weights)
+    variable = hasattr(NETWORKS[name], "LEVELS")
     stages = {
         "pad": PadTo(NETWORKS[name].stride),
-        "transform": Learned(path, quality if hasattr(NETWORKS[name], "LEVELS") else None, check_device(device)),
+        "transform": Learned(path, quality if variable else None, check_device(device)),
         "quantize": Round(path, device),
-        "entropy": LatentCoded(path, device),
+        # CompressAI's architectures code what their networks predict; those that are trained here do better.
+        "entropy": (LatentMixed if variable else LatentCoded)(path, device),
     }
     chosen = {"weights": str(weights)} if weights else {}  # weights that ship need no mention
     if device != "cpu":

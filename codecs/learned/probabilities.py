@@ -47,6 +47,7 @@ from ...primitives.entropy.integer_gaussian import (
     scale_index,
     uncenter,
 )
+from ...primitives.entropy.latent_mixing import Distributions, MixingDecoder, MixingEncoder, of_mixture, of_tables
 from ...primitives.entropy.latents import LatentDecoder, LatentEncoder
 from ...primitives.entropy.mixture import COMPONENTS
 from ...primitives.entropy.tables import FrequencyTables
@@ -86,6 +87,10 @@ class Tabled:
         """The next symbols of a stream."""
         return decoder.get(self.indices, self.tables)
 
+    def for_mixing(self) -> Distributions:
+        """The distributions as the context-mixing coder takes them."""
+        return of_tables(self.indices.reshape(-1, self.indices.shape[-1]), self.tables)
+
     def bits(self, symbols: np.ndarray) -> np.ndarray:
         """What each symbol costs."""
         return self.tables.bits(symbols, self.indices)
@@ -110,6 +115,10 @@ class Mixed:
         """The next symbols of a stream."""
         return decoder.get_mixture(self.mixture).reshape(self.shape)
 
+    def for_mixing(self) -> Distributions:
+        """The distributions as the context-mixing coder takes them."""
+        return of_mixture(self.mixture)
+
     def bits(self, symbols: np.ndarray) -> np.ndarray:
         """What each symbol costs."""
         return self.mixture.bits(symbols.ravel()).reshape(self.shape)
@@ -128,12 +137,29 @@ class Batch:
         where: index of the positions in the plane.
         distribution: what the symbols follow.
         offset: what latents are rounded around, in units of 2^-8; it broadcasts to the symbols' shape.
+        order: the channels in the order that suits adaptive coding, the least certain first; None for that of their
+            numbers, where every position has distributions of its own.
     """
 
     plane: int
     where: tuple
     distribution: Tabled | Mixed
     offset: np.ndarray | int
+    order: np.ndarray | None = None
+
+    def mix(self, coder: MixingEncoder | MixingDecoder, shape: tuple[int, ...], *symbols: np.ndarray):
+        """Put the symbols with context mixing, or get them.
+
+        Args:
+            coder: an encoder, which is given the symbols, or a decoder.
+            shape: of the plane.
+        """
+        rows, columns = (axis[self.where].ravel() for axis in np.indices(shape[:2]))
+        distributions = self.distribution.for_mixing()
+        if symbols:
+            return coder.put(self.plane, (rows, columns), symbols[0].reshape(rows.size, -1), distributions, self.order)
+        found = coder.get(self.plane, (rows, columns), distributions, self.order)
+        return found.reshape(*np.empty(shape[:2], bool)[self.where].shape, -1)
 
 
 _EVERYWHERE = (slice(None), slice(None))
@@ -159,6 +185,13 @@ class Walk:
         for batch, symbols in self.batches:
             batch.distribution.put(encoder, symbols)
         return encoder.getvalue()
+
+    def encode_mixed(self, measure: bool = False) -> MixingEncoder:
+        """All symbols in a context-mixing encoder, which notes what each of them takes if it is to `measure` them."""
+        encoder = MixingEncoder([plane.shape for plane in self.symbols], measure)
+        for batch, symbols in self.batches:
+            batch.mix(encoder, self.symbols[batch.plane].shape, symbols)
+        return encoder
 
     def bits(self) -> tuple[np.ndarray, ...]:
         """What each symbol costs in bits, float64, in the shapes of `symbols` (without escapes behind a tail)."""
@@ -230,11 +263,11 @@ class ProbabilityModel:
         prior_tables = np.arange(level * width_of_prior, (level + 1) * width_of_prior)
         batches: list[list] = [[] for _ in answers]
 
-        def ask(plane, where, distributions):
+        def ask(plane, where, distributions, order=None):
             """The symbols of every picture, for its (distribution, offset), and the latents that they stand for."""
             symbols, latents = [], []
             for answer, kept, (distribution, offset) in zip(answers, batches, distributions, strict=True):
-                batch = Batch(plane, where, distribution, offset)
+                batch = Batch(plane, where, distribution, offset, order)
                 symbols.append(answer(batch))
                 latents.append(uncenter(symbols[-1], offset))
                 kept.append((batch, symbols[-1]))
@@ -242,7 +275,8 @@ class ProbabilityModel:
 
         def ask_prior(plane, rows, columns):
             indices = np.broadcast_to(prior_tables, (rows, columns, width_of_prior))
-            return ask(plane, _EVERYWHERE, [(Tabled(self.prior, indices), medians)] * len(answers))
+            order = np.argsort(self.prior.frequency(np.zeros_like(prior_tables), prior_tables), kind="stable")
+            return ask(plane, _EVERYWHERE, [(Tabled(self.prior, indices), medians)] * len(answers), order)
 
         def walks(latents, *planes):
             found = zip(zip(*planes, strict=True), latents, batches, strict=True)

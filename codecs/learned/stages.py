@@ -2,8 +2,8 @@
 
 ::
 
-    image ── PadTo ── Learned ── Round ── LatentCoded ── bytes
-             planes   y: g_a     symbols  in the order of ProbabilityModel.walk
+    image ── PadTo ── Learned ── Round ── LatentMixed ── bytes
+             planes   y: g_a     symbols  or LatentCoded, in the order of ProbabilityModel.walk
                       x̂: g_s     of y, z
 
 Latents travel as a `Picture` with these planes, which any generic entropy stage codes, too
@@ -24,6 +24,7 @@ their fingerprint, so the path is no part of it, nor is the device (`for_decodin
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ import torch
 from ...primitives.anatomy import Anatomy, Dissector
 from ...primitives.bitstream import ByteReader, ByteWriter
 from ...primitives.entropy.integer_gaussian import FRACTION_BITS, center
+from ...primitives.entropy.latent_mixing import MixingDecoder
 from ...primitives.entropy.latents import LatentDecoder
 from ...primitives.errors import StreamError
 from ...primitives.learned.tiles import tiled
@@ -240,6 +242,8 @@ class LatentCoded(_Weighted):
     weights: str = ""
     device: str = "cpu"
 
+    _coder: ClassVar[str] = "rANS state and words"
+
     def forward_many(self, xs: list[CodedPicture]) -> list[bytes]:
         """Return the payload of each picture."""
         payloads = []
@@ -251,9 +255,21 @@ class LatentCoded(_Weighted):
             out.byte(COLORS.index(picture.color))
             for steps in level:
                 out.byte(int(steps[0, 0]))
-            out.raw(walk.encode())
+            out.raw(self._encode(walk))
             payloads.append(out.getvalue())
         return payloads
+
+    def _encode(self, walk: Walk) -> bytes:
+        return walk.encode()
+
+    def _decoder(self, data: bytes, shapes: list[tuple[int, ...]]):
+        """What answers a walk with the symbols of a stream, and what checks that these were all."""
+        decoder = LatentDecoder(data)
+        return lambda batch: batch.distribution.get(decoder), decoder.finish
+
+    def _costs(self, walk: Walk) -> tuple[np.ndarray, ...]:
+        """The bits of each symbol."""
+        return walk.bits()
 
     def inverse_many(self, ys: list[bytes], max_pixels: int = MAX_PIXELS) -> list[CodedPicture]:
         """Return the symbols of each payload.
@@ -268,7 +284,8 @@ class LatentCoded(_Weighted):
             size, color = _read_head(reader)
             check_size(size, max_pixels)
             level = [np.full((1, 1), reader.byte(), np.int32)] if hasattr(weights.network, "gain") else []
-            heads.append((Picture((), size, color=color), level, LatentDecoder(reader.rest())))
+            decoder = self._decoder(reader.rest(), _shapes(size, weights))
+            heads.append((Picture((), size, color=color), level, decoder))
 
         def alike(head):
             picture, level, _ = head
@@ -276,10 +293,9 @@ class LatentCoded(_Weighted):
 
         def decode(heads):
             (height, width), steps = alike(heads[0])
-            answers = [lambda batch, decoder=decoder: batch.distribution.get(decoder) for *_, decoder in heads]
-            walks = weights.probabilities.walk_many(height, width, answers, steps)
-            for *_, decoder in heads:
-                decoder.finish()
+            walks = weights.probabilities.walk_many(height, width, [answer for *_, (answer, _) in heads], steps)
+            for *_, (_, finish) in heads:
+                finish()
             return [_coded(picture, walk, level) for (picture, level, _), walk in zip(heads, walks, strict=True)]
 
         return _together(heads, alike, decode)
@@ -294,12 +310,37 @@ class LatentCoded(_Weighted):
         for _ in level:
             found.number(1, "gain level", "transform", lambda n: f"{n}: quality {1 + n / LEVEL_STEPS:g}")
         found.group = "symbols"
-        found.rest("rANS state and words", "z, then y in the order of the wavefronts", "quantize")
-        return Anatomy(tuple(found.parts), (*walk.bits(), *(np.zeros(steps.shape) for steps in level)))
+        found.rest(self._coder, "z, then y in the order of the wavefronts", "quantize")
+        return Anatomy(tuple(found.parts), (*self._costs(walk), *(np.zeros(steps.shape) for steps in level)))
 
     def describe(self, payload: bytes) -> tuple[tuple[int, int], str]:
         """Size (H, W) and colour model of the picture in a payload."""
         return _read_head(ByteReader(payload))
+
+
+@dataclass(frozen=True)
+class LatentMixed(LatentCoded):
+    """Entropy coding of the symbols of z and y by context mixing.
+
+    The probability model's distribution of a symbol is one opinion among those of adaptive contexts
+    (`primitives.entropy.latent_mixing`). The payload is that of `LatentCoded`, with another coder's stream of symbols.
+
+    Attributes:
+        weights: path of the weight file.
+        device: where the probability model's networks run.
+    """
+
+    _coder: ClassVar[str] = "decisions of the range coder"
+
+    def _encode(self, walk):
+        return walk.encode_mixed().getvalue()
+
+    def _decoder(self, data, shapes):
+        decoder = MixingDecoder(data, shapes)
+        return lambda batch: batch.mix(decoder, shapes[batch.plane]), decoder.finish
+
+    def _costs(self, walk):
+        return walk.encode_mixed(measure=True).spent
 
 
 def _read_head(reader):

@@ -12,7 +12,8 @@ work), `binary_coder` and `mixing` (adaptive arithmetic coding of bits), `models
 Learned probabilities, as torch modules that say how likely each quantized latent is: `factorized` (a density a
 channel), `gaussian` and `mixture` (means and scales predicted by a network). Their integer counterparts, which
 `LatentEncoder` and `LatentDecoder` (in `latents`) code with: frequency `tables`, Gaussians and mixtures of them
-(`integer_gaussian`), in the order of `wavefronts` where a context model asks for it.
+(`integer_gaussian`), in the order of `wavefronts` where a context model asks for it. `MixingEncoder` and
+`MixingDecoder` (in `latent_mixing`) take the same distributions as one opinion among those of adaptive contexts.
 
 Names are imported at first use, so that a codec that needs only Huffman tables compiles nothing else.
 """
@@ -37,6 +38,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "tables": ["FrequencyTables", "quantize_pmf"],
         "integer_gaussian": ["Mixture", "center", "gaussian_tables", "scale_index", "uncenter"],
         "latents": ["LatentEncoder", "LatentDecoder"],
+        "latent_mixing": ["MixingEncoder", "MixingDecoder"],
         "wavefronts": ["checkerboard", "wavefront"],
     },
 )

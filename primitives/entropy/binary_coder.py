@@ -20,7 +20,8 @@ Source: G. N. N. Martin, "Range encoding: an algorithm for removing redundancy f
 same split is used with other renormalisations in VP8 (RFC 6386, section 7) and LZMA.
 
 The coder's registers are an int64 array, so that compiled functions can pass it on: `new_encoder` or `new_decoder`
-makes it. Functions are compiled by numba; the caller keeps room for the encoder's bytes (2 a decision is enough).
+makes it. Functions are compiled by numba; the caller keeps room for the encoder's bytes (`with_room`; 2 a decision are
+enough).
 """
 
 import numpy as np
@@ -28,6 +29,9 @@ from numba import njit
 
 #: Probabilities are 1 … 2^16 - 1 in units of 2^-16.
 PROBABILITY_BITS = 16
+
+#: Bytes that `with_room` keeps free: enough for a block of DCT coefficients.
+ROOM = 5000
 
 # Registers.
 LOW, RANGE, POSITION = 0, 1, 2
@@ -47,6 +51,16 @@ def new_decoder(data):
     for _ in range(4):
         coder[_CODE] = coder[_CODE] << 8 | _next_byte(coder, data)
     return coder
+
+
+@njit(cache=True)
+def with_room(coder, data, decoding):
+    """`data`, or for an encoder a longer copy if the bytes of `ROOM` / 2 decisions might not fit any more."""
+    if decoding or coder[POSITION] + ROOM <= data.size:
+        return data
+    longer = np.zeros(2 * data.size + ROOM, np.uint8)
+    longer[: data.size] = data
+    return longer
 
 
 @njit(cache=True)

@@ -38,8 +38,8 @@ from decimal import Decimal, localcontext
 import numpy as np
 from numba import njit
 
-from .binary_coder import code_bit, is_overrun
-from .indices import COUNTER_LIMIT, INPUTS, SEEN, TRUSTED, find_contexts, new_counters, slot, with_room
+from .binary_coder import code_bit, is_overrun, with_room
+from .indices import COUNTER_LIMIT, INPUTS, SEEN, TRUSTED, find_contexts, new_counters, slot
 from .mixing import LIMIT, SQUASH, STRETCH, counter_probability, counter_update, learn, mix
 
 #: Fraction bits of weights and biases, and of activations and logits.

@@ -48,7 +48,17 @@ from ..bitstream import ByteReader
 from ..errors import StreamError
 from ..picture import MAX_PIXELS, Picture, pack_header, unpack_header
 from ..stage import Stage
-from .binary_coder import POSITION, bits_so_far, code_bit, finish, is_complete, is_overrun, new_decoder, new_encoder
+from .binary_coder import (
+    POSITION,
+    bits_so_far,
+    code_bit,
+    finish,
+    is_complete,
+    is_overrun,
+    new_decoder,
+    new_encoder,
+    with_room,
+)
 from .layout import frequency_order, from_scan, to_scan
 from .mixing import LIMIT, SQUASH, STRETCH, counter_probability, counter_update, learn, mix
 
@@ -372,7 +382,7 @@ def _code_plane(
         end_bits += 1
 
     for slot in range(slots):
-        data = _with_room(coder, data, decoding)
+        data = with_room(coder, data, decoding)
         predicted[slot] = code_bit(coder, data, _HALF, predicted[slot], decoding)
     for row in range(rows):
         for column in range(columns):
@@ -388,7 +398,7 @@ def _code_plane(
             if n > 1:
                 if not decoding:
                     end = _find_end(values, predicted, row, column, slots)
-                data = _with_room(coder, data, decoding)
+                data = with_room(coder, data, decoding)
                 stream = (coder, data, decoding)
                 end_left, end_above = np.int64(ends[row + 1, column]), np.int64(ends[row, column + 1])
                 end_before = np.int64(previous_ends[row + 1, column + 1]) if has_previous else np.int64(0)
@@ -446,7 +456,7 @@ def _code_plane(
 
                 if decoding and is_overrun(coder, data):
                     return data, False
-                data = _with_room(coder, data, decoding)
+                data = with_room(coder, data, decoding)
                 stream = (coder, data, decoding)
                 difference = np.int64(0) if decoding else _difference(values, predicted, row, column, k, slots)
                 least = np.int64(n > 1 and k == end - 1)
@@ -507,13 +517,3 @@ def _find_end(values, predicted, row, column, slots):
         if _difference(values, predicted, row, column, k, slots) != 0:
             return np.int64(k + 1)
     return np.int64(0)
-
-
-@njit(cache=True)
-def _with_room(coder, data, decoding):
-    """`data`, or for an encoder a longer copy if a coefficient's decisions (fewer than 100) might not fit."""
-    if decoding or coder[POSITION] + 256 <= data.size:
-        return data
-    longer = np.zeros(2 * data.size, np.uint8)
-    longer[: data.size] = data
-    return longer

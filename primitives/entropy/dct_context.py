@@ -50,7 +50,7 @@ from ..dct import dct_matrix
 from ..errors import StreamError
 from ..picture import MAX_PIXELS, Picture, pack_header, unpack_header
 from ..stage import Stage
-from .binary_coder import POSITION, code_bit, finish, is_complete, is_overrun, new_decoder, new_encoder
+from .binary_coder import POSITION, code_bit, finish, is_complete, is_overrun, new_decoder, new_encoder, with_room
 from .context import LEVEL
 from .mixing import LEARNING_RATE, LIMIT, SQUASH, STRETCH, counter_probability, counter_update
 
@@ -361,16 +361,6 @@ def _pixels(block, steps, work, out):
             out[y, x] >>= 20
 
 
-@njit(cache=True)
-def _room(coder, data, decoding):
-    """`data`, or for an encoder a longer copy if a block (fewer than 2500 decisions) might not fit."""
-    if decoding or coder[POSITION] + 5000 <= data.size:
-        return data
-    longer = np.zeros(2 * data.size, np.uint8)
-    longer[: data.size] = data
-    return longer
-
-
 @njit(cache=True, nogil=True)
 def _code_plane(plane, other, steps, group, model, coder, data, decoding):
     """Code a plane [rows, columns, 64] in either direction; returns the bytes and whether the decoder's were intact."""
@@ -389,7 +379,7 @@ def _code_plane(plane, other, steps, group, model, coder, data, decoding):
     for row in range(rows):
         now, last = row & 1, 1 - (row & 1)
         for column in range(columns):
-            data = _room(coder, data, decoding)
+            data = with_room(coder, data, decoding)
             if decoding and is_overrun(coder, data):
                 return data, False
             here = plane[row, column]

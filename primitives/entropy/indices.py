@@ -50,7 +50,7 @@ from ..errors import StreamError
 from ..picture import MAX_PIXELS, check_size
 from ..stage import Stage
 from ..tokens.grid import Tokens
-from .binary_coder import POSITION, code_bit, finish, is_complete, is_overrun, new_decoder, new_encoder
+from .binary_coder import POSITION, code_bit, finish, is_complete, is_overrun, new_decoder, new_encoder, with_room
 from .bits import pack_bits, unpack_bits
 from .mixing import LIMIT, SQUASH, STRETCH, counter_probability, counter_update, learn, mix
 from .models import PRECISION, StaticModel, quantize_counts
@@ -419,16 +419,6 @@ class MixedIndices(DecisionCoded):
 def new_counters(decisions: int) -> np.ndarray:
     """Tables of counters for so many decisions, one for each context: int32 [INPUTS,slots]."""
     return np.zeros((INPUTS, 1 << min(max((2 * decisions - 1).bit_length(), 12), 22)), np.int32)
-
-
-@njit(cache=True)
-def with_room(coder, data, decoding):
-    """`data`, or for an encoder a longer copy if an index's decisions might not fit."""
-    if decoding or coder[POSITION] + 64 <= data.size:
-        return data
-    longer = np.zeros(2 * data.size, np.uint8)
-    longer[: data.size] = data
-    return longer
 
 
 @njit(cache=True)

@@ -162,7 +162,7 @@ def gaussian_tables() -> FrequencyTables:
     reach = _scale_constants()[1]
     frequencies, lowest = [], []
     for i in range(SCALES):
-        low, high = _window(0, np.array([[0]], np.int32), np.array([[i]], np.uint8), reach)
+        low, high = mixture_window(0, np.array([[0]], np.int32), np.array([[i]], np.uint8), reach)
         symbols = np.arange(low - 1, high + 2)  # with one for each tail
         ones = np.ones((symbols.size, 1), np.int64)
         frequencies.append(Mixture(ones << WEIGHT_BITS, 0 * ones, i * ones).frequencies(symbols))
@@ -297,7 +297,7 @@ def _softmax(logits, exponential):
 
 
 @njit(cache=True)
-def _window(n, means, indices, reach):
+def mixture_window(n, means, indices, reach):
     """The lowest and the highest symbol within reach of any mean of mixture n."""
     low, high = np.int64(1) << 40, -(np.int64(1) << 40)
     for k in range(means.shape[1]):
@@ -307,7 +307,7 @@ def _window(n, means, indices, reach):
 
 
 @njit(cache=True)
-def _cumulative(symbol, low, high, n, weights, means, indices, inverse, cdf):
+def mixture_edge(symbol, low, high, n, weights, means, indices, inverse, cdf):
     """The frequency of everything below `symbol`, low ≤ symbol ≤ high + 1, in mixture n."""
     area = np.int64(0)
     edge = (symbol << FRACTION_BITS) - (1 << FRACTION_BITS - 1)
@@ -329,12 +329,12 @@ def mixture_interval(symbol, n, weights, means, indices, inverse, reach, cdf):
 
     The distance from the window is 0 inside, negative in the lower tail and positive in the upper one.
     """
-    low, high = _window(n, means, indices, reach)
+    low, high = mixture_window(n, means, indices, reach)
     start, end = np.int64(0), np.int64(1 << PRECISION)
     if symbol >= low:
-        start = _cumulative(min(symbol, high + 1), low, high, n, weights, means, indices, inverse, cdf)
+        start = mixture_edge(min(symbol, high + 1), low, high, n, weights, means, indices, inverse, cdf)
     if symbol <= high:
-        end = _cumulative(max(symbol + 1, low), low, high, n, weights, means, indices, inverse, cdf)
+        end = mixture_edge(max(symbol + 1, low), low, high, n, weights, means, indices, inverse, cdf)
     return start, end, min(symbol - low, 0) + max(symbol - high, 0)
 
 
@@ -344,12 +344,12 @@ def mixture_symbol(quantile, n, weights, means, indices, inverse, reach, cdf):
 
     Side is -1 in the lower tail, 1 in the upper one, where the symbol is the window's end, else 0.
     """
-    low, high = _window(n, means, indices, reach)
+    low, high = mixture_window(n, means, indices, reach)
     below, above = low - 1, high + 2  # the lower tail begins at `below`, and the upper tail ends before `above`
     start, end = np.int64(0), np.int64(1 << PRECISION)
     while above - below > 1:
         middle = (below + above) >> 1
-        value = _cumulative(middle, low, high, n, weights, means, indices, inverse, cdf)
+        value = mixture_edge(middle, low, high, n, weights, means, indices, inverse, cdf)
         if quantile < value:
             above, end = middle, value
         else:

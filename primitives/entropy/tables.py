@@ -111,8 +111,8 @@ class FrequencyTables:
         lowest = int(self.lowest[table])
         return lowest, lowest + int(self.sizes[table]) - 3
 
-    def bits(self, symbols, indices) -> np.ndarray:
-        """What each symbol costs: -log2 of its bin's frequency / 2^24, float64; without a tail's distance.
+    def frequency(self, symbols, indices) -> np.ndarray:
+        """The frequency of each symbol, or of the tail that it lies in: int64, 1 … 2^24.
 
         Args:
             symbols: integers, any shape.
@@ -121,8 +121,11 @@ class FrequencyTables:
         indices = np.asarray(indices, np.int64)
         bins = np.clip(np.asarray(symbols, np.int64) - self.lowest[indices] + 1, 0, self.sizes[indices] - 1)
         at = self.first[indices] + bins
-        frequency = self.cumulative[at + 1].astype(np.float64) - self.cumulative[at]
-        return PRECISION - np.log2(frequency)
+        return self.cumulative[at + 1].astype(np.int64) - self.cumulative[at]
+
+    def bits(self, symbols, indices) -> np.ndarray:
+        """What each symbol costs: -log2 of its `frequency` / 2^24, float64; without a tail's distance."""
+        return PRECISION - np.log2(self.frequency(symbols, indices))
 
     def deviations(self) -> np.ndarray:
         """The standard deviation of each table's symbols, float64 [K], a tail counted as the first symbol in it.
