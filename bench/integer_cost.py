@@ -11,7 +11,8 @@ quality, sums over all pictures:
 
 * ``float``: bits per pixel by the float network in evaluation mode, which rounds latents as the coder does; the ideal
   code length of its own probabilities;
-* ``stream``: bits per pixel of the entropy-coded part of the file;
+* ``stream``: bits per pixel of the entropy-coded part of the file, with `LatentCoded`, which codes with just these
+  probabilities (`LatentMixed`, which adapts them, takes less than the float network says);
 * ``cost``: how much more that is, in percent: integer networks, tables, escapes and the coder's end together;
 * ``file``: the same for the whole file, container included.
 """
@@ -22,6 +23,7 @@ import numpy as np
 import torch
 
 from ..codecs import registry
+from ..codecs.learned.stages import LatentCoded
 from ..codecs.learned.weights import load_weights, read_header, shipped
 from ..primitives import container
 from ..primitives.pad import PadTo
@@ -33,6 +35,7 @@ from .report import align
 def measure(header, pictures, quality: int) -> tuple[float, float, float]:
     """Bits of all pictures (uint8 [H,W,3]) by the float network, in the streams' payloads, and in the files."""
     codec = registry.codec(header.architecture, quality=quality, weights=header.path)
+    codec = codec.replace(entropy=LatentCoded(header.path))
     network = load_weights(header.path).network
     pad = PadTo(network.stride)
     estimated = payload = file = 0.0

@@ -398,7 +398,7 @@ class Step:
         entropy: order-0 entropy of integer arrays, in bits, plane by plane, coefficient by coefficient (what an ideal
             static coder with one table for each would need); None for others.
         maps: what the stage shows beside that, arrays by name: for the rounding of a learned codec "latents", "scales",
-            "bits" (where the bits go), "bits by channel" and "side bits", see `codecs.learned.stages.Round.maps`.
+            "bits" (where the bits go), "bits by channel" and "side bits", see `codecs.learned.stages.LatentCoded.maps`.
     """
 
     role: str

@@ -210,21 +210,9 @@ class Round(_Weighted):
         return dequantized
 
     def maps(self, x: Picture, y: CodedPicture) -> dict[str, np.ndarray]:
-        """Where the bits go: arrays by name.
-
-        - "latents": ŷ [h,w,M], and "scales": the standard deviation that is predicted for each [h,w,M];
-        - "bits": what each position of y costs [h,w], and "bits by channel" [M];
-        - "side bits": what each position of z costs [h/4,w/4], where there is a hyperprior.
-        """
+        """The latents ŷ [h,w,M], and "scales": the standard deviation that the model predicts for each [h,w,M]."""
         walk, _ = _walk(y, self.loaded())
-        bits, *side = walk.bits()
-        maps = {
-            "latents": walk.latents / 2**FRACTION_BITS,
-            "scales": walk.deviations()[0],
-            "bits": bits.sum(2),
-            "bits by channel": bits.sum((0, 1)),
-        }
-        return {**maps, "side bits": side[0].sum(2)} if side else maps
+        return {"latents": walk.latents / 2**FRACTION_BITS, "scales": walk.deviations()[0]}
 
 
 @dataclass(frozen=True)
@@ -268,7 +256,7 @@ class LatentCoded(_Weighted):
         return lambda batch: batch.distribution.get(decoder), decoder.finish
 
     def _costs(self, walk: Walk) -> tuple[np.ndarray, ...]:
-        """The bits of each symbol."""
+        """The bits of each symbol: its information under the predicted distribution."""
         return walk.bits()
 
     def inverse_many(self, ys: list[bytes], max_pixels: int = MAX_PIXELS) -> list[CodedPicture]:
@@ -300,8 +288,19 @@ class LatentCoded(_Weighted):
 
         return _together(heads, alike, decode)
 
+    def maps(self, x: CodedPicture, y: bytes) -> dict[str, np.ndarray]:
+        """Where the bits go: arrays by name.
+
+        - "bits": what each position of y costs [h,w], and "bits by channel" [M];
+        - "side bits": what each position of z costs [h/4,w/4], where there is a hyperprior.
+        """
+        walk, _ = _walk(x, self.loaded())
+        bits, *side = self._costs(walk)
+        maps = {"bits": bits.sum(2), "bits by channel": bits.sum((0, 1))}
+        return {**maps, "side bits": side[0].sum(2)} if side else maps
+
     def anatomy(self, picture: CodedPicture, payload: bytes) -> Anatomy:
-        """Header and symbols; the information of every symbol of y and z under its predicted distribution."""
+        """Header and symbols; what every symbol of y and z took."""
         walk, level = _walk(picture, self.loaded())
         found = Dissector(payload, "picture header")
         found.varint("height", "image", lambda n: f"{n} rows")

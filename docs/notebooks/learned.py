@@ -39,10 +39,10 @@ def _(codeckit):
     image = codeckit.dataset("sample:astronaut")[0].load()
     codec = codeckit.codec("cheng2020", quality=4)
     trace = codec.trace(image)
-    step = next(step for step in trace.steps if step.role == "quantize")
+    step, coded = (next(step for step in trace.steps if step.role == role) for role in ("quantize", "entropy"))
     latents, scales = step.maps["latents"], step.maps["scales"]  # [h,w,M]
-    bits, side_bits = step.maps["bits"], step.maps["side bits"]  # [h,w], [h/4,w/4]
-    by_channel = step.maps["bits by channel"]
+    bits, side_bits = coded.maps["bits"], coded.maps["side bits"]  # [h,w], [h/4,w/4]
+    by_channel = coded.maps["bits by channel"]
     return bits, by_channel, codec, image, latents, scales, side_bits, step, trace
 
 

@@ -20,6 +20,7 @@ from codeckit.codecs.learned import convert_checkpoint, export, load_weights, re
 from codeckit.codecs.learned import stages as learned_stages
 from codeckit.codecs.learned.networks import CHANNELS, NETWORKS
 from codeckit.codecs.learned.probabilities import ProbabilityModel, prior_tables
+from codeckit.codecs.learned.stages import LatentCoded, LatentMixed
 from codeckit.primitives import ContextCoded, HuffmanCoded, PadTo, StreamError, container
 from codeckit.primitives.entropy.factorized import FactorizedPrior
 from codeckit.primitives.entropy.latents import LatentDecoder
@@ -127,9 +128,25 @@ def test_estimated_bits_are_real_bytes(files, name):
     image = photo(256, 256, seed=5)
     coded, _, _ = symbols(codec, image)
     estimate = sum(float(bits.sum()) for bits in coded.walk.bits()) / 8
-    size = len(codec.encode(image))
-    assert estimate <= size <= 1.005 * estimate + 24
+    size = len(codec.replace(entropy=LatentCoded(files[name])).encode(image))
+    named = len('{"entropy":"LatentCoded"}')  # where that is not the codec's own stage
+    assert estimate <= size <= 1.005 * estimate + 24 + named
+    mixed = codec.replace(entropy=LatentMixed(files[name]))
+    spent = sum(float(bits.sum()) for bits in coded.walk.encode_mixed(measure=True).spent) / 8
+    assert spent <= len(mixed.encode(image)) <= spent + 24 + named
     assert all(bits.shape == plane.shape for bits, plane in zip(coded.walk.bits(), coded.planes, strict=False))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_entropy_stages_hold_the_same_symbols(files, name):
+    image = photo(130, 190, seed=5)
+    plain, mixed = (build(files, name).replace(entropy=stage(files[name])) for stage in (LatentCoded, LatentMixed))
+    assert len(mixed.encode(image)) < len(plain.encode(image))
+    assert (mixed.decode(mixed.encode(image)) == plain.decode(plain.encode(image))).all()
+    several = [image, image[::-1], image[:100]]
+    together = mixed.decode_many(mixed.encode_many(several))
+    alone = [mixed.decode(mixed.encode(each)) for each in several]
+    assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(together, alone, strict=True))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -154,7 +171,8 @@ def test_overhead_of_the_smallest_streams(files):
         image = photo(64, 300, seed=7)
         stream = build(files, name).encode(image)
         coded, _, _ = symbols(build(files, name), image)
-        assert len(stream) - len(coded.walk.encode()) == 19 + (name in VARIABLE)
+        latents = coded.walk.encode_mixed().getvalue() if name in VARIABLE else coded.walk.encode()
+        assert len(stream) - len(latents) == 19 + (name in VARIABLE)
         assert b"safetensors" not in stream
 
 
@@ -176,11 +194,11 @@ def test_continuous_quality(files, name):
 DIGEST = """
 import hashlib, sys, torch
 torch.set_num_threads(int(sys.argv[1]))
-from codeckit.codecs.learned.stages import LatentCoded
+from codeckit.codecs.learned import stages
 from codeckit.primitives import container
 for pair in sys.argv[2:]:
-    path, stream = pair.split("|")
-    planes = LatentCoded(path).inverse(container.unpack(open(stream, "rb").read()).payload).planes
+    path, stream, stage = pair.split("|")
+    planes = getattr(stages, stage)(path).inverse(container.unpack(open(stream, "rb").read()).payload).planes
     print(hashlib.sha256(b"".join(plane.tobytes() for plane in planes)).hexdigest())
 """
 
@@ -194,7 +212,7 @@ def test_symbols_are_the_same_whatever_decodes_them(files, tmp_path):
         coded, _, _ = symbols(codec, image)
         expected.append(hashlib.sha256(b"".join(plane.tobytes() for plane in coded.planes)).hexdigest())
         (tmp_path / name).write_bytes(codec.encode(image))
-        pairs.append(f"{files[name]}|{tmp_path / name}")
+        pairs.append(f"{files[name]}|{tmp_path / name}|{type(codec.stages['entropy']).__name__}")
     plain = {**os.environ, "ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE", "ONEDNN_MAX_CPU_ISA": "SSE41"}
     command = [sys.executable, "-c", DIGEST, "2", *pairs]
     done = subprocess.run(command, env=plain, capture_output=True, text=True, check=True)
@@ -369,7 +387,7 @@ def test_trace(files):
 @pytest.mark.parametrize("name", ["balle2017", "mbt2018", "cheng2020"])
 def test_trace_shows_where_the_bits_go(files, name):
     trace = build(files, name).trace(photo(100, 70, seed=12))
-    maps = trace.steps[3].maps
+    maps = {**trace.steps[3].maps, **trace.steps[4].maps}
     height, width, channels = maps["latents"].shape
     assert maps["scales"].shape == (height, width, channels) and (maps["scales"] > 0).all()
     assert maps["bits"].shape == (height, width) and maps["bits by channel"].shape == (channels,)

@@ -1,0 +1,165 @@
+"""Context mixing of latents: inverse of itself for all symbols, in any order, no worse than what it is told."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from codeckit.primitives import StreamError
+from codeckit.primitives.entropy import (
+    FrequencyTables,
+    LatentEncoder,
+    MixingDecoder,
+    MixingEncoder,
+    Mixture,
+    checkerboard,
+    gaussian_tables,
+    wavefront,
+)
+from codeckit.primitives.entropy.latent_mixing import of_mixture, of_tables
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+SYMBOL = st.one_of(st.integers(-2, 2), st.integers(-300, 300), st.integers(-(2**31), 2**31 - 1))
+
+
+def everywhere(height, width):
+    return np.indices((height, width)).reshape(2, -1)
+
+
+def mixtures(rng, count):
+    weights = rng.integers(0, 1 << 15, (count, 3))
+    weights[:, 2] = (1 << 16) - weights[:, :2].sum(1)
+    return Mixture(weights, rng.integers(-2000, 2000, (count, 3)), rng.integers(0, 64, (count, 3)))
+
+
+def coded(symbols, distributions, order=None):
+    encoder = MixingEncoder([symbols.shape])
+    encoder.put(0, everywhere(*symbols.shape[:2]), symbols.reshape(-1, symbols.shape[2]), distributions, order)
+    return encoder.getvalue()
+
+
+def decoded(data, shape, distributions, order=None):
+    decoder = MixingDecoder(data, [shape])
+    symbols = decoder.get(0, everywhere(*shape[:2]), distributions, order).reshape(shape)
+    decoder.finish()
+    return symbols
+
+
+def static_bytes(symbols, indices, tables):
+    encoder = LatentEncoder()
+    encoder.put(symbols, indices, tables)
+    return len(encoder.getvalue())
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(SYMBOL, min_size=1, max_size=40), st.integers(1, 3), st.integers(1, 4), st.integers(0, 2**32 - 1),
+    st.booleans(),
+)  # fmt: skip
+def test_decoding_is_the_inverse(values, channels, width, seed, mixed):
+    rng = np.random.default_rng(seed)
+    symbols = np.resize(np.array(values, np.int64), (-(-len(values) // (channels * width)), width, channels))
+    count = symbols[..., 0].size
+    if mixed:
+        distributions, order = of_mixture(mixtures(rng, symbols.size)), None
+    else:
+        indices, order = rng.integers(0, 64, (count, channels)), rng.permutation(channels)
+        distributions = of_tables(indices, gaussian_tables())
+    data = coded(symbols, distributions, order)
+    assert np.array_equal(decoded(data, symbols.shape, distributions, order), symbols)
+
+
+@pytest.mark.parametrize("order", [wavefront, checkerboard])
+def test_positions_in_any_order_and_two_planes(order):
+    rng = np.random.default_rng(3)
+    shapes = [(7, 9, 4), (2, 3, 2)]
+    planes = [rng.geometric(0.3, shape) - rng.geometric(0.3, shape) for shape in shapes]
+    indices = np.full((7 * 9, 4), 20)
+    encoder = MixingEncoder(shapes)
+    encoder.put(1, everywhere(2, 3), planes[1].reshape(-1, 2), of_tables(indices[:6, :2], gaussian_tables()))
+    for rows, columns in order(7, 9):
+        distributions = of_tables(indices[: rows.size], gaussian_tables())
+        encoder.put(0, (rows, columns), planes[0][rows, columns], distributions)
+    decoder = MixingDecoder(encoder.getvalue(), shapes)
+    found = [np.zeros(shape, int) for shape in shapes]
+    found[1][:] = decoder.get(1, everywhere(2, 3), of_tables(indices[:6, :2], gaussian_tables())).reshape(shapes[1])
+    for rows, columns in order(7, 9):
+        found[0][rows, columns] = decoder.get(0, (rows, columns), of_tables(indices[: rows.size], gaussian_tables()))
+    decoder.finish()
+    assert all(np.array_equal(a, b) for a, b in zip(planes, found, strict=True))
+
+
+def test_symbols_that_follow_their_tables_cost_little_more_than_that():
+    """What adapts also learns noise: that must stay small where there is nothing to learn."""
+    rng = np.random.default_rng(0)
+    indices = np.broadcast_to(rng.integers(5, 40, 32), (900, 32))
+    sigma = 0.11 * (256 / 0.11) ** (indices / 63)
+    symbols = np.rint(rng.normal(0, sigma)).astype(int).reshape(30, 30, 32)
+    size = len(coded(symbols, of_tables(indices, gaussian_tables())))
+    assert size < 1.02 * static_bytes(symbols.reshape(900, 32), indices, gaussian_tables())
+
+
+def test_activity_of_neighbours_is_learned():
+    """Scales that vary over the picture, which a table a channel cannot know: a hyperprior's work."""
+    rng = np.random.default_rng(0)
+    indices = np.broadcast_to(rng.integers(15, 30, 32), (1600, 32))
+    y, x = np.indices((40, 40)) / 40
+    scale = np.exp(1.5 * np.sin(5 * y) * np.cos(7 * x)).reshape(-1, 1)
+    sigma = 0.11 * (256 / 0.11) ** (indices / 63) * scale
+    symbols = np.rint(rng.normal(0, sigma)).astype(int).reshape(40, 40, 32)
+    static = static_bytes(symbols.reshape(-1, 32), indices, gaussian_tables())
+    ideal = 0.11 * (256 / 0.11) ** (np.arange(64) / 63)
+    nearest = np.abs(np.log(sigma[..., None] / ideal)).argmin(-1)
+    best = static_bytes(symbols.reshape(-1, 32), nearest, gaussian_tables())
+    size = len(coded(symbols, of_tables(indices, gaussian_tables())))
+    assert best < size < best + 0.35 * (static - best)
+
+
+def test_values_are_predicted_where_they_resemble_their_neighbours():
+    y, x = np.indices((40, 40))
+    smooth = (60 * np.sin(y / 9) + 50 * np.cos(x / 8)).astype(int)[..., None]
+    indices = np.full((1600, 1), 50)
+    size = len(coded(smooth, of_tables(indices, gaussian_tables())))
+    assert size < 0.5 * static_bytes(smooth.reshape(-1, 1), indices, gaussian_tables())
+
+
+def test_measured_bits_are_the_stream():
+    rng = np.random.default_rng(1)
+    symbols = np.rint(rng.normal(0, 3, (12, 12, 8))).astype(int)
+    encoder = MixingEncoder([symbols.shape], measure=True)
+    indices = np.full((144, 8), 30)
+    encoder.put(0, everywhere(12, 12), symbols.reshape(144, 8), of_tables(indices, gaussian_tables()))
+    size = 8 * len(encoder.getvalue())
+    assert encoder.spent[0].shape == symbols.shape and encoder.spent[0].min() > 0
+    assert size - 16 <= encoder.spent[0].sum() <= size
+
+
+def test_damage_is_noticed_or_gives_other_symbols():
+    rng = np.random.default_rng(2)
+    symbols = np.rint(rng.normal(0, 2, (6, 6, 4))).astype(int)
+    distributions = of_tables(np.full((36, 4), 25), gaussian_tables())
+    data = coded(symbols, distributions)
+    for length in range(len(data)):
+        with pytest.raises(StreamError):
+            decoded(data[:length], symbols.shape, distributions)
+    noticed = 0
+    for n in range(200):
+        damaged = bytearray(data)
+        damaged[n % (len(data) - 2)] ^= 1 << n % 8  # the end's last bits may stand for the same symbols
+        try:
+            assert not np.array_equal(decoded(bytes(damaged), symbols.shape, distributions), symbols)
+        except StreamError:
+            noticed += 1
+    assert noticed > 100
+
+
+def test_a_golden_stream():
+    """The numbers are this format's definition."""
+    n = np.arange(5 * 6 * 3).reshape(5, 6, 3)
+    symbols = (n * n * 7 % 11 - 5) * (n % 3)
+    symbols[4, 5, 2] = -70000
+    tables = FrequencyTables.from_pmfs([[1, 4, 8, 4, 1], [1, 1, 2, 4, 8, 4, 2, 1, 1], [1, 6, 1]], lowest=[-1, -3, 0])
+    tabled = coded(symbols, of_tables(np.broadcast_to([0, 1, 2], (30, 3)), tables), [2, 0, 1])
+    mixed = coded(symbols, of_mixture(mixtures(np.random.default_rng(0), symbols.size)))
+    assert (len(tabled), hashlib.sha256(tabled).hexdigest()[:16]) == (43, "c0415f9f3a300520")
+    assert (len(mixed), hashlib.sha256(mixed).hexdigest()[:16]) == (47, "c0cfc185539c7507")
