@@ -4,6 +4,7 @@
 
     python -m codeckit.bench.learned_kodak KODAK_FOLDER --anchors ANCHORS --out results
     python -m codeckit.bench.learned_kodak KODAK_FOLDER --anchors ANCHORS --out results --weights runs/new.safetensors
+    python -m codeckit.bench.learned_kodak KODAK_FOLDER --anchors ANCHORS --out plain --entropy LatentCoded
 
 codes the 24 photographs at the qualities 1 … 8 with `balle2017` and `cheng2020`, and beside them with the library
 codecs that are there, writes every file, decodes it again, and prints BD-rates for PSNR and MS-SSIM (the latter on its
@@ -14,7 +15,8 @@ They are means over the same 24 photographs; their rates leave out the file head
 defaults (4:2:0).
 
 In ``results``: ``rd.png`` and ``rd.svg``, ``report.md``, ``results.json``, ``bd-rates.txt``, and journals with which a
-run that was stopped goes on. `--weights` measures other weight files than those that ship.
+run that was stopped goes on. `--weights` measures other weight files than those that ship, `--entropy LatentCoded` the
+same symbols coded with the networks' own probabilities and nothing else.
 """
 
 import argparse
@@ -25,6 +27,7 @@ from pathlib import Path
 from ..codecs import registry
 from ..codecs.learned.weights import read_header, shipped
 from ..metrics import bd_rate
+from ..primitives.stage import Stage
 from .datasets import dataset
 from .records import Measurements, Summary
 from .report import Curve, Report, align, compare
@@ -71,14 +74,16 @@ def published_curve(label: str, path, images: tuple[str, ...]) -> Curve:
     return Curve(label, tuple(sorted(points, key=lambda point: point.bpp)))
 
 
-def measure_learned(images, header, out, jobs: int) -> Measurements:
+def measure_learned(images, header, out, jobs: int, entropy: str = "LatentMixed") -> Measurements:
     """A weight file at all its whole qualities; the journal bears its fingerprint, so that other weights start anew."""
     low, high = header.quality
-    codecs = [
-        replace(registry.codec(header.architecture, quality=q, weights=header.path), setting={"quality": q})
-        for q in range(low, high + 1)
-    ]
-    return evaluate(codecs, images, jobs=jobs, out=Path(out) / f"{header.fingerprint.hex()}.jsonl", progress=True)
+    codecs = []
+    for quality in range(low, high + 1):
+        codec = registry.codec(header.architecture, quality=quality, weights=header.path)
+        codec = codec.replace(entropy=Stage.classes[entropy](header.path))
+        codecs.append(replace(codec, setting={"quality": quality}))
+    journal = Path(out) / f"{header.fingerprint.hex()}-{entropy}.jsonl"
+    return evaluate(codecs, images, jobs=jobs, out=journal, progress=True)
 
 
 def bd_table(curves: list[Curve]) -> list[list[str]]:
@@ -104,6 +109,9 @@ def main(argv=None) -> None:
     parser.add_argument("--anchors", required=True, metavar="DIR", help="folder of CompressAI's Kodak results")
     parser.add_argument("--out", default="results", metavar="DIR", help="folder for report, plots and journal")
     parser.add_argument("--weights", nargs="+", default=[], metavar="FILE", help="weight files; default: what ships")
+    parser.add_argument(
+        "--entropy", choices=("LatentMixed", "LatentCoded"), default="LatentMixed", help="entropy stage"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="worker processes")
     arguments = parser.parse_args(argv)
     images = dataset(arguments.kodak)
@@ -119,7 +127,7 @@ def main(argv=None) -> None:
     table = Measurements()
     for header in [read_header(path) for path in arguments.weights] or shipped():
         if header.architecture in RIVALS:
-            table += measure_learned(images, header, arguments.out, arguments.jobs)
+            table += measure_learned(images, header, arguments.out, arguments.jobs, arguments.entropy)
     table += evaluate(libraries, images, jobs=arguments.jobs, out=Path(arguments.out) / "journal.jsonl", progress=True)
     measured = compare(table, anchor="libjpeg")
     published = [
