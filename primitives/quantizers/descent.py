@@ -10,7 +10,8 @@ at once for all symbols; those that would gain take their step. As they are not 
 is not what comes of it: so every other symbol (a checkerboard over rows, columns and channels) moves in a round, and
 where J did not fall after all, the round is taken back and κ doubled, which leaves the surest steps. *Where* is said
 by regions of the picture: each has its own J and κ, so that one which resists does not hold up the others. What the
-regions that gained make together is evaluated again, and must have a lower J, so J falls each time.
+regions that gained make together is evaluated again, and must have a lower J, so J falls each time. κ falls a little
+after a round that paid, and where no symbol would have moved.
 
 Beside moving symbols to cheaper ones this mends what rounding broke, and what the analysis transform, one pass of a
 network for all pictures, did not find for this one.
@@ -24,7 +25,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-#: κ to begin with, and what it is multiplied by after a round that paid.
+#: κ to begin with, and what it is multiplied by after a round that did not fail.
 _CAUTION, _COURAGE = 2.0, 0.8
 
 
@@ -70,6 +71,10 @@ def descend(
         up = slopes + bend + rate_weight * (bits(symbols + 1) - rates)
         down = -slopes + bend + rate_weight * (bits(symbols - 1) - rates)
         moves = (np.minimum(up, down) < 0) & (parity == turn % 2)
+        if not moves.any():
+            caution *= _COURAGE
+            continue
+        tried = np.bincount(regions[moves], minlength=len(caution)) > 0
         moved = symbols + np.where(moves, np.where(up < down, 1, -1), 0)
         errors, gradient = distortion(moved)
         moved_rates = bits(moved)
@@ -81,7 +86,7 @@ def descend(
         found = costs(errors, moved_rates)
         if found.sum() < least.sum():
             symbols, rates, least, slopes = moved, moved_rates, found, gradient()
-            caution *= np.where(better, _COURAGE, 2)
+            caution *= np.where(better | ~tried, _COURAGE, 2)
         else:
-            caution *= 2
+            caution *= np.where(tried, 2, _COURAGE)
     return symbols
