@@ -5,6 +5,7 @@
     python -m codeckit.bench.learned_kodak KODAK_FOLDER --anchors ANCHORS --out results
     python -m codeckit.bench.learned_kodak KODAK_FOLDER --anchors ANCHORS --out results --weights runs/new.safetensors
     python -m codeckit.bench.learned_kodak KODAK_FOLDER --anchors ANCHORS --out plain --entropy LatentCoded
+    python -m codeckit.bench.learned_kodak KODAK_FOLDER --anchors ANCHORS --out searched --effort 8 --jobs 2
 
 codes the 24 photographs at the qualities 1 … 8 with `balle2017` and `cheng2020`, and beside them with the library
 codecs that are there, writes every file, decodes it again, and prints BD-rates for PSNR and MS-SSIM (the latter on its
@@ -16,7 +17,7 @@ defaults (4:2:0).
 
 In ``results``: ``rd.png`` and ``rd.svg``, ``report.md``, ``results.json``, ``bd-rates.txt``, and journals with which a
 run that was stopped goes on. `--weights` measures other weight files than those that ship, `--entropy LatentCoded` the
-same symbols coded with the networks' own probabilities and nothing else.
+same symbols coded with the networks' own probabilities and nothing else, `--effort` symbols that the encoder searches.
 """
 
 import argparse
@@ -74,15 +75,15 @@ def published_curve(label: str, path, images: tuple[str, ...]) -> Curve:
     return Curve(label, tuple(sorted(points, key=lambda point: point.bpp)))
 
 
-def measure_learned(images, header, out, jobs: int, entropy: str = "LatentMixed") -> Measurements:
+def measure_learned(images, header, out, jobs: int, entropy: str = "LatentMixed", effort: int = 0) -> Measurements:
     """A weight file at all its whole qualities; the journal bears its fingerprint, so that other weights start anew."""
     low, high = header.quality
     codecs = []
     for quality in range(low, high + 1):
-        codec = registry.codec(header.architecture, quality=quality, weights=header.path)
+        codec = registry.codec(header.architecture, quality=quality, weights=header.path, effort=effort)
         codec = codec.replace(entropy=Stage.classes[entropy](header.path))
         codecs.append(replace(codec, setting={"quality": quality}))
-    journal = Path(out) / f"{header.fingerprint.hex()}-{entropy}.jsonl"
+    journal = Path(out) / f"{header.fingerprint.hex()}-{entropy}-{effort}.jsonl"
     return evaluate(codecs, images, jobs=jobs, out=journal, progress=True)
 
 
@@ -127,7 +128,7 @@ def main(argv=None) -> None:
     table = Measurements()
     for header in [read_header(path) for path in arguments.weights] or shipped():
         if header.architecture in RIVALS:
-            table += measure_learned(images, header, arguments.out, arguments.jobs, arguments.entropy)
+            table += measure_learned(images, header, arguments.out, arguments.jobs, arguments.entropy, arguments.effort)
     table += evaluate(libraries, images, jobs=arguments.jobs, out=Path(arguments.out) / "journal.jsonl", progress=True)
     measured = compare(table, anchor="libjpeg")
     published = [
