@@ -113,6 +113,7 @@ def main(argv=None) -> None:
     parser.add_argument(
         "--entropy", choices=("LatentMixed", "LatentCoded"), default="LatentMixed", help="entropy stage"
     )
+    parser.add_argument("--effort", type=int, default=0, help="rounds of the encoder's search")
     parser.add_argument("--jobs", type=int, default=1, help="worker processes")
     arguments = parser.parse_args(argv)
     images = dataset(arguments.kodak)
