@@ -5,7 +5,7 @@
     python -m codeckit.bench.learned_kodak KODAK_FOLDER --anchors ANCHORS --out results
     python -m codeckit.bench.learned_kodak KODAK_FOLDER --anchors ANCHORS --out results --weights runs/new.safetensors
     python -m codeckit.bench.learned_kodak KODAK_FOLDER --anchors ANCHORS --out plain --entropy LatentCoded
-    python -m codeckit.bench.learned_kodak KODAK_FOLDER --anchors ANCHORS --out searched --effort 8 --jobs 2
+    python -m codeckit.bench.learned_kodak KODAK_FOLDER --anchors ANCHORS --out searched --effort 8 --qualities 1 3 5 8
 
 codes the 24 photographs at the qualities 1 … 8 with `balle2017` and `cheng2020`, and beside them with the library
 codecs that are there, writes every file, decodes it again, and prints BD-rates for PSNR and MS-SSIM (the latter on its
@@ -75,16 +75,17 @@ def published_curve(label: str, path, images: tuple[str, ...]) -> Curve:
     return Curve(label, tuple(sorted(points, key=lambda point: point.bpp)))
 
 
-def measure_learned(images, header, out, jobs: int, entropy: str = "LatentMixed", effort: int = 0) -> Measurements:
-    """A weight file at all its whole qualities; the journal bears its fingerprint, so that other weights start anew."""
+def measure_learned(images, header, arguments) -> Measurements:
+    """A weight file at some qualities; the journal bears its fingerprint, so that other weights start anew."""
     low, high = header.quality
+    entropy, effort = arguments.entropy, arguments.effort
     codecs = []
-    for quality in range(low, high + 1):
+    for quality in arguments.qualities or range(low, high + 1):
         codec = registry.codec(header.architecture, quality=quality, weights=header.path, effort=effort)
         codec = codec.replace(entropy=Stage.classes[entropy](header.path))
         codecs.append(replace(codec, setting={"quality": quality}))
-    journal = Path(out) / f"{header.fingerprint.hex()}-{entropy}-{effort}.jsonl"
-    return evaluate(codecs, images, jobs=jobs, out=journal, progress=True)
+    journal = Path(arguments.out) / f"{header.fingerprint.hex()}-{entropy}-{effort}.jsonl"
+    return evaluate(codecs, images, jobs=arguments.jobs, out=journal, progress=True)
 
 
 def bd_table(curves: list[Curve]) -> list[list[str]]:
@@ -113,6 +114,7 @@ def main(argv=None) -> None:
     parser.add_argument(
         "--entropy", choices=("LatentMixed", "LatentCoded"), default="LatentMixed", help="entropy stage"
     )
+    parser.add_argument("--qualities", nargs="+", type=int, default=[], metavar="Q", help="default: all whole ones")
     parser.add_argument("--effort", type=int, default=0, help="rounds of the encoder's search")
     parser.add_argument("--jobs", type=int, default=1, help="worker processes")
     arguments = parser.parse_args(argv)
@@ -129,7 +131,7 @@ def main(argv=None) -> None:
     table = Measurements()
     for header in [read_header(path) for path in arguments.weights] or shipped():
         if header.architecture in RIVALS:
-            table += measure_learned(images, header, arguments.out, arguments.jobs, arguments.entropy, arguments.effort)
+            table += measure_learned(images, header, arguments)
     table += evaluate(libraries, images, jobs=arguments.jobs, out=Path(arguments.out) / "journal.jsonl", progress=True)
     measured = compare(table, anchor="libjpeg")
     published = [
