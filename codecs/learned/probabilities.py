@@ -154,12 +154,13 @@ class Batch:
             coder: an encoder, which is given the symbols, or a decoder.
             shape: of the plane.
         """
-        rows, columns = (axis[self.where].ravel() for axis in np.indices(shape[:2]))
+        everywhere = self.where is _EVERYWHERE
+        where = np.indices(shape[:2]).reshape(2, -1) if everywhere else self.where
         distributions = self.distribution.for_mixing()
         if symbols:
-            return coder.put(self.plane, (rows, columns), symbols[0].reshape(rows.size, -1), distributions, self.order)
-        found = coder.get(self.plane, (rows, columns), distributions, self.order)
-        return found.reshape(*np.empty(shape[:2], bool)[self.where].shape, -1)
+            return coder.put(self.plane, where, symbols[0].reshape(-1, shape[2]), distributions, self.order)
+        found = coder.get(self.plane, where, distributions, self.order)
+        return found.reshape(shape) if everywhere else found
 
 
 _EVERYWHERE = (slice(None), slice(None))

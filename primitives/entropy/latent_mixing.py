@@ -70,7 +70,7 @@ INPUTS = 10
 KINDS = 32
 _COUNTED = 15  # distances from here on take an escape
 
-#: Values of a context that does not depend on the channel, at most, and of one that does.
+#: Values of a context that does not depend on the channel, at most, and of one that does, for each channel.
 _SHARED, _OWN = 2048, 16
 
 #: Levels of a distribution's certainty; the last one is that of predicted centres, to which it says nothing.
@@ -136,7 +136,7 @@ class _Plane:
         self.distances = np.zeros(self.values.shape, np.int16)
         self.sums = np.zeros((2, height + 2, width + 4), np.int64)  # of distances, seen and expected
         self.errors = np.zeros((2, channels), np.int64)  # running sums: from the distribution's median, the neighbours'
-        self.counters = np.zeros((INPUTS - 1, max(_SHARED * 8, channels * _OWN), KINDS), np.int32)
+        self.counters = np.zeros((INPUTS - 1, max(_SHARED, channels * _OWN), KINDS), np.int32)
         sets = [np.full((count, KINDS, INPUTS), _OTHER_WEIGHTS, np.int32) for count in (_CERTAINTIES, 256, channels)]
         for weights in sets:
             weights[..., 0] = _FIRST_WEIGHT
