@@ -1,15 +1,16 @@
 """Training of the learned codecs: what made each weight file can be run again from here.
 
-===========  ========================================================================
-file         holds
-===========  ========================================================================
-`data`       photographs packed into one file, and random patches of them
-`losses`     rate-distortion losses, and the choice of a quality for each picture
-`start`      weights to begin with: a transform codec instead of random numbers
-`loop`       the training loop: resumable, on a CPU, a GPU, or several
-`export`     from a run to a weight file that codecs take
-`recipes`    the settings behind each weight file, one small file each
-===========  ========================================================================
+===============  ====================================================================
+file             holds
+===============  ====================================================================
+`data`           photographs packed into one file, and random patches of them
+`losses`         rate-distortion losses, and the choice of a quality for each picture
+`adaptive_rate`  the rate of a coder that adapts, for losses
+`start`          weights to begin with: a transform codec instead of random numbers
+`loop`           the training loop: resumable, on a CPU, a GPU, or several
+`export`         from a run to a weight file that codecs take
+`recipes`        the settings behind each weight file, one small file each
+===============  ====================================================================
 
 From a shell::
 

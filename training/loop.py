@@ -22,6 +22,10 @@ where the operators are deterministic, as on a CPU with a fixed number of thread
 trained alone for some time (`start.fit_entropy_model`, `Recipe.prior_steps`). Then all parameters move, with three
 learning rates: of the convolutions, a higher one of GDN's parameters and the gains, and one of the entropy model.
 
+**The adaptive coder.** The rate of `balle2017` can be that of a stand-in for its adaptive coder (`adaptive_rate`,
+`Recipe.adaptive_steps`), which learns alone first and then with the network. It is part of the checkpoint, not of the
+weights.
+
 **Noise, then rounding.** Latents carry uniform noise in training. In the last part of it (`Recipe.rounded_after`) the
 synthesis transform sees rounded ones, as it will in decoding; the entropy model keeps the noise.
 
@@ -59,7 +63,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from ..codecs.image_io import write_atomically
-from ..codecs.learned.networks import NETWORKS, Network, load_network
+from ..codecs.learned.networks import NETWORKS, Balle2017, Network, load_network
+from .adaptive_rate import AdaptiveRate
 from .data import Pack, batch, load_pack
 from .losses import Objective, Terms, sample_qualities
 from .recipes import Recipe
@@ -73,6 +78,9 @@ _EXPORTED = "network."
 
 #: Crops that the start of a training is computed from, and those that the entropy model sees before it.
 _START_CROPS, _PRIOR_CROPS = 64, 320
+
+#: Those that an adaptive rate sees before the network moves.
+_RATE_CROPS = 480
 
 #: Learning rate of GDN's parameters and of the gains, as a multiple of that of the convolutions.
 _SCALES_RATE = 3.0
@@ -151,8 +159,8 @@ def learning_rates(recipe: Recipe, step: int) -> LearningRates:
     return LearningRates(rate, _SCALES_RATE * rate, factor * recipe.entropy_rate)
 
 
-def _groups(network: Network) -> list[dict]:
-    """The network's parameters in the groups of `LearningRates`."""
+def _groups(network: Network, rate: AdaptiveRate | None) -> list[dict]:
+    """The parameters in the groups of `LearningRates`."""
     groups = LearningRates([], [], [])
     for name, parameter in network.named_parameters():
         if not name.startswith(("g_a.", "g_s.", "gain.", "inverse_gain.")):
@@ -161,6 +169,8 @@ def _groups(network: Network) -> list[dict]:
             groups.scales.append(parameter)
         else:
             groups.convolutions.append(parameter)
+    if rate is not None:
+        groups.entropy_model.extend(rate.parameters())
     return [{"params": group} for group in groups]
 
 
@@ -215,14 +225,18 @@ class _Run:
         if began and (wider or start is None):
             crops, steps = self.pack.training[:_PRIOR_CROPS], min(recipe.prior_steps, recipe.steps)
             fit_entropy_model(self.network, crops, steps, learning_rate=recipe.entropy_rate, seed=recipe.seed)
+        self.rate = _adaptive_rate(recipe, self.network)
+        if began and self.rate is not None:
+            steps = min(recipe.adaptive_steps, recipe.steps)
+            fit_entropy_model(self.network, self.pack.training[:_RATE_CROPS], steps, rate=self.rate, seed=recipe.seed)
         self.bfloat16 = on_gpu if bfloat16 is None else bfloat16
         self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(_groups(self.network), weight_decay=0.0, fused=True)
+        self.optimizer = torch.optim.AdamW(_groups(self.network, self.rate), weight_decay=0.0, fused=True)
         # bfloat16 has the range of float32, so nothing needs scaling: this skips steps whose gradients are not finite.
         self.scaler = torch.amp.GradScaler(self.device.type, init_scale=1.0, growth_interval=2**31 - 1, enabled=on_gpu)
         self.result = self._restore(resume)
         self.step = self.result["step"] if self.result else 0
-        objective = Objective(self.network, recipe.distortion)
+        objective = Objective(self.network, recipe.distortion, self.rate)
         if processes.count > 1:
             objective = DistributedDataParallel(objective, broadcast_buffers=False)
         self.objective = torch.compile(objective) if (on_gpu if compile is None else compile) else objective
@@ -269,7 +283,7 @@ class _Run:
             terms = self.objective(x, quality, self._rounded())
         self.scaler.scale(terms.loss).backward()
         self.scaler.unscale_(self.optimizer)
-        nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
+        nn.utils.clip_grad_norm_(self.objective.parameters(), recipe.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         decay = min(recipe.ema, (1 + self.step) / (10 + self.step))  # soon forget the random start
@@ -322,6 +336,7 @@ class _Run:
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
+            "rate": None if self.rate is None else self.rate.state_dict(),
         }
         file = io.BytesIO()
         torch.save(state, file)
@@ -343,6 +358,8 @@ class _Run:
         self.network.load_state_dict(state["network"])
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.rate is not None:
+            self.rate.load_state_dict(state["rate"])
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
         if self.processes.first:  # forget what a killed run did after its checkpoint
@@ -370,6 +387,14 @@ def _build(recipe: Recipe) -> Network:
     if recipe.patch % network.stride:
         raise ValueError(f"patches of {recipe.network} are multiples of {network.stride}, not {recipe.patch}")
     return network
+
+
+def _adaptive_rate(recipe: Recipe, network: Network) -> AdaptiveRate | None:
+    if not recipe.adaptive_steps:
+        return None
+    if not isinstance(network, Balle2017):
+        raise ValueError(f"adaptive_steps are for balle2017, whose prior knows no contexts, not for {recipe.network}")
+    return AdaptiveRate(network.entropy_bottleneck.channels, network.LEVELS).to(next(network.parameters()).device)
 
 
 def _weights(recipe: Recipe, path) -> dict[str, Tensor]:

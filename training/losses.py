@@ -14,6 +14,10 @@ attention. Near an optimum, a change by δ percent in rate at equal quality chan
 √λ. So the loss of a picture is divided by √λ (relative to the middle of the table): a percent of rate then counts
 the same at every quality.
 
+**Whose bits.** R is what the network's own probabilities say, or with an `AdaptiveRate` what an adaptive coder will
+make of them; then the prior, which the coder asks as well, learns from the latents on the side: its bits are added to
+the loss, but move nothing else.
+
 Sources: J. Ballé, V. Laparra, E. P. Simoncelli, "End-to-end Optimized Image Compression", ICLR 2017, equation 10;
 Z. Cui et al., "Asymmetric Gained Deep Image Compression With Continuous Rate Adaptation", CVPR 2021, section 3.3; the
 values of λ: J. Bégaint, F. Racapé, S. Feltman, A. Pushparaja, "CompressAI", arXiv:2011.03029, table 1.
@@ -26,6 +30,8 @@ import torch
 from torch import Tensor, nn
 
 from ..metrics.distortion import MS_SSIM_MIN_SIDE
+from ..primitives.learned.quantize import add_noise
+from .adaptive_rate import AdaptiveRate
 
 #: λ at the qualities 1 … 8, by the measure of distortion.
 LAMBDAS: dict[str, tuple[float, ...]] = {
@@ -83,13 +89,14 @@ class Objective(nn.Module):
     Args:
         network: called as ``network(x, quality, rounded=...)``.
         distortion: ``"mse"`` or ``"ms-ssim"``; MS-SSIM needs pictures of 161 pixels or more a side.
+        rate: of a `Balle2017`, what counts its bits; None for its prior.
     """
 
-    def __init__(self, network: nn.Module, distortion: str = "mse"):
+    def __init__(self, network: nn.Module, distortion: str = "mse", rate: AdaptiveRate | None = None):
         super().__init__()
         if distortion not in LAMBDAS:
             raise ValueError(f"the distortion is one of {', '.join(LAMBDAS)}, not {distortion!r}")
-        self.network, self.distortion = network, distortion
+        self.network, self.distortion, self.rate = network, distortion, rate
         self.reference = float(np.exp(np.log(LAMBDAS[distortion]).mean()))  # λ with weight 1
 
     def forward(self, x: Tensor, quality: Tensor, rounded: bool = False) -> Terms:
@@ -101,12 +108,28 @@ class Objective(nn.Module):
         Raises:
             ValueError: the pictures are too small for MS-SSIM.
         """
-        out = self.network(x, quality, rounded=rounded)
-        bpp = out.bits() / (x.shape[2] * x.shape[3])
-        distortion = measure(self.distortion, x, out.reconstruction)
+        if self.rate is None:
+            out = self.network(x, quality, rounded=rounded)
+            bits, aside, reconstruction = out.bits(), 0, out.reconstruction
+        else:
+            bits, aside, reconstruction = self._adaptive(x, quality, rounded)
+        pixels = x.shape[2] * x.shape[3]
+        bpp = bits / pixels
+        distortion = measure(self.distortion, x, reconstruction)
         weight = lambda_at(quality, self.distortion)
-        losses = (bpp + weight * distortion) * (self.reference / weight).sqrt()
+        losses = (bpp + weight * distortion + aside / pixels) * (self.reference / weight).sqrt()
         return Terms(losses.mean(), bpp.detach().mean(), distortion.detach().mean())
+
+    def _adaptive(self, x, quality, rounded):
+        """Bits by the adaptive rate, bits by the prior that teach only the prior, and the reconstruction."""
+        network, prior = self.network, self.network.entropy_bottleneck
+        gain = network.gain.factors(quality)
+        y = network.analysis(x) * gain[..., None, None]
+        noisy = add_noise(y)
+        bits = self.rate.bits(noisy - (prior.medians * gain)[..., None, None], quality)
+        aside = -prior.likelihood(noisy.detach(), gain.detach()).log2().flatten(1).sum(1)
+        y_hat = prior.quantize(y, gain) if rounded else noisy
+        return bits, aside, network.synthesis(network.inverse_gain(y_hat, quality))
 
 
 def measure(distortion: str, x: Tensor, x_hat: Tensor) -> Tensor:

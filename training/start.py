@@ -56,7 +56,9 @@ from ..primitives.entropy.factorized import FactorizedPrior
 from ..primitives.entropy.mixture import COMPONENTS
 from ..primitives.learned.attention import AttentionBlock, ResidualUnit
 from ..primitives.learned.gdn import GDN
+from ..primitives.learned.quantize import add_noise
 from ..primitives.learned.residual import ResidualBlock, ResidualBlockUpsample, ResidualBlockWithStride
+from .adaptive_rate import AdaptiveRate
 from .losses import LAMBDAS, lambda_at, sample_qualities
 
 _GAMMA, _GAMMA_OTHERS = 1e-2, 1e-4  # of GDN: of the channel itself, of the others
@@ -164,9 +166,16 @@ def widen(network: Cheng2020, weights: dict[str, Tensor], crops: Tensor) -> None
 
 
 def fit_entropy_model(
-    network: Network, crops: Tensor, steps: int, *, batch: int = 8, learning_rate: float = 2e-3, seed: int = 0
+    network: Network,
+    crops: Tensor,
+    steps: int,
+    *,
+    rate: AdaptiveRate | None = None,
+    batch: int = 8,
+    learning_rate: float = 2e-3,
+    seed: int = 0,
 ) -> list[float]:
-    """Train the entropy model alone, transforms as they are.
+    """Train the entropy model alone, transforms as they are, or the one of an adaptive coder.
 
     The latents of all crops are computed once, so a step costs a small part of one of the whole network.
 
@@ -174,6 +183,7 @@ def fit_entropy_model(
         network: a `Balle2017` or `Cheng2020`.
         crops: photographs, uint8 [K,S,S,3].
         steps: length of the training.
+        rate: new, to be trained instead of the network's own entropy model (that of a `Balle2017`).
         batch: crops a step, each at a quality of its own.
         learning_rate: the highest, of AdamW; it rises for a tenth of the steps and falls along half a cosine.
         seed: of all random numbers.
@@ -186,7 +196,14 @@ def fit_entropy_model(
     with torch.no_grad():
         latents = torch.cat([network.analysis(part.float() / 255) for part in parts])
     transforms = ("g_a.", "g_s.", "gain.", "inverse_gain.")
-    parameters = [p for name, p in network.named_parameters() if not name.startswith(transforms)]
+    if rate is None:
+        parameters = [p for name, p in network.named_parameters() if not name.startswith(transforms)]
+    else:
+        parameters = list(rate.parameters())
+        medians = network.entropy_bottleneck.medians[:, None, None]
+        with torch.no_grad():
+            levels = network.gain.factors(torch.arange(1.0, network.LEVELS + 1, device=crops.device))
+            rate.start(torch.stack([add_noise((latents - medians) * gain[:, None, None]) for gain in levels]))
     optimizer = torch.optim.AdamW(parameters, weight_decay=0.0, fused=True)
     middle = math.exp(sum(map(math.log, LAMBDAS["mse"])) / len(LAMBDAS["mse"]))
     network.train()
@@ -198,11 +215,14 @@ def fit_entropy_model(
         with torch.no_grad():
             gain = network.gain.factors(quality)
         y = latents[torch.from_numpy(rng.integers(len(latents), size=batch)).to(crops.device)] * gain[..., None, None]
-        if isinstance(network, Balle2017):
-            likelihoods = {"y": network.entropy_bottleneck(y, gain)[1]}
+        if rate is not None:
+            bits = rate.bits(add_noise(y - medians * gain[..., None, None]), quality)
         else:
-            _, likelihoods = network.model(y, rounded=False)
-        bits = sum(-likelihood.log2().flatten(1).sum(1) for likelihood in likelihoods.values())
+            if isinstance(network, Balle2017):
+                likelihoods = {"y": network.entropy_bottleneck(y, gain)[1]}
+            else:
+                _, likelihoods = network.model(y, rounded=False)
+            bits = sum(-likelihood.log2().flatten(1).sum(1) for likelihood in likelihoods.values())
         loss = (bits / side**2 * (middle / lambda_at(quality)).sqrt()).mean()
         rise = min(1.0, (step + 1) / max(1, steps // 10))
         for group in optimizer.param_groups:

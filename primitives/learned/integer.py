@@ -414,12 +414,12 @@ def quantize_network(
     ConvTranspose2d, PixelShuffle, ReLU and LeakyReLU. This is done once, when a model is exported: the result, not the
     float network, is what encoders and decoders run.
 
-    Weights of 16 bits are as good as floats: coding the latents of a small random hyperprior took 0.08 % more than their
-    entropy with 16 bits for weights and activations, as much as with exact parameters and the 64 scales alone; 0.12 %
-    with 12 bits, 0.9 % with weights of 8 bits and activations of 10. Fewer need training with quantization. Activations
-    have 20 because one network may serve all rates: their unit is that of the largest seen, at the finest gain, and at
-    the coarsest, where they are a hundredth of that, `cheng2020` took 1.0 % more than its entropy with 16 bits and none
-    with 20.
+    16 bits for weights are as good as floats: coding the latents of a small random hyperprior took 0.08 % more than
+    their entropy with 16 bits for weights and activations, as much as with exact parameters and the 64 scales alone;
+    0.12 % with 12 bits, 0.9 % with weights of 8 bits and activations of 10. Fewer need training with quantization.
+    Activations have 20 because one network may serve all rates: their unit fits the largest seen, at the finest gain.
+    At the coarsest, where they are a hundredth of that, `cheng2020` took 1.0 % more than its entropy with 16 bits, and
+    no more with 20.
 
     Args:
         modules: the layers, or an ``nn.Sequential`` of them (nested ones too).

@@ -25,6 +25,8 @@ class Recipe:
         distortion: ``"mse"`` or ``"ms-ssim"``.
         qualities: lowest and highest quality to train; twice the same for a network of one rate.
         prior_steps: steps that the entropy model learns alone before the others, `steps` at most.
+        adaptive_steps: steps that a model of the adaptive coder learns alone (`AdaptiveRate`); after that its rate is
+            what counts. 0 for the rate of the network's own entropy model.
         learning_rate: the highest of the transforms' convolutions; it rises for `warmup` steps and falls along a half
             cosine to a hundredth.
         entropy_rate: the highest of the entropy model, likewise.
@@ -46,6 +48,7 @@ class Recipe:
     distortion: str = "mse"
     qualities: tuple[float, float] = (1, 8)
     prior_steps: int = 2000
+    adaptive_steps: int = 0
     learning_rate: float = 2e-4
     entropy_rate: float = 1e-3
     warmup: int = 500
