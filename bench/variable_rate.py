@@ -49,7 +49,8 @@ def main(argv=None) -> None:
     arguments = parser.parse_args(argv)
     base = recipe(arguments.recipe)
     rate = arguments.learning_rate or base.learning_rate / 3
-    base = replace(base, steps=arguments.steps, learning_rate=rate, warmup=arguments.steps // 10)
+    # The prior's rate is what validation estimates, so all runs minimize that one.
+    base = replace(base, steps=arguments.steps, learning_rate=rate, warmup=arguments.steps // 10, adaptive_steps=0)
     start = arguments.start or next((h.path for h in shipped() if h.architecture == base.network), None)
     if start is None:
         parser.error(f"no weights of {base.network} ship; pass --start")

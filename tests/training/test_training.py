@@ -318,8 +318,8 @@ def test_training_starts_from_weights(pack, whole_run, tmp_path):
 
 def test_a_recipe_for_two_hundred_steps(pack, tmp_path):
     """What `codeckit train` makes of a small version of a recipe: the loss falls, and its weights code a picture."""
-    small = replace(recipe("balle2017-small"), channels=(16,), steps=200, patch=64, prior_steps=10, report=40)
-    loop.train(replace(small, warmup=10, learning_rate=1e-3), pack, tmp_path)
+    small = replace(recipe("balle2017-small"), channels=(16,), steps=200, patch=64, prior_steps=10, adaptive_steps=20)
+    loop.train(replace(small, batch=4, report=40, warmup=10, learning_rate=1e-3), pack, tmp_path)
     curve = [validation_loss(entry["validation"]) for entry in entries(tmp_path, "validation")]
     assert curve[-1] < 0.97 * curve[0]
     network = load_network("balle2017", load_file(tmp_path / loop.WEIGHTS))
