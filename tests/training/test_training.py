@@ -408,7 +408,7 @@ def test_two_processes_share_a_batch(pack, tmp_path):
 
 def test_commands(photographs, tmp_path, capsys):
     packed, out = str(tmp_path / "pack.safetensors"), str(tmp_path / "run")
-    data.main([str(photographs), "--out", packed, "--crop", "128", "--megabytes", "0.3", "--held-out", "1"])
+    data.main([str(photographs), "--out", packed, "--crop", "144", "--megabytes", "0.4", "--held-out", "1"])
     assert "crops to train on, 1 held out" in capsys.readouterr().out
     arguments = ["train", "balle2017-small", "--data", packed, "--out", out, "--steps", "2", "--device", "cpu"]
     assert main(arguments) == 0
