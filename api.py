@@ -19,10 +19,10 @@ def encode(
 ) -> bytes:
     """Encode an image with a codec, at a quality or at a target.
 
-    Rate control is a search over the codec's quality scale, with real streams: `bpp` gives the highest quality whose
-    stream takes no more bits a pixel (headers included), `psnr` the lowest quality that reaches so many dB, `accuracy`
-    the lowest at which a task reads the decoded picture or tokens as it reads the original: their answers agree with
-    that probability (`metrics.tasks.agreement`). It needs no label.
+    Rate control is a search over the codec's quality scale (in eighths where rates are continuous), with real streams:
+    `bpp` gives the highest quality whose stream takes no more bits a pixel (headers included), `psnr` the lowest one
+    that reaches so many dB, `accuracy` the lowest at which a task reads the decoded picture or tokens as it reads the
+    original: their answers agree with that probability (`metrics.tasks.agreement`). It needs no label.
 
     Args:
         image: uint8 array [H,W,3] or [H,W], PIL image, or path.
@@ -57,16 +57,18 @@ def encode(
 
     reference = read_image(image)
     pixels = reference.shape[0] * reference.shape[1]
-    low, high = registry.entry(name).quality
+    entry = registry.entry(name)
+    steps = entry.quality_steps
+    low, high = (bound * steps for bound in entry.quality)
 
     def stream_at(level):
-        return registry.codec(name, quality=level, **options).encode(image)
+        return registry.codec(name, quality=level if steps == 1 else level / steps, **options).encode(image)
 
     if bpp is not None:
         stream = _last(stream_at, lambda stream: 8 * len(stream) / pixels <= bpp, low, high)
         if stream is None:
-            least = 8 * len(stream_at(low)) / pixels
-            raise ValueError(f"{name} needs {least:.4g} bpp for this image at its lowest quality, {low}; not {bpp}")
+            least, lowest = 8 * len(stream_at(low)) / pixels, entry.quality[0]
+            raise ValueError(f"{name} needs {least:.4g} bpp for this image at its lowest quality, {lowest}; not {bpp}")
         return stream
 
     if accuracy is not None:
@@ -93,7 +95,9 @@ def encode(
     # From the top down, qualities reach the target up to the lowest one that does.
     stream = _last(lambda level: stream_at(high + low - level), reaches, low, high)
     if stream is None:
-        raise ValueError(f"{name} does not reach {wanted} on this image, even at its highest quality, {high}")
+        raise ValueError(
+            f"{name} does not reach {wanted} on this image, even at its highest quality, {entry.quality[1]}"
+        )
     return stream
 
 

@@ -32,6 +32,7 @@ class Entry:
         factory: ``"module:function"`` or the function itself; its keyword arguments are the codec's options.
         number: the codec's number in `.ckt` files, 0 for none (its name is written instead).
         extension: file name ending of its streams.
+        quality_steps: steps that a whole number of its quality scale is divided into where a target is searched for.
         magic: what its files begin with: one of these, each a tuple of (position, bytes) pairs; empty for `.ckt`.
         describer: ``"module:function"`` that tells size, channels and details of such a file.
         requires: packages that must be installed beside the core.
@@ -46,6 +47,7 @@ class Entry:
     factory: str | Callable[..., Codec]
     number: int = 0
     extension: str = ".ckt"
+    quality_steps: int = 1
     magic: tuple[tuple[tuple[int, bytes], ...], ...] = ()
     describer: str = ""
     requires: tuple[str, ...] = ()
@@ -78,6 +80,9 @@ _MAGIC = {
     "png": (((0, b"\x89PNG\r\n\x1a\n"),),),
     "jxl": (((0, b"\xff\x0a"),), ((0, b"\0\0\0\x0cJXL \r\n\x87\n"),)),
 }
+
+#: Learned codecs with gain units, which have `LEVEL_STEPS` rates for each whole quality.
+_VARIABLE_RATE = ("balle2017", "cheng2020", "cheng2020-checkerboard")
 
 _ENTRIES = {
     entry.name: entry
@@ -202,6 +207,7 @@ _ENTRIES = {
                 summary=summary,
                 factory=f".learned.codec:{name.replace('-', '_')}",
                 number=number,
+                quality_steps=8 if name in _VARIABLE_RATE else 1,
                 requires=("torch",),
                 install="pass weights=PATH",
             )

@@ -30,6 +30,18 @@ def test_rate_control(name, picture):
     assert codeckit.encode(picture, name, quality=40) == codeckit.codec(name, quality=40).encode(image)
 
 
+def test_rate_control_between_whole_qualities(picture):
+    """Codecs with gain units come closer to a target than whole qualities do."""
+    image = np.asarray(Image.open(picture))
+    sizes = [len(codeckit.codec("balle2017", quality=1 + level / 8).encode(image)) for level in range(17)]
+    stream = codeckit.encode(picture, "balle2017", bpp=8 * sizes[12] / (96 * 120))
+    assert len(stream) == sizes[12] > sizes[8]
+    reached = psnr(image, codeckit.decode(codeckit.encode(picture, "balle2017", psnr=28)))
+    assert 28 <= reached < 28.5
+    with pytest.raises(ValueError, match="lowest quality, 1; not"):
+        codeckit.encode(picture, "balle2017", bpp=0.001)
+
+
 def test_targets_out_of_reach(picture):
     with pytest.raises(ValueError, match="lowest quality"):
         codeckit.encode(picture, "jpeg", bpp=0.01)
