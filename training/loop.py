@@ -27,7 +27,9 @@ learning rates: of the convolutions, a higher one of GDN's parameters and the ga
 weights.
 
 **Noise, then rounding.** Latents carry uniform noise in training. In the last part of it (`Recipe.rounded_after`) the
-synthesis transform sees rounded ones, as it will in decoding; the entropy model keeps the noise.
+synthesis transform sees rounded ones, as it will in decoding. At low rates that is much less of an error than noise is,
+for most latents lie around 0 and stay there. The entropy model of `balle2017` keeps the noise; that of `cheng2020`
+cannot (`Cheng2020.conditional`) and counts what is coded.
 
 **Medians.** The factorized prior's medians are found by bisection now and then; no loss of their own is needed.
 

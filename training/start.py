@@ -200,10 +200,10 @@ def fit_entropy_model(
         parameters = [p for name, p in network.named_parameters() if not name.startswith(transforms)]
     else:
         parameters = list(rate.parameters())
-        medians = network.entropy_bottleneck.medians[:, None, None]
         with torch.no_grad():
             levels = network.gain.factors(torch.arange(1.0, network.LEVELS + 1, device=crops.device))
-            rate.start(torch.stack([add_noise((latents - medians) * gain[:, None, None]) for gain in levels]))
+            centred = latents - network.entropy_bottleneck.medians[:, None, None]
+            rate.start(torch.stack([add_noise(centred * gain[:, None, None]) for gain in levels]))
     optimizer = torch.optim.AdamW(parameters, weight_decay=0.0, fused=True)
     middle = math.exp(sum(map(math.log, LAMBDAS["mse"])) / len(LAMBDAS["mse"]))
     network.train()
@@ -215,15 +215,7 @@ def fit_entropy_model(
         with torch.no_grad():
             gain = network.gain.factors(quality)
         y = latents[torch.from_numpy(rng.integers(len(latents), size=batch)).to(crops.device)] * gain[..., None, None]
-        if rate is not None:
-            bits = rate.bits(add_noise(y - medians * gain[..., None, None]), quality)
-        else:
-            if isinstance(network, Balle2017):
-                likelihoods = {"y": network.entropy_bottleneck(y, gain)[1]}
-            else:
-                _, likelihoods = network.model(y, rounded=False)
-            bits = sum(-likelihood.log2().flatten(1).sum(1) for likelihood in likelihoods.values())
-        loss = (bits / side**2 * (middle / lambda_at(quality)).sqrt()).mean()
+        loss = (_bits(network, rate, y, gain, quality) / side**2 * (middle / lambda_at(quality)).sqrt()).mean()
         rise = min(1.0, (step + 1) / max(1, steps // 10))
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * rise * (0.505 + 0.495 * math.cos(math.pi * step / steps))
@@ -233,6 +225,17 @@ def fit_entropy_model(
         losses.append(float(loss.detach()))
     network.zero_grad(set_to_none=True)
     return losses
+
+
+def _bits(network: Network, rate: AdaptiveRate | None, y: Tensor, gain: Tensor, quality: Tensor) -> Tensor:
+    """Bits [N] of scaled latents with noise, by a rate or by the network's own entropy model."""
+    if rate is not None:
+        return rate.bits(add_noise(y - (network.entropy_bottleneck.medians * gain)[..., None, None]), quality)
+    if isinstance(network, Balle2017):
+        likelihoods = {"y": network.entropy_bottleneck(y, gain)[1]}
+    else:
+        _, likelihoods = network.model(y, rounded=False)
+    return sum(-likelihood.log2().flatten(1).sum(1) for likelihood in likelihoods.values())
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,8 @@ class Network(nn.Module):
         Args:
             x: pictures, float [N,3,H,W] in 0 … 1.
             rounded: in training mode, whether the transforms see rounded latents (with straight-through gradients)
-                instead of noisy ones; likelihoods are of noisy ones in any case. No effect in evaluation mode.
+                instead of noisy ones; likelihoods are of noisy ones in any case, but for y of `Cheng2020`. No effect in
+                evaluation mode.
 
         Raises:
             ValueError: `x` has another shape, or H or W is no multiple of `stride`.
@@ -521,12 +522,17 @@ class Cheng2020(HyperpriorNetwork):
         return NetworkOutput(self.synthesis(self.inverse_gain(latents["y"], quality)), latents, likelihoods)
 
     def conditional(self, y, features, rounded):
-        """Quantized latents and their likelihoods; in training the context is noisy, whatever `rounded` says."""
+        """Quantized latents and their likelihoods: of the same latents, be they noisy or rounded.
+
+        If noisy ones were counted and rounded ones synthesized, training would find latents near ½. With noise they are
+        cheap, as a narrow Gaussian there fits them all; rounded they are 0 or 1, which tells g_s a bit that only a file
+        would have to pay for.
+        """
         mixture = self.gaussian_mixture
-        modelled = add_noise(y) if self.training else mixture.quantize(y)
-        context = self.context_prediction(modelled)
+        y_hat = mixture.quantize(y) if rounded or not self.training else add_noise(y)
+        context = self.context_prediction(y_hat)
         parameters = split_parameters(self.entropy_parameters(torch.cat((features, context), dim=1)))
-        return mixture.quantize(y) if rounded else modelled, mixture.likelihood(modelled, parameters)
+        return y_hat, mixture.likelihood(y_hat, parameters)
 
 
 class Cheng2020Checkerboard(Cheng2020):

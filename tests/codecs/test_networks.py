@@ -8,6 +8,7 @@ from codeckit.codecs.learned.networks import (
     CHANNELS,
     NETWORKS,
     AutoregressiveNetwork,
+    Cheng2020,
     load_network,
     network,
     rename_keys,
@@ -252,6 +253,15 @@ def test_what_the_synthesis_sees_in_training(name):
     net.eval()
     with torch.no_grad():
         assert torch.equal(run(net, x).latents["y"], run(net, x, rounded=True).latents["y"])
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if issubclass(NETWORKS[name], Cheng2020)])
+def test_rounded_latents_are_counted_as_such(name):
+    """In training as in coding; z is counted with noise."""
+    net, x = lively(name), picture(64, 128)
+    counted = run(net.train(), x, rounded=True).likelihoods["y"]
+    torch.testing.assert_close(counted, run(net.eval(), x).likelihoods["y"])
+    assert not torch.allclose(counted, run(net.train(), x).likelihoods["y"])
 
 
 # --- evaluation as coding

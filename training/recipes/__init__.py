@@ -32,9 +32,8 @@ class Recipe:
         entropy_rate: the highest of the entropy model, likewise.
         clip: largest norm of the gradients.
         ema: the decay of the moving average of the weights.
-        rounded_after: share of the steps after which the synthesis transform sees rounded latents, not noisy ones; 1
-            for never. Rate and distortion then speak of different latents: a context model lets the network lower the
-            one at the expense of the other, and real rates grow.
+        rounded_after: share of the steps after which the synthesis transform sees rounded latents, not noisy ones, and
+            the entropy model of `cheng2020` likewise; 1 for never.
         report: steps from one validation and checkpoint to the next.
         seed: of all random numbers.
     """

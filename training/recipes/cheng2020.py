@@ -11,5 +11,4 @@ RECIPE = Recipe(
     patch=256,
     learning_rate=1e-4,
     warmup=1000,
-    rounded_after=1,
 )

@@ -11,6 +11,5 @@ RECIPE = Recipe(
     patch=256,
     learning_rate=2.5e-4,
     warmup=300,
-    rounded_after=1,
     report=1000,
 )
