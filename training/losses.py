@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..codecs.learned.networks import bits_of
 from ..metrics.distortion import MS_SSIM_MIN_SIDE
 from ..primitives.learned.quantize import add_noise
 from .adaptive_rate import AdaptiveRate
@@ -127,7 +128,7 @@ class Objective(nn.Module):
         y = network.analysis(x) * gain[..., None, None]
         noisy = add_noise(y)
         bits = self.rate.bits(noisy - (prior.medians * gain)[..., None, None], quality)
-        aside = -prior.likelihood(noisy.detach(), gain.detach()).log2().flatten(1).sum(1)
+        aside = bits_of({"y": prior.likelihood(noisy.detach(), gain.detach())})
         y_hat = prior.quantize(y, gain) if rounded else noisy
         return bits, aside, network.synthesis(network.inverse_gain(y_hat, quality))
 

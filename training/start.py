@@ -51,7 +51,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..codecs.learned.networks import Balle2017, Cheng2020, Network
+from ..codecs.learned.networks import Balle2017, Cheng2020, Network, bits_of
 from ..primitives.entropy.factorized import FactorizedPrior
 from ..primitives.entropy.mixture import COMPONENTS
 from ..primitives.learned.attention import AttentionBlock, ResidualUnit
@@ -232,10 +232,8 @@ def _bits(network: Network, rate: AdaptiveRate | None, y: Tensor, gain: Tensor, 
     if rate is not None:
         return rate.bits(add_noise(y - (network.entropy_bottleneck.medians * gain)[..., None, None]), quality)
     if isinstance(network, Balle2017):
-        likelihoods = {"y": network.entropy_bottleneck(y, gain)[1]}
-    else:
-        _, likelihoods = network.model(y, rounded=False)
-    return sum(-likelihood.log2().flatten(1).sum(1) for likelihood in likelihoods.values())
+        return bits_of({"y": network.entropy_bottleneck(y, gain)[1]})
+    return bits_of(network.model(y, rounded=False)[1])
 
 
 @dataclass(frozen=True)

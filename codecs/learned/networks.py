@@ -91,7 +91,16 @@ class NetworkOutput:
         >>> NetworkOutput(torch.zeros(1, 3, 64, 64), {"y": p}, {"y": p}).bits()
         tensor([32.])
         """
-        return sum(-likelihood.log2().flatten(1).sum(1) for likelihood in self.likelihoods.values())
+        return bits_of(self.likelihoods)
+
+
+def bits_of(likelihoods: dict[str, Tensor]) -> Tensor:
+    """What latents of these likelihoods [N,…] take, all names together: bits of each picture [N].
+
+    >>> bits_of({"y": torch.full((1, 2, 4, 4), 0.5), "z": torch.full((1, 1), 0.25)})
+    tensor([34.])
+    """
+    return sum(-likelihood.log2().flatten(1).sum(1) for likelihood in likelihoods.values())
 
 
 class Network(nn.Module):
