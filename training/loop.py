@@ -65,7 +65,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from ..codecs.image_io import write_atomically
-from ..codecs.learned.networks import NETWORKS, Balle2017, Network, load_network
+from ..codecs.learned.networks import NETWORKS, Balle2017, Network, channels_of, load_network
 from .adaptive_rate import AdaptiveRate
 from .data import Pack, batch, load_pack
 from .losses import Objective, Terms, sample_qualities
@@ -114,7 +114,8 @@ def train(
         minutes: stop cleanly after this time (validation and saving come on top); the next run resumes.
         resume: go on from the folder's checkpoint if it has one.
         start: weights to begin with: the ``weights.safetensors`` of a run, or a weight file such as those that ship.
-            Those of a `Cheng2020` may have fewer latents a position (`start.widen`). A checkpoint goes before it.
+            Those of a `Cheng2020` may have fewer latents a position or deep channels (`start.widen`). A checkpoint goes
+            before it.
         compile: whether to compile the objective; by default on a GPU.
         bfloat16: whether transforms compute in bfloat16; by default on a GPU.
         progress: whether to show a progress bar on stderr.
@@ -216,7 +217,7 @@ class _Run:
         sample = pack.training[:_START_CROPS].cpu()
         if start is None and began:
             initialize(network, sample)
-        weights = {} if start is None else _weights(recipe, start)
+        weights = {} if start is None else _weights(recipe, network, start)
         wider = any(weights[key].shape != tensor.shape for key, tensor in network.named_parameters() if weights)
         if wider and began:
             widen(network, weights, sample)
@@ -226,7 +227,9 @@ class _Run:
         self.pack = pack.to(self.device)
         if began and (wider or start is None):
             crops, steps = self.pack.training[:_PRIOR_CROPS], min(recipe.prior_steps, recipe.steps)
-            fit_entropy_model(self.network, crops, steps, learning_rate=recipe.entropy_rate, seed=recipe.seed)
+            rounded = recipe.rounded_after == 0
+            rate, seed = recipe.entropy_rate, recipe.seed
+            fit_entropy_model(self.network, crops, steps, rounded=rounded, learning_rate=rate, seed=seed)
         self.rate = _adaptive_rate(recipe, self.network)
         if began and self.rate is not None:
             steps = min(recipe.adaptive_steps, recipe.steps)
@@ -399,7 +402,7 @@ def _adaptive_rate(recipe: Recipe, network: Network) -> AdaptiveRate | None:
     return AdaptiveRate(network.entropy_bottleneck.channels, network.LEVELS).to(next(network.parameters()).device)
 
 
-def _weights(recipe: Recipe, path) -> dict[str, Tensor]:
+def _weights(recipe: Recipe, network: Network, path) -> dict[str, Tensor]:
     """The state dict in the weights of a run or in an exported weight file, if it fits the recipe's network."""
     try:
         tensors = load_file(path)
@@ -408,12 +411,12 @@ def _weights(recipe: Recipe, path) -> dict[str, Tensor]:
     exported = {key.removeprefix(_EXPORTED): value for key, value in tensors.items() if key.startswith(_EXPORTED)}
     weights = {key: value.float() for key, value in (exported or tensors).items()}
     weights = load_network(recipe.network, weights).state_dict()  # or says what is wrong with them
-    channels = len(weights["entropy_bottleneck.quantiles"])
-    if channels != recipe.channels[0]:
-        raise ValueError(f"{path} has {channels} channels, the recipe {recipe.name} {recipe.channels[0]}")
-    latents = weights["gain.log_gain"].shape[1]
-    if latents > recipe.channels[-1]:
-        raise ValueError(f"{path} has {latents} latents a position, the recipe {recipe.name} {recipe.channels[-1]}")
+    has, wants = (channels_of(recipe.network, tensors) for tensors in (weights, network.state_dict()))
+    if has[0] != wants[0]:
+        raise ValueError(f"{path} has {has[0]} channels, the recipe {recipe.name} {wants[0]}")
+    for count, limit, of in zip(has[1:], wants[1:], ("latents a position", "deep channels"), strict=False):
+        if count > limit:
+            raise ValueError(f"{path} has {count} {of}, the recipe {recipe.name} {limit}")
     return weights
 
 

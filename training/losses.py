@@ -6,8 +6,9 @@ A lossy codec trades rate R against distortion D; the networks minimize a weight
     L = R + λ · (1 - MS-SSIM)             for MS-SSIM
 
 The larger λ, the better the picture and the larger the file. A network with gain units learns all rates at once: every
-picture of a batch has a quality of its own and the λ that belongs to it. `LAMBDAS` lists λ at the qualities 1 … 8, the
-values of published curves; between two of them it is interpolated geometrically, as the gains are.
+picture of a batch has a quality of its own and the λ that belongs to it. `LAMBDAS` lists λ at the qualities 1 … 8. It
+ends with the largest value of published curves and begins below their smallest (0.0018), for 0.1 bit a pixel; between
+two of them it is interpolated geometrically, as the gains are.
 
 **Weights.** At λ = 0.18 a loss is about ten times that at λ = 0.0018, and would leave the low rates with a tenth of the
 attention. Near an optimum, a change by δ percent in rate at equal quality changes L by δ·R/100, and R grows about with
@@ -36,8 +37,8 @@ from .adaptive_rate import AdaptiveRate
 
 #: λ at the qualities 1 … 8, by the measure of distortion.
 LAMBDAS: dict[str, tuple[float, ...]] = {
-    "mse": (0.0018, 0.0035, 0.0067, 0.0130, 0.0250, 0.0483, 0.0932, 0.1800),
-    "ms-ssim": (2.40, 4.58, 8.73, 16.64, 31.73, 60.50, 115.37, 220.00),
+    "mse": (0.00070, 0.00155, 0.00342, 0.00755, 0.01670, 0.03687, 0.08150, 0.18000),
+    "ms-ssim": (0.95, 2.07, 4.50, 9.80, 21.33, 46.45, 101.10, 220.00),
 }
 
 
@@ -45,7 +46,7 @@ def lambda_at(quality: Tensor, distortion: str = "mse") -> Tensor:
     """λ at qualities from 1 to 8, any shape; between whole numbers the geometric interpolation.
 
     >>> lambda_at(torch.tensor([1.0, 1.5, 8.0]))
-    tensor([0.0018, 0.0025, 0.1800])
+    tensor([0.0007, 0.0010, 0.1800])
     """
     logarithms = torch.tensor(LAMBDAS[distortion], device=quality.device).log()
     below = (quality - 1).floor().clamp(0, len(logarithms) - 2).long()

@@ -106,7 +106,9 @@ def initialize(network: Network, crops: Tensor) -> None:
 
 @torch.no_grad()
 def widen(network: Cheng2020, weights: dict[str, Tensor], crops: Tensor) -> None:
-    """Take over a trained network that has as many channels, but fewer latents a position.
+    """Take over a trained network that has as many channels N, but fewer latents a position or fewer deep channels.
+
+    Old latents that are 0 all over `crops` at the highest quality begin anew with the others.
 
     Args:
         network: with random weights.
@@ -114,9 +116,58 @@ def widen(network: Cheng2020, weights: dict[str, Tensor], crops: Tensor) -> None
         crops: photographs, uint8 [K,S,S,3]; some hundreds.
 
     >>> small, crops = Cheng2020(N=4, M=6), torch.randint(256, (8, 64, 64, 3), dtype=torch.uint8)
-    >>> widen(Cheng2020(N=4, M=8), small.state_dict(), crops)
+    >>> widen(Cheng2020(N=4, M=8, deep=6), small.state_dict(), crops)
     """
-    old, M = weights["gain.log_gain"].shape[1], network.gain.log_gain.shape[1]
+    old, deep = weights["gain.log_gain"].shape[1], len(weights["g_a.5.conv1.weight"])
+    _take_over(network, weights)
+    parts = _pixels(crops, network.stride).split(16)
+    latents = [network.gain(network.analysis(x), network.LEVELS).round() for x in parts]
+    busy = torch.cat(latents).abs().amax((0, 2, 3)) > 0
+    busy[old:] = False
+    fresh = (~busy).nonzero().flatten()
+    _silence(network, fresh, old)
+    lost = [
+        x - network.g_s(network.inverse_gain(y * busy[:, None, None], network.LEVELS))
+        for x, y in zip(parts, latents, strict=True)
+    ]
+    lost = torch.cat(lost)
+
+    def outputs(layers):
+        return torch.cat([network.g_a[:layers](x) for x in parts])
+
+    down, up = network.g_a[5], network.g_s[2]
+    pairs = (down.conv1.out_channels - deep) // 2
+    if pairs:
+        filters, bias, _ = _predictor(outputs(5), down.conv1, _coefficients(lost, 8, pairs))
+        both, sums = slice(deep, deep + 2 * pairs), slice(deep, deep + pairs)
+        down.conv1.weight[both], down.conv1.bias[both] = torch.cat((filters, -filters)), torch.cat((bias, -bias))
+        down.conv2.weight[sums], down.conv2.bias[sums] = 0, 0
+        down.conv2.weight[sums, both, 1, 1] = torch.cat((torch.eye(pairs), -torch.eye(pairs)), 1) / (1 + _SLOPE)
+        down.skip.weight[sums], down.skip.bias[sums] = 0, 0
+    if len(fresh):
+        last = network.g_a[7]
+        wanted = _coefficients(lost, 16, len(fresh))
+        last.weight[fresh], last.bias[fresh], deviation = _predictor(outputs(7), last, wanted)
+        gains = _gains(deviation)
+        network.gain.log_gain[:, fresh] = gains.log()
+        network.inverse_gain.log_gain[:, fresh] = -gains.log()
+        middle = gains[len(gains) // 2]
+        network.context_prediction.weight[2 * old :, fresh] /= middle[:, None, None]
+        output = network.entropy_parameters[-1]
+        output.weight.unflatten(0, (3, COMPONENTS, -1))[:, :, fresh] = 0
+        bias = output.bias.unflatten(0, (3, COMPONENTS, -1))
+        bias[:2, :, fresh] = 0
+        bias[2, :, fresh] = middle * _SPREAD[:, None]
+    if pairs:  # what the latents tell of the components, at 2×2 positions each
+        y_hat = network.g_s[:2](outputs(len(network.g_a)))
+        wanted = F.pixel_unshuffle(_coefficients(lost, 8, down.conv1.out_channels - deep), 2)
+        linear = up.upsample[0]
+        linear.weight[4 * deep :], linear.bias[4 * deep :], _ = _predictor(y_hat, linear, wanted)
+
+
+def _take_over(network: Cheng2020, weights: dict[str, Tensor]) -> None:
+    """Copy the weights of a narrower network, so that old features stay as they are and listen to no new ones."""
+    M, deep = weights["gain.log_gain"].shape[1], len(weights["g_a.5.conv1.weight"])
     for key, tensor in network.named_parameters():
         learned = weights[key]
         if learned.shape == tensor.shape:
@@ -124,45 +175,55 @@ def widen(network: Cheng2020, weights: dict[str, Tensor], crops: Tensor) -> None
             continue
         rows, columns = (torch.arange(count) for count in (*learned.shape, 1)[:2])
         if key.startswith(f"entropy_parameters.{len(network.entropy_parameters) - 1}."):  # so many parameters a latent
-            rows = torch.arange(len(tensor)).unflatten(0, (-1, M))[:, :old].flatten()
+            rows = torch.arange(len(tensor)).unflatten(0, (3 * COMPONENTS, -1))[:, :M].flatten()
         if key == "entropy_parameters.0.weight":  # features of the hyperprior, then of the context
-            columns = torch.arange(4 * M).unflatten(0, (2, -1))[:, : 2 * old].flatten()
+            columns = torch.arange(tensor.shape[1]).unflatten(0, (2, -1))[:, : 2 * M].flatten()
         if tensor.ndim == 1:
             tensor[rows] = learned
         else:
             tensor[rows] = 0
             tensor[rows[:, None], columns] = learned
-    for attention in (network.g_a[-1], network.g_s[0]):
-        nn.init.zeros_(attention.conv_b[-1].weight[old:]), nn.init.constant_(attention.conv_b[-1].bias[old:], _CLOSED)
-    nn.init.zeros_(network.g_s[1].conv2.weight[old:]), nn.init.zeros_(network.g_s[1].conv2.bias[old:])
+    for convolution in (network.g_a[6].conv2, network.g_s[2].conv, network.g_s[3].conv2):
+        nn.init.zeros_(convolution.weight[deep:]), nn.init.zeros_(convolution.bias[deep:])
+    for gdn in (network.g_a[5].gdn, network.g_s[2].igdn):
+        gamma = torch.full_like(gdn.gamma, _GAMMA_OTHERS).fill_diagonal_(_GAMMA)
+        gdn.gamma[deep:] = gdn.gamma_reparam.inverse(gamma)[deep:]
 
-    last = network.g_a[-2]
-    lost, features = [], []
-    for part in _pixels(crops, network.stride).split(16):
-        features.append(network.g_a[:-2](part))
-        y = network.gain(network.g_a[-2:](features[-1]), network.LEVELS).round()
-        lost.append(part - network.g_s(network.inverse_gain(y, network.LEVELS)))
-    block = part.shape[-1] // y.shape[-1]
-    components = _components(torch.cat(lost), block, M - old)[0].flatten(1)
-    wanted = F.pixel_unshuffle(torch.cat(lost), block).transpose(0, 1).flatten(1).T @ components.T
-    seen = F.unfold(torch.cat(features), last.kernel_size, padding=last.padding, stride=last.stride)
+
+def _silence(network: Cheng2020, fresh: Tensor, old: int) -> None:
+    """Let nothing learned (with `old` latents) listen to these; attention and residual block let them pass as they are."""
+    for attention in (network.g_a[-1], network.g_s[0]):
+        units = [layer for layer in (*attention.conv_a, *attention.conv_b) if isinstance(layer, ResidualUnit)]
+        for layer in (*(unit.conv[0] for unit in units), attention.conv_b[-1]):
+            layer.weight[:, fresh] = 0
+        attention.conv_b[-1].weight[fresh], attention.conv_b[-1].bias[fresh] = 0, _CLOSED
+    block, up = network.g_s[1], network.g_s[2]
+    block.conv2.weight[fresh], block.conv2.bias[fresh] = 0, 0
+    context = network.context_prediction.weight[: 2 * old]
+    for weight in (block.conv1.weight, up.subpel_conv[0].weight, up.upsample[0].weight, network.h_a[0].weight, context):
+        weight[:, fresh] = 0
+
+
+def _coefficients(lost: Tensor, size: int, count: int) -> Tensor:
+    """What is lost [N,3,H,W], as its first principal components in blocks of `size` [N,count,H/size,W/size]."""
+    basis, _ = _components(lost, size, count)
+    return torch.einsum("kc,nchw->nkhw", basis.flatten(1), F.pixel_unshuffle(lost, size))
+
+
+def _predictor(x: Tensor, convolution: nn.Conv2d, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Filters and biases with which a convolution of `x` predicts features best, to a factor that makes the variance 1.
+
+    Returns:
+        Filters [K,C,k,k] and biases [K] for `wanted` [N,K,H,W], and what the predictions were divided by [K].
+    """
+    seen = F.unfold(x, convolution.kernel_size, padding=convolution.padding, stride=convolution.stride)
     seen = seen.transpose(0, 1).flatten(1).T.double()
     seen = torch.cat((seen, torch.ones(len(seen), 1)), dim=1)
     ridge = 1e-2 * seen.square().mean() * len(seen) * torch.eye(seen.shape[1])
-    filters = torch.linalg.solve(seen.T @ seen + ridge, seen.T @ wanted.double())
+    filters = torch.linalg.solve(seen.T @ seen + ridge, seen.T @ wanted.transpose(0, 1).flatten(1).T.double())
     deviation = (seen @ filters).std(0).clamp(min=1e-6)
-    last.weight[old:] = (filters[:-1] / deviation).T.unflatten(1, last.weight.shape[1:]).float()
-    last.bias[old:] = (filters[-1] / deviation).float()
-    gains = _gains(deviation.float())
-    network.gain.log_gain[:, old:] = gains.log()
-    network.inverse_gain.log_gain[:, old:] = -gains.log()
-    middle = gains[len(gains) // 2]
-    network.context_prediction.weight[2 * old :, old:] /= middle[:, None, None]
-    output = network.entropy_parameters[-1]
-    output.weight.unflatten(0, (3, COMPONENTS, M))[1:, :, old:] *= middle[:, None, None, None]
-    bias = output.bias.unflatten(0, (3, COMPONENTS, M))
-    bias[:2, :, old:] = 0
-    bias[2, :, old:] = middle * _SPREAD[:, None]
+    filters = (filters / deviation).float()
+    return filters[:-1].T.unflatten(1, (x.shape[1], *convolution.kernel_size)), filters[-1], deviation.float()
 
 
 def fit_entropy_model(
@@ -171,6 +232,7 @@ def fit_entropy_model(
     steps: int,
     *,
     rate: AdaptiveRate | None = None,
+    rounded: bool = False,
     batch: int = 8,
     learning_rate: float = 2e-3,
     seed: int = 0,
@@ -184,6 +246,7 @@ def fit_entropy_model(
         crops: photographs, uint8 [K,S,S,3].
         steps: length of the training.
         rate: new, to be trained instead of the network's own entropy model (that of a `Balle2017`).
+        rounded: whether the latents of a `Cheng2020` are rounded, not noisy.
         batch: crops a step, each at a quality of its own.
         learning_rate: the highest, of AdamW; it rises for a tenth of the steps and falls along half a cosine.
         seed: of all random numbers.
@@ -215,7 +278,7 @@ def fit_entropy_model(
         with torch.no_grad():
             gain = network.gain.factors(quality)
         y = latents[torch.from_numpy(rng.integers(len(latents), size=batch)).to(crops.device)] * gain[..., None, None]
-        loss = (_bits(network, rate, y, gain, quality) / side**2 * (middle / lambda_at(quality)).sqrt()).mean()
+        loss = (_bits(network, rate, y, gain, quality, rounded) / side**2 * (middle / lambda_at(quality)).sqrt()).mean()
         rise = min(1.0, (step + 1) / max(1, steps // 10))
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * rise * (0.505 + 0.495 * math.cos(math.pi * step / steps))
@@ -227,13 +290,15 @@ def fit_entropy_model(
     return losses
 
 
-def _bits(network: Network, rate: AdaptiveRate | None, y: Tensor, gain: Tensor, quality: Tensor) -> Tensor:
-    """Bits [N] of scaled latents with noise, by a rate or by the network's own entropy model."""
+def _bits(
+    network: Network, rate: AdaptiveRate | None, y: Tensor, gain: Tensor, quality: Tensor, rounded: bool
+) -> Tensor:
+    """Bits [N] of scaled latents, noisy or rounded, by a rate or by the network's own entropy model."""
     if rate is not None:
         return rate.bits(add_noise(y - (network.entropy_bottleneck.medians * gain)[..., None, None]), quality)
     if isinstance(network, Balle2017):
         return bits_of({"y": network.entropy_bottleneck(y, gain)[1]})
-    return bits_of(network.model(y, rounded=False)[1])
+    return bits_of(network.model(y, rounded)[1])
 
 
 @dataclass(frozen=True)

@@ -421,20 +421,20 @@ def _residual_hyper_synthesis(N: int, M: int) -> nn.Sequential:
     )  # fmt: skip
 
 
-def _attention_analysis(N: int, M: int) -> nn.Sequential:
+def _attention_analysis(N: int, M: int, deep: int) -> nn.Sequential:
     return nn.Sequential(
         ResidualBlockWithStride(3, N), ResidualBlock(N, N),
         ResidualBlockWithStride(N, N), AttentionBlock(N), ResidualBlock(N, N),
-        ResidualBlockWithStride(N, N), ResidualBlock(N, N),
-        conv3x3(N, M, stride=2), AttentionBlock(M),
+        ResidualBlockWithStride(N, deep), ResidualBlock(deep, deep),
+        conv3x3(deep, M, stride=2), AttentionBlock(M),
     )  # fmt: skip
 
 
-def _attention_synthesis(N: int, M: int) -> nn.Sequential:
+def _attention_synthesis(N: int, M: int, deep: int) -> nn.Sequential:
     return nn.Sequential(
         AttentionBlock(M), ResidualBlock(M, M),
-        ResidualBlockUpsample(M, N), ResidualBlock(N, N),
-        ResidualBlockUpsample(N, N), AttentionBlock(N), ResidualBlock(N, N),
+        ResidualBlockUpsample(M, deep), ResidualBlock(deep, deep),
+        ResidualBlockUpsample(deep, N), AttentionBlock(N), ResidualBlock(N, N),
         ResidualBlockUpsample(N, N), ResidualBlock(N, N),
         subpixel_conv3x3(N, 3),
     )  # fmt: skip
@@ -477,7 +477,7 @@ class Cheng2020Attention(AutoregressiveNetwork):
 
     def __init__(self, N: int = 192):
         super().__init__()
-        self.g_a, self.g_s = _attention_analysis(N, N), _attention_synthesis(N, N)
+        self.g_a, self.g_s = _attention_analysis(N, N, N), _attention_synthesis(N, N, N)
         self.h_a, self.h_s = _residual_hyper_analysis(N, N), _residual_hyper_synthesis(N, N)
         self.entropy_bottleneck = FactorizedPrior(N)
         self.context_prediction = MaskedConv2d(N, 2 * N)
@@ -492,12 +492,13 @@ class Cheng2020(HyperpriorNetwork):
     between, the hyperprior included, sees scaled latents.
 
     The paper has as many latents a position as channels elsewhere. Here they may be more: M latents stand for 16·16·3
-    samples, and however fine their steps are, what M numbers cannot hold is lost. Channels at higher resolutions cost
-    time, latents hardly any.
+    samples, and however fine their steps are, what M numbers cannot hold is lost. So is what `deep` channels cannot
+    hold of the 192 samples of an 8×8 block. Channels at higher resolutions cost time, these and latents little.
 
     Args:
         N: number of channels.
         M: number of latents at each position; as many as channels if left out.
+        deep: number of channels at an eighth of the resolution; N if left out.
 
     Attributes:
         gain, inverse_gain: the gain units, with `LEVELS` levels each.
@@ -514,10 +515,10 @@ class Cheng2020(HyperpriorNetwork):
 
     context_type: type[nn.Conv2d] = MaskedConv2d
 
-    def __init__(self, N: int = 192, M: int | None = None):
+    def __init__(self, N: int = 192, M: int | None = None, deep: int | None = None):
         super().__init__()
-        M = N if M is None else M
-        self.g_a, self.g_s = _attention_analysis(N, M), _attention_synthesis(N, M)
+        M, deep = N if M is None else M, N if deep is None else deep
+        self.g_a, self.g_s = _attention_analysis(N, M, deep), _attention_synthesis(N, M, deep)
         self.gain, self.inverse_gain = GainUnit(M, self.LEVELS), GainUnit(M, self.LEVELS, inverse=True)
         self.h_a, self.h_s = _residual_hyper_analysis(N, M), _residual_hyper_synthesis(N, M)
         self.entropy_bottleneck = FactorizedPrior(N)
@@ -567,7 +568,8 @@ NETWORKS: dict[str, type[Network]] = {
     "cheng2020-checkerboard": Cheng2020Checkerboard,
 }
 
-#: Numbers of channels, (N, M) or (N,), of each network at the qualities 1, 2, …; the six of CompressAI as there.
+#: Numbers of channels, (N,), (N, M) or (N, M, deep), of each network at the qualities 1, 2, …; those of CompressAI as
+#: there.
 CHANNELS: dict[str, tuple[tuple[int, ...], ...]] = {
     "balle2017": 8 * ((192,),),
     "bmshj2018-factorized": 5 * ((128, 192),) + 3 * ((192, 320),),
@@ -576,8 +578,8 @@ CHANNELS: dict[str, tuple[tuple[int, ...], ...]] = {
     "mbt2018": 4 * ((192, 192),) + 4 * ((192, 320),),
     "cheng2020-anchor": 3 * ((128,),) + 3 * ((192,),),
     "cheng2020-attn": 3 * ((128,),) + 3 * ((192,),),
-    "cheng2020": 8 * ((192, 192),),
-    "cheng2020-checkerboard": 8 * ((192, 192),),
+    "cheng2020": 8 * ((192, 192, 192),),
+    "cheng2020-checkerboard": 8 * ((192, 192, 192),),
 }
 
 
@@ -612,12 +614,8 @@ def load_network(name: str, state_dict: dict[str, Tensor]) -> Network:
     ...
     ValueError: these are no weights of mbt2018: 'context_prediction.bias' is missing
     """
-    arguments = len(CHANNELS[_known(name)][0])
     weights = rename_keys(state_dict)
-    sizes = (("g_a.0.conv1.weight", 0), ("gain.log_gain", 1)) if name.startswith("cheng2020") else _SIZES
-    sizes = sizes[:arguments]
-    _refuse(name, [f"{key!r} is missing" for key, _ in sizes if key not in weights])
-    loaded = NETWORKS[name](*(weights[key].shape[axis] for key, axis in sizes))
+    loaded = NETWORKS[name](*channels_of(name, weights))
     wanted = loaded.state_dict()
     _refuse(name, [f"{key!r} is missing" for key in sorted(wanted.keys() - weights.keys())])
     _refuse(name, [f"{key!r} belongs to another network" for key in sorted(weights.keys() - wanted.keys())])
@@ -626,6 +624,21 @@ def load_network(name: str, state_dict: dict[str, Tensor]) -> Network:
     constants = {key: value for key, value in wanted.items() if key.rpartition(".")[2] in _CONSTANTS}
     loaded.load_state_dict(weights | constants)
     return loaded.eval()
+
+
+def channels_of(name: str, weights: dict[str, Tensor]) -> tuple[int, ...]:
+    """The numbers of channels of a network with given weights under present names, as in `CHANNELS`.
+
+    Raises:
+        ValueError: no network has that name, or the weights are those of another.
+
+    >>> channels_of("cheng2020", Cheng2020(N=4, M=6).state_dict())
+    (4, 6, 4)
+    """
+    arguments = len(CHANNELS[_known(name)][0])
+    sizes = (_SIZES_OF_BLOCKS if name.startswith("cheng2020") else _SIZES)[:arguments]
+    _refuse(name, [f"{key!r} is missing" for key, _ in sizes if key not in weights])
+    return tuple(weights[key].shape[axis] for key, axis in sizes)
 
 
 def _refuse(name, problems):
@@ -639,8 +652,9 @@ def _known(name):
     return name
 
 
-#: Where the numbers of channels N and M are seen, as the axis of a tensor.
+#: Where the numbers of channels N, M and deep are seen, as the axis of a tensor.
 _SIZES = (("g_a.0.weight", 0), ("g_s.0.weight", 0))
+_SIZES_OF_BLOCKS = (("g_a.0.conv1.weight", 0), ("gain.log_gain", 1), ("g_a.5.conv1.weight", 0))
 
 #: Buffers that are no weights: 10⁻⁹ and 2⁻³⁶ are zero in the 16 bits of a weight file, so the code's own are taken.
 _CONSTANTS = ("bound", "pedestal", "target")

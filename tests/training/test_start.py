@@ -117,3 +117,29 @@ def test_more_latents_keep_what_was_learned(crops):
     assert 0.5 < new.min() and new.max() < 2
     assert after.latents["y"][:, 12:].std() > 0.2
     assert wide.gain.log_gain.argmax(0).eq(7).all()
+
+
+def test_more_deep_channels_keep_what_was_learned(crops):
+    """The picture stays; latents that were 0 throughout begin anew, and new channels say what is lost."""
+    small = start("cheng2020", 12, crops)
+    idle = torch.tensor([3, 10])
+    with torch.no_grad():
+        small.gain.log_gain[:, idle] = -20
+        small.context_prediction.weight.normal_(std=0.1)
+    torch.manual_seed(1)
+    wide = NETWORKS["cheng2020"](12, 12, 20)
+    widen(wide, small.state_dict(), crops)
+    wide.eval()
+    x = crops[:8].permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        before, after = small(x, 8.0), wide(x, 8.0)
+        channels = wide.g_a[:6](x)[:, 12:16].std((0, 2, 3))  # what is lost of a block: pairs of both signs make one each
+        decoded = wide.g_s[2].upsample(wide.g_s[:2](wide.g_a(x)))[:, 12:].std((0, 2, 3))
+    busy = torch.ones(12, dtype=torch.bool)
+    busy[idle] = False
+    assert torch.allclose(after.reconstruction, before.reconstruction, atol=1e-6)
+    assert torch.equal(after.latents["y"][:, busy], before.latents["y"][:, busy])
+    assert torch.allclose(after.likelihoods["y"][:, busy], before.likelihoods["y"][:, busy], atol=1e-6)
+    assert before.latents["y"][:, idle].eq(0).all() and after.latents["y"][:, idle].std() > 0.2
+    assert 0.3 < channels.min() and channels.max() < 3
+    assert 0.3 < decoded.min() and decoded.max() < 3

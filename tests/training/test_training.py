@@ -158,10 +158,10 @@ def test_loss_is_its_formula(distortion):
     with torch.no_grad():
         out = network(x, quality)
     if distortion == "mse":
-        weights = [0.0018, 0.18, math.sqrt(0.013 * 0.025)]
+        weights = [0.0007, 0.18, math.sqrt(0.00755 * 0.0167)]
         d = [255**2 * float(((out.reconstruction[i] - x[i]) ** 2).mean()) for i in range(3)]
     else:
-        weights = [2.4, 220.0, math.sqrt(16.64 * 31.73)]
+        weights = [0.95, 220.0, math.sqrt(9.8 * 21.33)]
         pairs = zip(out.reconstruction.split(1), x.split(1), strict=True)
         d = [1 - float(ms_ssim(a * 255, b * 255, data_range=255)) for a, b in pairs]
     rate = [-float(out.likelihoods["y"][i].log2().sum()) / side**2 for i in range(3)]
@@ -350,6 +350,18 @@ def test_a_run_with_more_latents(pack, tmp_path):
     loop.train(more, pack, tmp_path / "more", start=tmp_path / "few" / loop.WEIGHTS)
     assert load_network("cheng2020", load_file(tmp_path / "more" / loop.WEIGHTS)).gain.log_gain.shape == (8, 9)
     with pytest.raises(ValueError, match="has 9 latents a position, the recipe tiny 6"):
+        loop.train(few, pack, tmp_path / "fewer", start=tmp_path / "more" / loop.WEIGHTS)
+
+
+def test_a_run_with_more_deep_channels(pack, tmp_path):
+    """Likewise."""
+    few = replace(TINY, network="cheng2020", channels=(6, 9), patch=64, steps=2, report=2, rounded_after=0)
+    loop.train(few, pack, tmp_path / "few")
+    more = replace(few, channels=(6, 9, 8))
+    loop.train(more, pack, tmp_path / "more", start=tmp_path / "few" / loop.WEIGHTS)
+    wide = load_network("cheng2020", load_file(tmp_path / "more" / loop.WEIGHTS))
+    assert wide.g_a[5].conv1.out_channels == wide.g_s[2].conv.out_channels == 8
+    with pytest.raises(ValueError, match="has 8 deep channels, the recipe tiny 6"):
         loop.train(few, pack, tmp_path / "fewer", start=tmp_path / "more" / loop.WEIGHTS)
 
 

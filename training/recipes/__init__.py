@@ -18,7 +18,7 @@ class Recipe:
     Attributes:
         name: of the recipe.
         network: name of the network in `codecs.learned.networks`, one with gain units.
-        channels: its numbers of channels.
+        channels: its numbers of channels (`codecs.learned.networks.CHANNELS`).
         steps: length of the training.
         batch: pictures a step, over all devices.
         patch: side of the pictures in pixels.

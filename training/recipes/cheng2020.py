@@ -5,7 +5,7 @@ from . import Recipe
 RECIPE = Recipe(
     name="cheng2020",
     network="cheng2020",
-    channels=(128, 192),
+    channels=(128, 192, 128),
     steps=40_000,
     batch=8,
     patch=256,

@@ -1,11 +1,11 @@
-"""The weights of ``cheng2020`` that ship: N = 64 channels and M = 192 latents a position, for CPUs."""
+"""The weights of ``cheng2020`` that ship: N = 64, M = 192 latents a position and 128 deep channels, for CPUs."""
 
 from . import Recipe
 
 RECIPE = Recipe(
     name="cheng2020-small",
     network="cheng2020",
-    channels=(64, 192),
+    channels=(64, 192, 128),
     steps=14_000,
     batch=1,
     patch=256,
