@@ -35,7 +35,7 @@ from .report import align
 def measure(header, pictures, quality: int) -> tuple[float, float, float]:
     """Bits of all pictures (uint8 [H,W,3]) by the float network, in the streams' payloads, and in the files."""
     codec = registry.codec(header.architecture, quality=quality, weights=header.path)
-    codec = codec.replace(entropy=LatentCoded(header.path))
+    codec = codec.replace(entropy=LatentCoded())
     network = load_weights(header.path).network
     pad = PadTo(network.stride)
     estimated = payload = file = 0.0

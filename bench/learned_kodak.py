@@ -82,7 +82,7 @@ def measure_learned(images, header, arguments) -> Measurements:
     codecs = []
     for quality in arguments.qualities or range(low, high + 1):
         codec = registry.codec(header.architecture, quality=quality, weights=header.path, effort=effort)
-        codec = codec.replace(entropy=Stage.classes[entropy](header.path))
+        codec = codec.replace(entropy=Stage.classes[entropy]())
         codecs.append(replace(codec, setting={"quality": quality}))
     journal = Path(arguments.out) / f"{header.fingerprint.hex()}-{entropy}-{effort}.jsonl"
     return evaluate(codecs, images, jobs=arguments.jobs, out=journal, progress=True)

@@ -2,7 +2,8 @@
 
 A run keeps float32 weights of the network alone. A codec takes a weight file (`codecs.learned.weights`), which also
 holds the integer networks and tables that make decoding exact. Floats are stored in 16 bits; the integers are made from
-these. The held-out photographs of the pack tell how large activations become.
+these. The held-out photographs of the pack tell how large activations become. Then the entropy coder practises on the
+others (`codecs.learned.practice`).
 """
 
 import argparse
@@ -13,12 +14,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from ..codecs.learned.networks import load_network
+from ..codecs.learned.practice import practise
 from ..codecs.learned.weights import Header, export
 from .data import load_pack
 from .loop import WEIGHTS
 
 #: Held-out photographs that are enough to see the activations' range.
 _PICTURES = 16
+
+#: Pixels that the entropy coder practises on, at each of its qualities: some hundred crops.
+_PRACTICE = 15_000_000
 
 
 def export_run(run, data, out, note: str = "") -> Header:
@@ -43,9 +48,12 @@ def export_run(run, data, out, note: str = "") -> Header:
         raise ValueError(f"{path} holds no weights of a run; training writes {WEIGHTS} into its folder") from error
     network = load_network(about["network"], load_file(path))
     low, high = (int(quality) for quality in recipe["qualities"])
-    images = [crop.numpy() for crop in load_pack(data).validation[:_PICTURES]]
+    pack = load_pack(data)
+    images = [crop.numpy() for crop in pack.validation[:_PICTURES]]
     note = note or f"recipe {recipe['name']}, {about['step']} of {recipe['steps']} steps"
-    return export(network, images, out, quality=(low, high), note=note, half=True)
+    export(network, images, out, quality=(low, high), note=note, half=True)
+    crops = pack.training[: max(1, _PRACTICE // pack.training[0, ..., 0].numel())]
+    return practise(out, [crop.numpy() for crop in crops])
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -191,7 +191,7 @@ def _take_over(network: Cheng2020, weights: dict[str, Tensor]) -> None:
 
 
 def _silence(network: Cheng2020, fresh: Tensor, old: int) -> None:
-    """Let nothing learned (with `old` latents) listen to these; attention and residual block let them pass as they are."""
+    """Let nothing of `old` latents listen to these; attention and residual blocks let them pass as they are."""
     for attention in (network.g_a[-1], network.g_s[0]):
         units = [layer for layer in (*attention.conv_a, *attention.conv_b) if isinstance(layer, ResidualUnit)]
         for layer in (*(unit.conv[0] for unit in units), attention.conv_b[-1]):

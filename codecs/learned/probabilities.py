@@ -47,7 +47,14 @@ from ...primitives.entropy.integer_gaussian import (
     scale_index,
     uncenter,
 )
-from ...primitives.entropy.latent_mixing import Distributions, MixingDecoder, MixingEncoder, of_mixture, of_tables
+from ...primitives.entropy.latent_mixing import (
+    Distributions,
+    Experience,
+    MixingDecoder,
+    MixingEncoder,
+    of_mixture,
+    of_tables,
+)
 from ...primitives.entropy.latents import LatentDecoder, LatentEncoder
 from ...primitives.entropy.mixture import COMPONENTS
 from ...primitives.entropy.tables import FrequencyTables
@@ -187,9 +194,14 @@ class Walk:
             batch.distribution.put(encoder, symbols)
         return encoder.getvalue()
 
-    def encode_mixed(self, measure: bool = False) -> MixingEncoder:
-        """All symbols in a context-mixing encoder, which notes what each of them takes if it is to `measure` them."""
-        encoder = MixingEncoder([plane.shape for plane in self.symbols], measure)
+    def encode_mixed(self, measure: bool = False, experience: Sequence[Experience] = ()) -> MixingEncoder:
+        """All symbols in a context-mixing encoder.
+
+        Args:
+            measure: whether it is to note what each of them takes.
+            experience: what it begins the first planes with.
+        """
+        encoder = MixingEncoder([plane.shape for plane in self.symbols], measure, experience)
         for batch, symbols in self.batches:
             batch.mix(encoder, self.symbols[batch.plane].shape, symbols)
         return encoder

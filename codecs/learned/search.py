@@ -37,7 +37,6 @@ _REGION = 4
 RATE_WEIGHT = 1.5
 
 
-
 def lambda_at(quality: float, one_network: bool) -> float:
     """λ' that networks are trained for at a quality from 1 to 8.
 

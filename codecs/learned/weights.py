@@ -3,12 +3,14 @@
 A file holds the float network (`network.*`, float32 or float16: the state dict under CompressAI's keys) and the
 integer `ProbabilityModel` that encoder and decoder share (`probabilities.*`). The integers are computed *once*, by
 `export`, and stored: two machines that quantized the same floats might differ in a last bit, and one is enough to make
-a stream unreadable. The safetensors header says what it is::
+a stream unreadable. A file may also hold what the context-mixing coder of `LatentMixed` begins with: an `Experience` of
+y (`experience.<gain level>.*`) for one gain level or several, of which the nearest is taken; `practice` puts it there.
+The safetensors header says what it is::
 
     format        "codeckit weights 1"
     architecture  name of the codec, such as "mbt2018"
     quality       the qualities it serves, "3" or "1-8"
-    N, M          channels
+    channels      as in `networks.CHANNELS`, such as "192 320"
     fingerprint   8 hexadecimal digits
     note          how it was trained, free text
 
@@ -31,10 +33,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from ...primitives.entropy.latent_mixing import Experience
 from ...primitives.errors import StreamError
 from ...primitives.pad import PadTo
 from ..image_io import read_image, write_atomically
-from .networks import NETWORKS, Network, load_network
+from .networks import NETWORKS, Network, channels_of, load_network
 from .probabilities import ProbabilityModel
 
 FORMAT = "codeckit weights 1"
@@ -72,11 +75,18 @@ class Weights:
         header: what the file says of itself.
         network: the float network in evaluation mode, channels last.
         probabilities: the integer model.
+        experiences: what the context-mixing coder begins y with, by gain level.
     """
 
     header: Header
     network: Network = field(repr=False)
     probabilities: ProbabilityModel = field(repr=False)
+    experiences: dict[int, Experience] = field(default_factory=dict, repr=False)
+
+    def experience(self, level: int) -> list[Experience]:
+        """What the context-mixing coder begins y with at a gain level; nothing if the file does not say."""
+        nearest = sorted(self.experiences, key=lambda known: (abs(known - level), known))[:1]
+        return [self.experiences[known] for known in nearest]
 
 
 def export(
@@ -125,13 +135,17 @@ def export(
     integers = ProbabilityModel.of(network, pictures).state()
     tensors = {f"network.{key}": value.contiguous().clone() for key, value in floats.items()}
     tensors |= {f"probabilities.{key}": value.contiguous().clone() for key, value in integers.items()}
-    low, high = (quality, quality) if isinstance(quality, int) else quality
+    return write_weights(path, name, (quality, quality) if isinstance(quality, int) else quality, note, tensors)
+
+
+def write_weights(path, name: str, quality: tuple[int, int], note: str, tensors: dict[str, torch.Tensor]) -> Header:
+    """Write the tensors of a weight file and what it says of itself."""
+    low, high = quality
     metadata = {
         "format": FORMAT,
         "architecture": name,
         "quality": str(low) if low == high else f"{low}-{high}",
-        "N": str(network.h_a[-1].out_channels if hasattr(network, "h_a") else network.g_a[0].out_channels),
-        "M": str(int(integers["kind"][0])),
+        "channels": " ".join(map(str, channels_of(name, _part(tensors, "network.")))),
         "fingerprint": fingerprint(name, tensors).hex(),
         "note": note,
     }
@@ -214,6 +228,24 @@ def check_device(device: str) -> str:
 @torch.inference_mode(False)
 def _load(path, version, device):
     """`version` makes a file that was written anew another one to the cache."""
+    header, tensors = read_tensors(path)
+    network = load_network(header.architecture, _part(tensors, "network.", torch.float32))
+    probabilities = ProbabilityModel.from_state(_part(tensors, "probabilities.")).to(device)
+    network = network.requires_grad_(False).to(device, memory_format=torch.channels_last)
+    experiences: dict[int, dict] = {}
+    for key, value in _part(tensors, "experience.").items():
+        level, _, name = key.partition(".")
+        experiences.setdefault(int(level), {})[name] = value.numpy()
+    experiences = {level: Experience.from_state(state) for level, state in experiences.items()}
+    return Weights(header, network, probabilities, experiences)
+
+
+def read_tensors(path) -> tuple[Header, dict[str, torch.Tensor]]:
+    """The header and all tensors of a weight file.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_header`, and where the tensors are not those that were exported.
+    """
     header = read_header(path)
     try:
         with safe_open(path, "pt") as file:
@@ -222,10 +254,7 @@ def _load(path, version, device):
         raise ValueError(f"{path} is damaged: {error}") from error
     if fingerprint(header.architecture, tensors) != header.fingerprint:
         raise ValueError(f"{path} is damaged: its tensors are not those that were exported")
-    network = load_network(header.architecture, _part(tensors, "network.", torch.float32))
-    probabilities = ProbabilityModel.from_state(_part(tensors, "probabilities.")).to(device)
-    network = network.requires_grad_(False).to(device, memory_format=torch.channels_last)
-    return Weights(header, network, probabilities)
+    return header, tensors
 
 
 def _part(tensors, prefix, dtype=None):

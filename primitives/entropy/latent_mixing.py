@@ -33,6 +33,10 @@ the same channel around, those of the two channels before, and the channel. Thre
 sets (certainty, activities, channel) share in each decision. One function drives both directions, so that encoder and
 decoder cannot disagree about a context.
 
+**Experience.** Contexts and mixers begin a picture knowing nothing, unless they are given what they have learned from
+others: an `Experience`, part of a weight file. Its counters forget it soon, for they are told that they have seen only
+a few decisions.
+
 Everything is integers, so streams are the same on every machine.
 
 Sources: J. Ballé, V. Laparra, E. P. Simoncelli, "End-to-end Optimized Image Compression", ICLR 2017, section 4 (an
@@ -40,6 +44,9 @@ adaptive binary arithmetic coder for latents); M. Mahoney, "Data Compression Exp
 M. J. Weinberger, G. Seroussi and G. Sapiro, "The LOCO-I Lossless Image Compression Algorithm", 2000 (the predictor).
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -59,7 +66,7 @@ from .binary_coder import (
 )
 from .context import LEVEL
 from .integer_gaussian import Mixture, mixture_edge, mixture_window
-from .mixing import LIMIT, SQUASH, STRETCH, counter_probability, counter_update, learn, mix
+from .mixing import COUNT_MASK, LIMIT, SQUASH, STRETCH, counter_probability, counter_update, learn, mix
 from .models import PRECISION
 from .tables import FrequencyTables
 
@@ -126,10 +133,68 @@ def _constants(weights, means, scales):
     return weights, means, scales, *Mixture(weights, means, scales).constants()
 
 
+#: What an experience keeps: the decisions up to these, and so many that a counter has seen at most.
+_REMEMBERED, _REMEMBERED_COUNT = 8, 30
+
+
+@dataclass(frozen=True, eq=False)
+class Experience:
+    """What contexts and mixers have learned of a plane: another can begin with it.
+
+    Attributes:
+        counters: of each context, int32 [INPUTS - 1, contexts, KINDS].
+        weights: of the mixers, the three sets behind one another, int32 [sets, KINDS, INPUTS].
+    """
+
+    counters: np.ndarray
+    weights: np.ndarray
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What is worth keeping, as arrays by name: most of it, with counters that have seen a few decisions only."""
+        counters = self.counters[..., :_REMEMBERED]
+        return {
+            "probabilities": (counters >> 16).astype(np.int16),
+            "counts": np.minimum(counters & COUNT_MASK, _REMEMBERED_COUNT).astype(np.uint8),
+            "weights": self.weights[:, :_REMEMBERED].copy(),
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, np.ndarray]) -> "Experience":
+        """The inverse of `state`, as far as it was kept.
+
+        Raises:
+            ValueError: arrays are missing or have other shapes.
+
+        >>> experience = MixingEncoder([(1, 1, 2)]).experience[0]
+        >>> again = Experience.from_state(experience.state())
+        >>> all((a == b).all() for a, b in zip(vars(experience).values(), vars(again).values(), strict=True))
+        True
+        """
+        try:
+            probabilities, counts, kept = (state[name] for name in ("probabilities", "counts", "weights"))
+        except KeyError as error:
+            raise ValueError(f"the experience of a context-mixing coder lacks {error}") from error
+        contexts, sets = probabilities.shape[1], kept.shape[0]
+        expected = (INPUTS - 1, contexts, _REMEMBERED), (sets, _REMEMBERED, INPUTS)
+        if (probabilities.shape, kept.shape) != expected or counts.shape != probabilities.shape:
+            raise ValueError("the experience is of another context-mixing coder; let it practise with this version")
+        counters = np.zeros((INPUTS - 1, contexts, KINDS), np.int32)
+        counters[..., :_REMEMBERED] = probabilities.astype(np.int32) << 16 | counts
+        weights = _first_weights(sets)
+        weights[:, :_REMEMBERED] = kept
+        return cls(counters, weights)
+
+
+def _first_weights(sets):
+    weights = np.full((sets, KINDS, INPUTS), _OTHER_WEIGHTS, np.int32)
+    weights[..., 0] = _FIRST_WEIGHT
+    return weights
+
+
 class _Plane:
     """Statistics of a plane [h,w,M] and what has been coded of it."""
 
-    def __init__(self, shape, measure):
+    def __init__(self, shape, measure, experience=None):
         height, width, channels = shape
         # Margins of zeros stand for neighbours outside, and for those that come later.
         self.values = np.zeros((height + 2, width + 4, channels), np.int16)
@@ -137,14 +202,20 @@ class _Plane:
         self.sums = np.zeros((2, height + 2, width + 4), np.int64)  # of distances, seen and expected
         self.errors = np.zeros((2, channels), np.int64)  # running sums: from the distribution's median, the neighbours'
         self.counters = np.zeros((INPUTS - 1, max(_SHARED, channels * _OWN), KINDS), np.int32)
-        sets = [np.full((count, KINDS, INPUTS), _OTHER_WEIGHTS, np.int32) for count in (_CERTAINTIES, 256, channels)]
-        for weights in sets:
-            weights[..., 0] = _FIRST_WEIGHT
-        self.weights = tuple(sets)
+        self.weights = _first_weights(_CERTAINTIES + 256 + channels)
+        if experience:
+            if (experience.counters.shape, experience.weights.shape) != (self.counters.shape, self.weights.shape):
+                raise ValueError(f"the experience is of planes with another number of channels than {channels}")
+            self.counters[:], self.weights[:] = experience.counters, experience.weights
         self.spent = np.zeros(shape if measure else (0, 0, 0))
 
     def state(self):
-        return self.values, self.distances, self.sums, self.errors, self.counters, self.weights, self.spent
+        sets = tuple(np.split(self.weights, (_CERTAINTIES, _CERTAINTIES + 256)))
+        return self.values, self.distances, self.sums, self.errors, self.counters, sets, self.spent
+
+
+def _planes(shapes, measure, experience):
+    return [_Plane(shape, measure, known) for shape, known in zip_longest(shapes, experience)]
 
 
 class MixingEncoder:
@@ -153,6 +224,7 @@ class MixingEncoder:
     Args:
         shapes: those of the planes, (h, w, M) each.
         measure: whether to note what every symbol takes (`spent`).
+        experience: what planes begin with, the first ones; all others know nothing.
 
     >>> tables = FrequencyTables.from_pmfs([[0.1, 0.8, 0.1], [0.1, 0.2, 0.4, 0.2, 0.1]], lowest=[0, -1])
     >>> indices, everywhere = np.array([[0, 1], [0, 1]]), np.indices((1, 2)).reshape(2, -1)
@@ -164,8 +236,8 @@ class MixingEncoder:
     >>> decoder.finish()
     """
 
-    def __init__(self, shapes, measure: bool = False):
-        self._planes = [_Plane(shape, measure) for shape in shapes]
+    def __init__(self, shapes, measure: bool = False, experience: Sequence[Experience] = ()):
+        self._planes = _planes(shapes, measure, experience)
         self._coder, self._data = new_encoder(), np.zeros(1 << 14, np.uint8)
 
     def put(self, plane: int, where, symbols, distributions: Distributions, order=None) -> None:
@@ -190,6 +262,11 @@ class MixingEncoder:
         return self._data[: self._coder[POSITION]].tobytes()
 
     @property
+    def experience(self) -> list[Experience]:
+        """What has been learned of each plane, for another encoder and its decoder to begin with."""
+        return [Experience(plane.counters.copy(), plane.weights.copy()) for plane in self._planes]
+
+    @property
     def spent(self) -> tuple[np.ndarray, ...]:
         """The bits that every symbol took, float64 in the shapes of the planes."""
         return tuple(plane.spent for plane in self._planes)
@@ -198,8 +275,8 @@ class MixingEncoder:
 class MixingDecoder:
     """Read batches of symbols: the inverse of `MixingEncoder`, whose docstring shows both."""
 
-    def __init__(self, data: bytes, shapes):
-        self._planes = [_Plane(shape, False) for shape in shapes]
+    def __init__(self, data: bytes, shapes, experience: Sequence[Experience] = ()):
+        self._planes = _planes(shapes, False, experience)
         self._data = np.array(bytearray(data), np.uint8)
         self._coder = new_decoder(self._data)
 

@@ -37,7 +37,9 @@ LIMIT = 11 * 256
 LEARNING_RATE = 12
 
 _COUNT_BITS = 10
-_COUNT_MASK = (1 << _COUNT_BITS) - 1
+
+#: The part of a counter that says how many bits it has seen.
+COUNT_MASK = (1 << _COUNT_BITS) - 1
 
 
 def _squash_table(bits):
@@ -60,7 +62,7 @@ SQUASH = np.clip(_squash_table(16), 1, 65535).astype(np.int32)
 STRETCH = (np.searchsorted(_squash_table(40), (2 * np.arange(4096) + 1) << 27) - LIMIT).astype(np.int32)
 
 #: 1/(n + 1.5) in units of 2^-16.
-_RATE = np.array([(2 << 16) // (2 * n + 3) for n in range(_COUNT_MASK + 1)], np.int64)
+_RATE = np.array([(2 << 16) // (2 * n + 3) for n in range(COUNT_MASK + 1)], np.int64)
 
 
 @njit(cache=True)
@@ -72,7 +74,7 @@ def counter_probability(counter):
 @njit(cache=True)
 def counter_update(counter, bit, limit):
     """The counter after a bit; `limit` ≤ 1023 says how many bits it averages over."""
-    count = counter & _COUNT_MASK
+    count = counter & COUNT_MASK
     probability = counter >> _COUNT_BITS
     target = (1 << 21) - 1 if bit else -(1 << 21)
     probability += (target - probability) * _RATE[count] >> 16

@@ -15,7 +15,7 @@ from codeckit.primitives.entropy import (
     gaussian_tables,
     wavefront,
 )
-from codeckit.primitives.entropy.latent_mixing import of_mixture, of_tables
+from codeckit.primitives.entropy.latent_mixing import Experience, of_mixture, of_tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -163,3 +163,62 @@ def test_a_golden_stream():
     mixed = coded(symbols, of_mixture(mixtures(np.random.default_rng(0), symbols.size)))
     assert (len(tabled), hashlib.sha256(tabled).hexdigest()[:16]) == (43, "c0415f9f3a300520")
     assert (len(mixed), hashlib.sha256(mixed).hexdigest()[:16]) == (47, "c0cfc185539c7507")
+
+
+def picture(seed):
+    """Latents of two channels that are large in the left half: symbols [16,16,2] and what a prior makes of them."""
+    rng = np.random.default_rng(seed)
+    scale = np.where(np.arange(16) < 8, 4.0, 0.3)[:, None]
+    symbols = np.rint(rng.laplace(size=(16, 16, 2)) * scale).astype(int)
+    return symbols, of_tables(np.full((256, 2), 30), gaussian_tables())
+
+
+def practised(seeds):
+    experience = []
+    for seed in seeds:
+        encoder = MixingEncoder([(16, 16, 2)], experience=experience)
+        symbols, distributions = picture(seed)
+        encoder.put(0, everywhere(16, 16), symbols.reshape(-1, 2), distributions)
+        experience = encoder.experience
+    return experience
+
+
+def test_experience_saves_bits_and_both_sides_have_it():
+    kept = [Experience.from_state(practised(range(10))[0].state())]
+    symbols, distributions = picture(99)
+    sizes = []
+    for experience in ([], kept):
+        encoder = MixingEncoder([symbols.shape], experience=experience)
+        encoder.put(0, everywhere(16, 16), symbols.reshape(-1, 2), distributions)
+        data = encoder.getvalue()
+        sizes.append(len(data))
+        decoder = MixingDecoder(data, [symbols.shape], experience)
+        assert np.array_equal(decoder.get(0, everywhere(16, 16), distributions).reshape(symbols.shape), symbols)
+        decoder.finish()
+    assert sizes[1] < 0.97 * sizes[0]
+
+
+def test_experience_keeps_its_arrays():
+    experience = practised([1])[0]
+    again = Experience.from_state(experience.state())
+    assert again.counters.shape == experience.counters.shape and again.weights.dtype == np.int32
+    assert np.array_equal(again.counters[..., :8] >> 16, experience.counters[..., :8] >> 16)
+    assert np.array_equal(again.weights[:, :8], experience.weights[:, :8])
+    assert (again.counters & 1023).max() == 30 and (experience.counters & 1023).max() > 30
+    assert {name: array.dtype.name for name, array in again.state().items()} == {
+        "probabilities": "int16",
+        "counts": "uint8",
+        "weights": "int32",
+    }
+    assert all(np.array_equal(a, b) for a, b in zip(again.state().values(), experience.state().values(), strict=True))
+
+
+def test_experience_that_does_not_fit():
+    experience = practised([1])
+    with pytest.raises(ValueError, match="another number of channels than 3"):
+        MixingEncoder([(4, 4, 3)], experience=experience)
+    state = experience[0].state()
+    with pytest.raises(ValueError, match="lacks 'counts'"):
+        Experience.from_state({name: state[name] for name in ("probabilities", "weights")})
+    with pytest.raises(ValueError, match="of another context-mixing coder"):
+        Experience.from_state(state | {"weights": state["weights"][:, :3]})

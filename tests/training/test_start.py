@@ -133,7 +133,9 @@ def test_more_deep_channels_keep_what_was_learned(crops):
     x = crops[:8].permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
         before, after = small(x, 8.0), wide(x, 8.0)
-        channels = wide.g_a[:6](x)[:, 12:16].std((0, 2, 3))  # what is lost of a block: pairs of both signs make one each
+        channels = wide.g_a[:6](x)[:, 12:16].std(
+            (0, 2, 3)
+        )  # what is lost of a block: pairs of both signs make one each
         decoded = wide.g_s[2].upsample(wide.g_s[:2](wide.g_a(x)))[:, 12:].std((0, 2, 3))
     busy = torch.ones(12, dtype=torch.bool)
     busy[idle] = False

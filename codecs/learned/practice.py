@@ -1,0 +1,54 @@
+"""Practice: the context-mixing coder of a weight file learns from photographs what it begins every picture with.
+
+`LatentMixed` learns as it codes, each picture anew: what its contexts mean, whom of them to believe. Much of that is
+the same for all pictures. So it codes some photographs one after the other, at several qualities, and what its contexts
+and mixers know in the end (`primitives.entropy.latent_mixing.Experience`) is stored in the weight file. A stream names
+its weights, so its decoder begins with the same.
+"""
+
+from collections.abc import Iterable
+
+import torch
+
+from ..image_io import read_image
+from ..registry import codec
+from .probabilities import LEVEL_STEPS
+from .stages import LatentMixed, _walk
+from .weights import Header, load_weights, read_tensors, write_weights
+
+#: Where experience is made, of networks with gain units. It helps most where streams are small.
+QUALITIES = (1, 2, 3, 5, 7)
+
+
+def practise(path, images: Iterable) -> Header:
+    """Let the coder of a weight file practise, and store in the file what it has learned.
+
+    The file has another fingerprint then: streams made before need the file from before.
+
+    Args:
+        path: the weight file of a codec with `LatentMixed`.
+        images: uint8 [H,W,3] arrays or paths, some hundreds; not those to measure with.
+
+    Raises:
+        FileNotFoundError, ValueError: as `codecs.learned.weights.read_header`, or the codec has another entropy coder.
+    """
+    header, tensors = read_tensors(path)
+    images = [read_image(image) for image in images]
+    low, high = header.quality
+    one_network = low < high
+    for quality in QUALITIES if one_network else (low,):
+        stages = codec(header.architecture, quality=quality, weights=header.path).stages
+        if not isinstance(stages["entropy"], LatentMixed):
+            raise ValueError(f"{header.architecture} codes with fixed distributions; practice is for LatentMixed")
+        experience: list = []
+        for image in images:
+            value = image
+            for role, stage in stages.items():
+                if role != "entropy":
+                    value = stage.forward(value)
+            walk, _ = _walk(value, load_weights(header.path))
+            experience = walk.encode_mixed(experience=experience).experience
+        level = round((quality - 1) * LEVEL_STEPS) if one_network else 0
+        for name, array in experience[0].state().items():
+            tensors[f"experience.{level}.{name}"] = torch.from_numpy(array)
+    return write_weights(header.path, header.architecture, header.quality, header.note, tensors)
