@@ -19,6 +19,9 @@ from .weights import Header, load_weights, read_tensors, write_weights
 #: Where experience is made, of networks with gain units. It helps most where streams are small.
 QUALITIES = (1, 2, 3, 5, 7)
 
+#: Pictures that go through the networks together.
+_TOGETHER = 16
+
 
 def practise(path, images: Iterable) -> Header:
     """Let the coder of a weight file practise, and store in the file what it has learned.
@@ -41,13 +44,14 @@ def practise(path, images: Iterable) -> Header:
         if not isinstance(stages["entropy"], LatentMixed):
             raise ValueError(f"{header.architecture} codes with fixed distributions; practice is for LatentMixed")
         experience: list = []
-        for image in images:
-            value = image
+        for first in range(0, len(images), _TOGETHER):
+            values = images[first : first + _TOGETHER]
             for role, stage in stages.items():
                 if role != "entropy":
-                    value = stage.forward(value)
-            walk, _ = _walk(value, load_weights(header.path))
-            experience = walk.encode_mixed(experience=experience).experience
+                    values = stage.forward_many(values)
+            for value in values:
+                walk, _ = _walk(value, load_weights(header.path))
+                experience = walk.encode_mixed(experience=experience).experience
         level = round((quality - 1) * LEVEL_STEPS) if one_network else 0
         for name, array in experience[0].state().items():
             tensors[f"experience.{level}.{name}"] = torch.from_numpy(array)
