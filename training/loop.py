@@ -29,7 +29,8 @@ weights.
 **Noise, then rounding.** Latents carry uniform noise in training. In the last part of it (`Recipe.rounded_after`) the
 synthesis transform sees rounded ones, as it will in decoding. At low rates that is much less of an error than noise is,
 for most latents lie around 0 and stay there. The entropy model of `balle2017` keeps the noise; that of `cheng2020`
-cannot (`Cheng2020.conditional`) and counts what is coded.
+cannot (`Cheng2020.conditional`) and counts what is coded, while its analysis transform stays as the noise has made it
+("soft then hard", Guo et al., ICML 2021).
 
 **Medians.** The factorized prior's medians are found by bisection now and then; no loss of their own is needed.
 
@@ -243,7 +244,9 @@ class _Run:
         self.step = self.result["step"] if self.result else 0
         objective = Objective(self.network, recipe.distortion, self.rate)
         if processes.count > 1:
-            objective = DistributedDataParallel(objective, broadcast_buffers=False)
+            # With rounded latents, the analysis transform of cheng2020 has no gradients.
+            alone = not isinstance(self.network, Balle2017)
+            objective = DistributedDataParallel(objective, broadcast_buffers=False, find_unused_parameters=alone)
         self.objective = torch.compile(objective) if (on_gpu if compile is None else compile) else objective
 
     def train(self, minutes, progress):

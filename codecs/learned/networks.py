@@ -527,8 +527,13 @@ class Cheng2020(HyperpriorNetwork):
         self.gaussian_mixture = GaussianMixture()
 
     def forward(self, x: Tensor, quality: float | Tensor, *, rounded: bool = False) -> NetworkOutput:
-        """As `Network.forward`, at a quality from 1 to `LEVELS`, or at one of each picture (a tensor [N])."""
-        latents, likelihoods = self.model(self.gain(self.analysis(x), quality), rounded)
+        """As `Network.forward`, at a quality from 1 to `LEVELS`, or at one of each picture (a tensor [N]).
+
+        In training with rounded latents, g_a and the gains get no gradients. Those that pass straight through rounding
+        would be none at all where a latent is rounded to the most probable value, and weaken g_a in the long run.
+        """
+        y = self.gain(self.analysis(x), quality)
+        latents, likelihoods = self.model(y.detach() if rounded and self.training else y, rounded)
         return NetworkOutput(self.synthesis(self.inverse_gain(latents["y"], quality)), latents, likelihoods)
 
     def conditional(self, y, features, rounded):

@@ -264,6 +264,20 @@ def test_rounded_latents_are_counted_as_such(name):
     assert not torch.allclose(counted, run(net.train(), x).likelihoods["y"])
 
 
+@pytest.mark.parametrize("name", [name for name in NETWORKS if issubclass(NETWORKS[name], Cheng2020)])
+def test_rounded_latents_leave_the_analysis_as_it_is(name):
+    net, x = lively(name).train(), picture(64, 128)
+
+    def learning(rounded):
+        net.zero_grad(set_to_none=True)
+        out = run(net, x, rounded=rounded)
+        (out.bits().sum() + (out.reconstruction - x).square().sum()).backward()
+        return {key.partition(".")[0] for key, p in net.named_parameters() if p.grad is not None and p.grad.any()}
+
+    assert learning(rounded=False) - learning(rounded=True) == {"g_a", "gain"}
+    assert {"g_s", "inverse_gain", "context_prediction", "entropy_parameters"} <= learning(rounded=True)
+
+
 # --- evaluation as coding
 
 

@@ -400,11 +400,12 @@ def test_recipes_fit_their_networks(name):
     assert network.training
 
 
-def test_two_processes_share_a_batch(pack, tmp_path):
+@pytest.mark.parametrize(("network", "patch"), [("balle2017", 32), ("cheng2020", 64)])
+def test_two_processes_share_a_batch(pack, tmp_path, network, patch):
     """Under torchrun gradients are averaged: both processes' patches count, and one folder is written."""
     code = (
         "import sys; from codeckit.training import train; from codeckit.training.recipes import Recipe\n"
-        "train(Recipe('tiny', 'balle2017', (4,), 6, 4, 32, report=3), *sys.argv[1:], device='cpu')"
+        f"train(Recipe('tiny', '{network}', (4,), 6, 4, {patch}, report=3), *sys.argv[1:], device='cpu')"
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

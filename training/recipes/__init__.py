@@ -33,7 +33,7 @@ class Recipe:
         clip: largest norm of the gradients.
         ema: the decay of the moving average of the weights.
         rounded_after: share of the steps after which the synthesis transform sees rounded latents, not noisy ones, and
-            the entropy model of `cheng2020` likewise; 1 for never.
+            the entropy model of `cheng2020` likewise, whose analysis transform learns no more then; 1 for never.
         report: steps from one validation and checkpoint to the next.
         seed: of all random numbers.
     """
