@@ -8,6 +8,7 @@ its weights, so its decoder begins with the same.
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 
 from ..image_io import read_image
@@ -53,6 +54,6 @@ def practise(path, images: Iterable) -> Header:
                 walk, _ = _walk(value, load_weights(header.path))
                 experience = walk.encode_mixed(experience=experience).experience
         level = round((quality - 1) * LEVEL_STEPS) if one_network else 0
-        for name, array in experience[0].state().items():
-            tensors[f"experience.{level}.{name}"] = torch.from_numpy(array)
+        packed = np.frombuffer(experience[0].packed(), np.uint8)
+        tensors[f"experience.{level}"] = torch.from_numpy(packed.copy())
     return write_weights(header.path, header.architecture, header.quality, header.note, tensors)

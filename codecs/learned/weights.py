@@ -4,7 +4,7 @@ A file holds the float network (`network.*`, float32 or float16: the state dict 
 integer `ProbabilityModel` that encoder and decoder share (`probabilities.*`). The integers are computed *once*, by
 `export`, and stored: two machines that quantized the same floats might differ in a last bit, and one is enough to make
 a stream unreadable. A file may also hold what the context-mixing coder of `LatentMixed` begins with: an `Experience` of
-y (`experience.<gain level>.*`) for one gain level or several, of which the nearest is taken; `practice` puts it there.
+y (`experience.<gain level>`) for one gain level or several, of which the nearest is taken; `practice` puts it there.
 The safetensors header says what it is::
 
     format        "codeckit weights 1"
@@ -232,11 +232,8 @@ def _load(path, version, device):
     network = load_network(header.architecture, _part(tensors, "network.", torch.float32))
     probabilities = ProbabilityModel.from_state(_part(tensors, "probabilities.")).to(device)
     network = network.requires_grad_(False).to(device, memory_format=torch.channels_last)
-    experiences: dict[int, dict] = {}
-    for key, value in _part(tensors, "experience.").items():
-        level, _, name = key.partition(".")
-        experiences.setdefault(int(level), {})[name] = value.numpy()
-    experiences = {level: Experience.from_state(state) for level, state in experiences.items()}
+    packed = _part(tensors, "experience.")
+    experiences = {int(level): Experience.from_packed(data.numpy().tobytes()) for level, data in packed.items()}
     return Weights(header, network, probabilities, experiences)
 
 

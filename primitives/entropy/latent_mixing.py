@@ -44,6 +44,8 @@ adaptive binary arithmetic coder for latents); M. Mahoney, "Data Compression Exp
 M. J. Weinberger, G. Seroussi and G. Sapiro, "The LOCO-I Lossless Image Compression Algorithm", 2000 (the predictor).
 """
 
+import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -136,6 +138,9 @@ def _constants(weights, means, scales):
 #: What an experience keeps: the decisions up to these, and so many that a counter has seen at most.
 _REMEMBERED, _REMEMBERED_COUNT = 8, 30
 
+#: Sets of weights of a plane with more channels than any codec has.
+_MOST_SETS = 1 << 14
+
 
 @dataclass(frozen=True, eq=False)
 class Experience:
@@ -149,39 +154,45 @@ class Experience:
     counters: np.ndarray
     weights: np.ndarray
 
-    def state(self) -> dict[str, np.ndarray]:
-        """What is worth keeping, as arrays by name: most of it, with counters that have seen a few decisions only."""
-        counters = self.counters[..., :_REMEMBERED]
-        return {
-            "probabilities": (counters >> 16).astype(np.int16),
-            "counts": np.minimum(counters & COUNT_MASK, _REMEMBERED_COUNT).astype(np.uint8),
-            "weights": self.weights[:, :_REMEMBERED].copy(),
-        }
+    def packed(self) -> bytes:
+        """What is worth keeping, compressed: most of it, with counters that have seen a few decisions only.
+
+        The numbers of contexts and of sets, then by zlib the counters' probabilities (less 1/2, in 16 bits), what they
+        have seen (8 bits), and the weights (32 bits), little-endian.
+        """
+        counters, weights = self.counters[..., :_REMEMBERED], self.weights[:, :_REMEMBERED]
+        counts = np.minimum(counters & COUNT_MASK, _REMEMBERED_COUNT)
+        arrays = (counters >> 16).astype("<i2"), counts.astype("u1"), weights.astype("<i4")
+        sizes = np.array([counters.shape[1], len(weights)], "<u4")
+        return sizes.tobytes() + zlib.compress(b"".join(array.tobytes() for array in arrays), level=9)
 
     @classmethod
-    def from_state(cls, state: dict[str, np.ndarray]) -> "Experience":
-        """The inverse of `state`, as far as it was kept.
+    def from_packed(cls, data: bytes) -> "Experience":
+        """The inverse of `packed`, as far as it was kept.
 
         Raises:
-            ValueError: arrays are missing or have other shapes.
+            ValueError: the data are damaged, or of another context-mixing coder.
 
         >>> experience = MixingEncoder([(1, 1, 2)]).experience[0]
-        >>> again = Experience.from_state(experience.state())
-        >>> all((a == b).all() for a, b in zip(vars(experience).values(), vars(again).values(), strict=True))
+        >>> again = Experience.from_packed(experience.packed())
+        >>> bool((again.counters == experience.counters).all() and (again.weights == experience.weights).all())
         True
         """
+        contexts, sets = np.frombuffer(data[:8], "<u4").tolist() if len(data) > 8 else (0, 0)
+        shape = (INPUTS - 1, contexts, _REMEMBERED)
+        size, weights = math.prod(shape), _first_weights(sets if sets < _MOST_SETS else 0)
+        unpacker = zlib.decompressobj()
         try:
-            probabilities, counts, kept = (state[name] for name in ("probabilities", "counts", "weights"))
-        except KeyError as error:
-            raise ValueError(f"the experience of a context-mixing coder lacks {error}") from error
-        contexts, sets = probabilities.shape[1], kept.shape[0]
-        expected = (INPUTS - 1, contexts, _REMEMBERED), (sets, _REMEMBERED, INPUTS)
-        if (probabilities.shape, kept.shape) != expected or counts.shape != probabilities.shape:
+            kept = unpacker.decompress(data[8:], 3 * size + 4 * weights[:, :_REMEMBERED].size + 1)
+        except zlib.error as error:
+            raise ValueError(f"the experience of a context-mixing coder is damaged: {error}") from error
+        if len(kept) != 3 * size + 4 * weights[:, :_REMEMBERED].size or not size:
             raise ValueError("the experience is of another context-mixing coder; let it practise with this version")
-        counters = np.zeros((INPUTS - 1, contexts, KINDS), np.int32)
+        probabilities = np.frombuffer(kept, "<i2", size).reshape(shape)
+        counts = np.frombuffer(kept, "u1", size, offset=2 * size).reshape(shape)
+        counters = np.zeros((*shape[:2], KINDS), np.int32)
         counters[..., :_REMEMBERED] = probabilities.astype(np.int32) << 16 | counts
-        weights = _first_weights(sets)
-        weights[:, :_REMEMBERED] = kept
+        weights[:, :_REMEMBERED] = np.frombuffer(kept, "<i4", offset=3 * size).reshape(sets, _REMEMBERED, INPUTS)
         return cls(counters, weights)
 
 

@@ -184,7 +184,7 @@ def practised(seeds):
 
 
 def test_experience_saves_bits_and_both_sides_have_it():
-    kept = [Experience.from_state(practised(range(10))[0].state())]
+    kept = [Experience.from_packed(practised(range(10))[0].packed())]
     symbols, distributions = picture(99)
     sizes = []
     for experience in ([], kept):
@@ -200,25 +200,21 @@ def test_experience_saves_bits_and_both_sides_have_it():
 
 def test_experience_keeps_its_arrays():
     experience = practised([1])[0]
-    again = Experience.from_state(experience.state())
+    again = Experience.from_packed(experience.packed())
     assert again.counters.shape == experience.counters.shape and again.weights.dtype == np.int32
     assert np.array_equal(again.counters[..., :8] >> 16, experience.counters[..., :8] >> 16)
     assert np.array_equal(again.weights[:, :8], experience.weights[:, :8])
     assert (again.counters & 1023).max() == 30 and (experience.counters & 1023).max() > 30
-    assert {name: array.dtype.name for name, array in again.state().items()} == {
-        "probabilities": "int16",
-        "counts": "uint8",
-        "weights": "int32",
-    }
-    assert all(np.array_equal(a, b) for a, b in zip(again.state().values(), experience.state().values(), strict=True))
+    assert again.packed() == experience.packed()
 
 
 def test_experience_that_does_not_fit():
     experience = practised([1])
     with pytest.raises(ValueError, match="another number of channels than 3"):
         MixingEncoder([(4, 4, 3)], experience=experience)
-    state = experience[0].state()
-    with pytest.raises(ValueError, match="lacks 'counts'"):
-        Experience.from_state({name: state[name] for name in ("probabilities", "weights")})
-    with pytest.raises(ValueError, match="of another context-mixing coder"):
-        Experience.from_state(state | {"weights": state["weights"][:, :3]})
+    packed = experience[0].packed()
+    for damaged in (b"", packed[:8], packed[:-100], b"\1" + packed[1:], packed[:4] + b"\xff\xff\xff\xff" + packed[8:]):
+        with pytest.raises(ValueError, match="of another context-mixing coder"):
+            Experience.from_packed(damaged)
+    with pytest.raises(ValueError, match="is damaged"):
+        Experience.from_packed(packed[:8] + b"no zlib")
