@@ -100,12 +100,12 @@ class Codec:
         unknown = stages.keys() - self.stages.keys()
         if unknown:
             raise ValueError(f"{self.name} has no stage {', '.join(sorted(unknown))}; it has {', '.join(self.stages)}")
+        replaced = replace_fields(self, stages={**self.stages, **stages})
         setting = {**self.setting, **{role: str(spec(stage)) for role, stage in stages.items()}}
         for role, stage in stages.items():
             if getattr(stage, "weights", None) == "" and getattr(self.stages[role], "weights", ""):
                 stages[role] = replace_fields(stage, weights=self.stages[role].weights, device=self.device)
-        replaced = replace_fields(self, stages={**self.stages, **stages})
-        return replace_fields(replaced, setting=setting)
+        return replace_fields(replaced, stages={**self.stages, **stages}, setting=setting)
 
     def encode(self, image) -> bytes:
         """Encode one image.
