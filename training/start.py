@@ -32,9 +32,11 @@ predicted, inputs and outputs of the predicting networks are scaled by the devia
 network.
 
 **More latents.** A trained `Cheng2020` whose rate grows without the picture getting better has too few latents a
-position. `widen` gives it more and keeps what it has learned: every old feature is computed from old ones, as before.
-The new latents are principal components of what the old ones lose, as far as the input of g_a's last convolution
-holds them; g_s ignores them until training finds out what they are good for.
+position, or too few channels at an eighth of the resolution, where it is narrowest. `widen` gives it more and keeps
+what it has learned: every old feature is computed from old ones, as before. The new latents are principal components of
+what the old ones lose, as far as the input of g_a's last convolution holds them, and new channels hold such components
+of 8×8 blocks, in g_s as far as the latents tell them; what follows ignores them until training finds out what they are
+good for.
 
 Sources: principal components as a transform: N. Ahmed, T. Natarajan, K. R. Rao, "Discrete Cosine Transform", IEEE
 Trans. Computers 1974; step sizes at high rate: H. Gish, J. N. Pierce, "Asymptotically Efficient Quantizing", IEEE

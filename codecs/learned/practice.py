@@ -34,10 +34,13 @@ def practise(path, images: Iterable) -> Header:
         images: uint8 [H,W,3] arrays or paths, some hundreds; not those to measure with.
 
     Raises:
-        FileNotFoundError, ValueError: as `codecs.learned.weights.read_header`, or the codec has another entropy coder.
+        FileNotFoundError, ValueError: as `codecs.learned.weights.read_header`; the codec has another entropy coder, or
+            there are no images.
     """
     header, tensors = read_tensors(path)
     images = [read_image(image) for image in images]
+    if not images:
+        raise ValueError("practice needs photographs, some hundreds of crops; there are none")
     low, high = header.quality
     one_network = low < high
     for quality in QUALITIES if one_network else (low,):

@@ -53,6 +53,8 @@ def test_practice_is_for_context_mixing(tmp_path):
     path = random_weights("bmshj2018-factorized", tmp_path, channels=(8, 12))
     with pytest.raises(ValueError, match="codes with fixed distributions"):
         practise(path, [astronaut()[:64, :64]])
+    with pytest.raises(ValueError, match="needs photographs"):
+        practise(path, [])
 
 
 def test_shipped_weights_have_practised():
