@@ -14,7 +14,7 @@ import pytest
 import torch
 from codeckit.bench.datasets import dataset
 from codeckit.cli import main
-from codeckit.codecs.learned import export
+from codeckit.codecs.learned import export, search
 from codeckit.codecs.learned.networks import NETWORKS, load_network
 from codeckit.training import data, loop, losses
 from codeckit.training.export import export_run
@@ -205,6 +205,11 @@ def test_lambda_interpolates_its_table(distortion):
     between = losses.lambda_at(torch.tensor([1.25, 7.75]), distortion)
     expected = [table[0] ** 0.75 * table[1] ** 0.25, table[6] ** 0.25 * table[7] ** 0.75]
     np.testing.assert_allclose(between, expected, rtol=1e-5)
+
+
+def test_the_search_has_the_lambdas_of_training():
+    searched = [search.lambda_at(quality, one_network=True) for quality in range(1, 9)]
+    np.testing.assert_allclose(searched, losses.LAMBDAS["mse"], rtol=0.003)
 
 
 def test_qualities_are_spread_evenly():
