@@ -17,7 +17,7 @@ from .probabilities import LEVEL_STEPS
 from .stages import LatentMixed, _walk
 from .weights import Header, load_weights, read_tensors, write_weights
 
-#: Where experience is made, of networks with gain units. It helps most where streams are small.
+#: Where experience is made, as far as a weight file serves them. It helps most where streams are small.
 QUALITIES = (1, 2, 3, 5, 7)
 
 #: Pictures that go through the networks together.
@@ -42,8 +42,7 @@ def practise(path, images: Iterable) -> Header:
     if not images:
         raise ValueError("practice needs photographs, some hundreds of crops; there are none")
     low, high = header.quality
-    one_network = low < high
-    for quality in QUALITIES if one_network else (low,):
+    for quality in [quality for quality in QUALITIES if low <= quality <= high] or [low]:
         stages = codec(header.architecture, quality=quality, weights=header.path).stages
         if not isinstance(stages["entropy"], LatentMixed):
             raise ValueError(f"{header.architecture} codes with fixed distributions; practice is for LatentMixed")
@@ -56,7 +55,6 @@ def practise(path, images: Iterable) -> Header:
             for value in values:
                 walk, _ = _walk(value, load_weights(header.path))
                 experience = walk.encode_mixed(experience=experience).experience
-        level = round((quality - 1) * LEVEL_STEPS) if one_network else 0
         packed = np.frombuffer(experience[0].packed(), np.uint8)
-        tensors[f"experience.{level}"] = torch.from_numpy(packed.copy())
+        tensors[f"experience.{(quality - 1) * LEVEL_STEPS}"] = torch.from_numpy(packed.copy())
     return write_weights(header.path, header.architecture, header.quality, header.note, tensors)

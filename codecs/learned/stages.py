@@ -243,19 +243,19 @@ class LatentCoded(_Weighted):
             out.byte(COLORS.index(picture.color))
             for steps in level:
                 out.byte(int(steps[0, 0]))
-            out.raw(self._encode(walk, _level(self.loaded().network, level)))
+            out.raw(self._encode(walk, level))
             payloads.append(out.getvalue())
         return payloads
 
-    def _encode(self, walk: Walk, level: int) -> bytes:
+    def _encode(self, walk: Walk, level: list[np.ndarray]) -> bytes:
         return walk.encode()
 
-    def _decoder(self, data: bytes, shapes: list[tuple[int, ...]], level: int):
+    def _decoder(self, data: bytes, shapes: list[tuple[int, ...]], level: list[np.ndarray]):
         """What answers a walk with the symbols of a stream, and what checks that these were all."""
         decoder = LatentDecoder(data)
         return lambda batch: batch.distribution.get(decoder), decoder.finish
 
-    def _costs(self, walk: Walk, level: int) -> tuple[np.ndarray, ...]:
+    def _costs(self, walk: Walk, level: list[np.ndarray]) -> tuple[np.ndarray, ...]:
         """The bits of each symbol: its information under the predicted distribution."""
         return walk.bits()
 
@@ -272,7 +272,7 @@ class LatentCoded(_Weighted):
             size, color = _read_head(reader)
             check_size(size, max_pixels)
             level = [np.full((1, 1), reader.byte(), np.int32)] if hasattr(weights.network, "gain") else []
-            decoder = self._decoder(reader.rest(), _shapes(size, weights), _level(weights.network, level))
+            decoder = self._decoder(reader.rest(), _shapes(size, weights), level)
             heads.append((Picture((), size, color=color), level, decoder))
 
         def alike(head):
@@ -295,7 +295,7 @@ class LatentCoded(_Weighted):
         - "side bits": what each position of z costs [h/4,w/4], where there is a hyperprior.
         """
         walk, level = _walk(x, self.loaded())
-        bits, *side = self._costs(walk, _level(self.loaded().network, level))
+        bits, *side = self._costs(walk, level)
         maps = {"bits": bits.sum(2), "bits by channel": bits.sum((0, 1))}
         return {**maps, "side bits": side[0].sum(2)} if side else maps
 
@@ -310,8 +310,7 @@ class LatentCoded(_Weighted):
             found.number(1, "gain level", "transform", lambda n: f"{n}: quality {1 + n / LEVEL_STEPS:g}")
         found.group = "symbols"
         found.rest(self._coder, "z, then y in the order of the wavefronts", "quantize")
-        costs = self._costs(walk, _level(self.loaded().network, level))
-        return Anatomy(tuple(found.parts), (*costs, *(np.zeros(steps.shape) for steps in level)))
+        return Anatomy(tuple(found.parts), (*self._costs(walk, level), *(np.zeros(steps.shape) for steps in level)))
 
     def describe(self, payload: bytes) -> tuple[tuple[int, int], str]:
         """Size (H, W) and colour model of the picture in a payload."""
@@ -334,14 +333,18 @@ class LatentMixed(LatentCoded):
     _coder: ClassVar[str] = "decisions of the range coder"
 
     def _encode(self, walk, level):
-        return walk.encode_mixed(experience=self.loaded().experience(level)).getvalue()
+        return walk.encode_mixed(experience=self._experience(level)).getvalue()
 
     def _decoder(self, data, shapes, level):
-        decoder = MixingDecoder(data, shapes, self.loaded().experience(level))
+        decoder = MixingDecoder(data, shapes, self._experience(level))
         return lambda batch: batch.mix(decoder, shapes[batch.plane]), decoder.finish
 
     def _costs(self, walk, level):
-        return walk.encode_mixed(measure=True, experience=self.loaded().experience(level)).spent
+        return walk.encode_mixed(measure=True, experience=self._experience(level)).spent
+
+    def _experience(self, level):
+        weights = self.loaded()
+        return weights.experience(_level(weights.network, level))
 
 
 def _read_head(reader):

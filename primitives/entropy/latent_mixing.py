@@ -218,11 +218,11 @@ class _Plane:
             if (experience.counters.shape, experience.weights.shape) != (self.counters.shape, self.weights.shape):
                 raise ValueError(f"the experience is of planes with another number of channels than {channels}")
             self.counters[:], self.weights[:] = experience.counters, experience.weights
+        self.sets = tuple(np.split(self.weights, (_CERTAINTIES, _CERTAINTIES + 256)))  # views
         self.spent = np.zeros(shape if measure else (0, 0, 0))
 
     def state(self):
-        sets = tuple(np.split(self.weights, (_CERTAINTIES, _CERTAINTIES + 256)))
-        return self.values, self.distances, self.sums, self.errors, self.counters, sets, self.spent
+        return self.values, self.distances, self.sums, self.errors, self.counters, self.sets, self.spent
 
 
 def _planes(shapes, measure, experience):
