@@ -29,8 +29,9 @@ weights.
 **Noise, then rounding.** Latents carry uniform noise in training. In the last part of it (`Recipe.rounded_after`) the
 synthesis transform sees rounded ones, as it will in decoding. At low rates that is much less of an error than noise is,
 for most latents lie around 0 and stay there. The entropy model of `balle2017` keeps the noise; that of `cheng2020`
-cannot (`Cheng2020.conditional`) and counts what is coded, while its analysis transform stays as the noise has made it
-("soft then hard", Guo et al., ICML 2021).
+cannot (`Cheng2020.conditional`) and counts what is coded, while its analysis transform stays as it has become before
+("soft then hard", Guo et al., ICML 2021). In between, `cheng2020` can have relaxed latents (`Recipe.relaxed_after`):
+nearly rounded, with gradients for all.
 
 **Medians.** The factorized prior's medians are found by bisection now and then; no loss of their own is needed.
 
@@ -66,7 +67,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from ..codecs.image_io import write_atomically
-from ..codecs.learned.networks import NETWORKS, Balle2017, Network, channels_of, load_network
+from ..codecs.learned.networks import NETWORKS, Balle2017, Cheng2020, Network, channels_of, load_network
+from ..primitives.learned.quantize import Proxy
 from .adaptive_rate import AdaptiveRate
 from .data import Pack, batch, load_pack
 from .losses import Objective, Terms, sample_qualities
@@ -163,6 +165,18 @@ def learning_rates(recipe: Recipe, step: int) -> LearningRates:
     return LearningRates(rate, _SCALES_RATE * rate, factor * recipe.entropy_rate)
 
 
+def proxy_at(recipe: Recipe, step: int) -> Proxy:
+    """What stands in for rounding in a step.
+
+    >>> r = Recipe("r", "cheng2020", (4,), steps=100, batch=1, patch=64, relaxed_after=0.3, rounded_after=0.8)
+    >>> [proxy_at(r, step) for step in (0, 29, 30, 79, 80)]
+    ['noise', 'noise', 'relaxed', 'relaxed', 'rounded']
+    """
+    if step >= recipe.rounded_after * recipe.steps:
+        return "rounded"
+    return "relaxed" if step >= recipe.relaxed_after * recipe.steps else "noise"
+
+
 def _groups(network: Network, rate: AdaptiveRate | None) -> list[dict]:
     """The parameters in the groups of `LearningRates`."""
     groups = LearningRates([], [], [])
@@ -228,9 +242,8 @@ class _Run:
         self.pack = pack.to(self.device)
         if began and (wider or start is None):
             crops, steps = self.pack.training[:_PRIOR_CROPS], min(recipe.prior_steps, recipe.steps)
-            rounded = recipe.rounded_after == 0
-            rate, seed = recipe.entropy_rate, recipe.seed
-            fit_entropy_model(self.network, crops, steps, rounded=rounded, learning_rate=rate, seed=seed)
+            rate, seed, proxy = recipe.entropy_rate, recipe.seed, proxy_at(recipe, 0)
+            fit_entropy_model(self.network, crops, steps, proxy=proxy, learning_rate=rate, seed=seed)
         self.rate = _adaptive_rate(recipe, self.network)
         if began and self.rate is not None:
             steps = min(recipe.adaptive_steps, recipe.steps)
@@ -260,7 +273,7 @@ class _Run:
             self.step += 1
             bar.update()
             if self.step % log_every == 0:
-                if self._rounded():
+                if proxy_at(recipe, self.step) == "rounded":
                     self.network.entropy_bottleneck.update_quantiles()
                 means = torch.stack([torch.stack(terms) for terms in seen]).mean(0).tolist()
                 now = time.monotonic()
@@ -288,7 +301,7 @@ class _Run:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            terms = self.objective(x, quality, self._rounded())
+            terms = self.objective(x, quality, proxy_at(recipe, self.step))
         self.scaler.scale(terms.loss).backward()
         self.scaler.unscale_(self.optimizer)
         nn.utils.clip_grad_norm_(self.objective.parameters(), recipe.clip)
@@ -298,9 +311,6 @@ class _Run:
         average = get_ema_multi_avg_fn(decay)
         average(list(self.ema.parameters()), list(self.network.parameters()), None)
         return Terms(*(term.detach() for term in terms))
-
-    def _rounded(self):
-        return self.step >= self.recipe.rounded_after * self.recipe.steps
 
     def _time_is_up(self, began, minutes):
         """Whether to stop now: the first process's clock decides for all."""
@@ -392,6 +402,8 @@ def _build(recipe: Recipe) -> Network:
         raise ValueError(f"{recipe.network} has no gain units; networks that can be trained here: {names}")
     torch.manual_seed(recipe.seed)
     network = NETWORKS[recipe.network](*recipe.channels)
+    if recipe.relaxed_after < 1 and not isinstance(network, Cheng2020):
+        raise ValueError(f"relaxed_after is for cheng2020, not for {recipe.network}")
     if recipe.patch % network.stride:
         raise ValueError(f"patches of {recipe.network} are multiples of {network.stride}, not {recipe.patch}")
     return network

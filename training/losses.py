@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from ..codecs.learned.networks import bits_of
 from ..metrics.distortion import MS_SSIM_MIN_SIDE
-from ..primitives.learned.quantize import add_noise
+from ..primitives.learned.quantize import Proxy, add_noise
 from .adaptive_rate import AdaptiveRate
 
 #: λ at the qualities 1 … 8, by the measure of distortion.
@@ -89,7 +89,7 @@ class Objective(nn.Module):
     Rate and distortion are computed in float32, also where the network runs in half precision.
 
     Args:
-        network: called as ``network(x, quality, rounded=...)``.
+        network: called as ``network(x, quality, proxy=...)``.
         distortion: ``"mse"`` or ``"ms-ssim"``; MS-SSIM needs pictures of 161 pixels or more a side.
         rate: of a `Balle2017`, what counts its bits; None for its prior.
     """
@@ -101,20 +101,20 @@ class Objective(nn.Module):
         self.network, self.distortion, self.rate = network, distortion, rate
         self.reference = float(np.exp(np.log(LAMBDAS[distortion]).mean()))  # λ with weight 1
 
-    def forward(self, x: Tensor, quality: Tensor, rounded: bool = False) -> Terms:
+    def forward(self, x: Tensor, quality: Tensor, proxy: Proxy = "noise") -> Terms:
         """Terms of the pictures `x` [N,3,H,W] in 0 … 1, each at its quality [N].
 
         Args:
-            rounded: whether the synthesis transform sees rounded latents instead of noisy ones.
+            proxy: what the synthesis transform sees instead of rounded latents.
 
         Raises:
             ValueError: the pictures are too small for MS-SSIM.
         """
         if self.rate is None:
-            out = self.network(x, quality, rounded=rounded)
+            out = self.network(x, quality, proxy=proxy)
             bits, aside, reconstruction = out.bits(), 0, out.reconstruction
         else:
-            bits, aside, reconstruction = self._adaptive(x, quality, rounded)
+            bits, aside, reconstruction = self._adaptive(x, quality, proxy)
         pixels = x.shape[2] * x.shape[3]
         bpp = bits / pixels
         distortion = measure(self.distortion, x, reconstruction)
@@ -122,7 +122,7 @@ class Objective(nn.Module):
         losses = (bpp + weight * distortion + aside / pixels) * (self.reference / weight).sqrt()
         return Terms(losses.mean(), bpp.detach().mean(), distortion.detach().mean())
 
-    def _adaptive(self, x, quality, rounded):
+    def _adaptive(self, x, quality, proxy):
         """Bits by the adaptive rate, bits by the prior that teach only the prior, and the reconstruction."""
         network, prior = self.network, self.network.entropy_bottleneck
         gain = network.gain.factors(quality)
@@ -130,7 +130,7 @@ class Objective(nn.Module):
         noisy = add_noise(y)
         bits = self.rate.bits(noisy - (prior.medians * gain)[..., None, None], quality)
         aside = bits_of({"y": prior.likelihood(noisy.detach(), gain.detach())})
-        y_hat = prior.quantize(y, gain) if rounded else noisy
+        y_hat = prior.quantize(y, gain) if proxy == "rounded" else noisy
         return bits, aside, network.synthesis(network.inverse_gain(y_hat, quality))
 
 

@@ -58,7 +58,7 @@ from ..primitives.entropy.factorized import FactorizedPrior
 from ..primitives.entropy.mixture import COMPONENTS
 from ..primitives.learned.attention import AttentionBlock, ResidualUnit
 from ..primitives.learned.gdn import GDN
-from ..primitives.learned.quantize import add_noise
+from ..primitives.learned.quantize import Proxy, add_noise
 from ..primitives.learned.residual import ResidualBlock, ResidualBlockUpsample, ResidualBlockWithStride
 from .adaptive_rate import AdaptiveRate
 from .losses import LAMBDAS, lambda_at, sample_qualities
@@ -234,7 +234,7 @@ def fit_entropy_model(
     steps: int,
     *,
     rate: AdaptiveRate | None = None,
-    rounded: bool = False,
+    proxy: Proxy = "noise",
     batch: int = 8,
     learning_rate: float = 2e-3,
     seed: int = 0,
@@ -248,7 +248,7 @@ def fit_entropy_model(
         crops: photographs, uint8 [K,S,S,3].
         steps: length of the training.
         rate: new, to be trained instead of the network's own entropy model (that of a `Balle2017`).
-        rounded: whether the latents of a `Cheng2020` are rounded, not noisy.
+        proxy: what stands in for rounded latents of a `Cheng2020`.
         batch: crops a step, each at a quality of its own.
         learning_rate: the highest, of AdamW; it rises for a tenth of the steps and falls along half a cosine.
         seed: of all random numbers.
@@ -280,7 +280,7 @@ def fit_entropy_model(
         with torch.no_grad():
             gain = network.gain.factors(quality)
         y = latents[torch.from_numpy(rng.integers(len(latents), size=batch)).to(crops.device)] * gain[..., None, None]
-        loss = (_bits(network, rate, y, gain, quality, rounded) / side**2 * (middle / lambda_at(quality)).sqrt()).mean()
+        loss = (_bits(network, rate, y, gain, quality, proxy) / side**2 * (middle / lambda_at(quality)).sqrt()).mean()
         rise = min(1.0, (step + 1) / max(1, steps // 10))
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * rise * (0.505 + 0.495 * math.cos(math.pi * step / steps))
@@ -293,14 +293,14 @@ def fit_entropy_model(
 
 
 def _bits(
-    network: Network, rate: AdaptiveRate | None, y: Tensor, gain: Tensor, quality: Tensor, rounded: bool
+    network: Network, rate: AdaptiveRate | None, y: Tensor, gain: Tensor, quality: Tensor, proxy: Proxy
 ) -> Tensor:
-    """Bits [N] of scaled latents, noisy or rounded, by a rate or by the network's own entropy model."""
+    """Bits [N] of scaled latents, by a rate or by the network's own entropy model."""
     if rate is not None:
         return rate.bits(add_noise(y - (network.entropy_bottleneck.medians * gain)[..., None, None]), quality)
     if isinstance(network, Balle2017):
         return bits_of({"y": network.entropy_bottleneck(y, gain)[1]})
-    return bits_of(network.model(y, rounded)[1])
+    return bits_of(network.model(y, proxy)[1])
 
 
 @dataclass(frozen=True)

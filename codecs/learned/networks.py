@@ -58,7 +58,7 @@ from ...primitives.learned.attention import AttentionBlock
 from ...primitives.learned.gain import GainUnit
 from ...primitives.learned.gdn import GDN
 from ...primitives.learned.masked_conv import CheckerboardConv2d, MaskedConv2d
-from ...primitives.learned.quantize import add_noise, in_float32
+from ...primitives.learned.quantize import Proxy, add_noise, in_float32, stand_in
 from ...primitives.learned.residual import (
     ResidualBlock,
     ResidualBlockUpsample,
@@ -119,19 +119,19 @@ class Network(nn.Module):
 
     stride = 16
 
-    def forward(self, x: Tensor, *, rounded: bool = False) -> NetworkOutput:
+    def forward(self, x: Tensor, *, proxy: Proxy = "noise") -> NetworkOutput:
         """Analysis, quantization and synthesis, with the likelihoods of what would be coded.
 
         Args:
             x: pictures, float [N,3,H,W] in 0 … 1.
-            rounded: in training mode, whether the transforms see rounded latents (with straight-through gradients)
-                instead of noisy ones; likelihoods are of noisy ones in any case, but for y of `Cheng2020`. No effect in
-                evaluation mode.
+            proxy: in training mode, what stands in for rounding where the transforms see latents
+                (`primitives.learned.quantize`); likelihoods are of noisy ones in any case, but for y of `Cheng2020`,
+                the only one that may be ``"relaxed"``. No effect in evaluation mode.
 
         Raises:
             ValueError: `x` has another shape, or H or W is no multiple of `stride`.
         """
-        latents, likelihoods = self.model(self.analysis(x), rounded)
+        latents, likelihoods = self.model(self.analysis(x), proxy)
         return NetworkOutput(self.synthesis(latents["y"]), latents, likelihoods)
 
     def analysis(self, x: Tensor) -> Tensor:
@@ -148,9 +148,9 @@ class Network(nn.Module):
         x_hat = self.g_s(y_hat)
         return x_hat if self.training else x_hat.clamp(0, 1)
 
-    def model(self, y: Tensor, rounded: bool) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def model(self, y: Tensor, proxy: Proxy) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Quantized latents and their likelihoods, by name."""
-        raise TypeError(f"{type(self).__name__} defines no model(y, rounded)")
+        raise TypeError(f"{type(self).__name__} defines no model(y, proxy)")
 
     def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):
         """Load weights under present or past names of CompressAI (`rename_keys`)."""
@@ -160,10 +160,10 @@ class Network(nn.Module):
 class FactorizedNetwork(Network):
     """Networks whose latents are coded by a factorized prior alone."""
 
-    def model(self, y, rounded):
+    def model(self, y, proxy):
         """Quantized latents and their likelihoods: {"y": …}."""
         y_hat, likelihoods = self.entropy_bottleneck(y)
-        return {"y": self.entropy_bottleneck.quantize(y) if rounded else y_hat}, {"y": likelihoods}
+        return {"y": self.entropy_bottleneck.quantize(y) if proxy == "rounded" else y_hat}, {"y": likelihoods}
 
 
 class HyperpriorNetwork(Network):
@@ -176,22 +176,22 @@ class HyperpriorNetwork(Network):
     stride = 64
 
     @in_float32
-    def model(self, y, rounded):
+    def model(self, y, proxy):
         """Quantized latents and their likelihoods: {"y": …, "z": …}; float32 throughout, under autocast, too."""
         z = self.hyper_analysis(y)
         z_hat, z_likelihoods = self.entropy_bottleneck(z)
-        if rounded:
+        if proxy == "rounded":
             z_hat = self.entropy_bottleneck.quantize(z)
-        y_hat, y_likelihoods = self.conditional(y, self.h_s(z_hat), rounded)
+        y_hat, y_likelihoods = self.conditional(y, self.h_s(z_hat), proxy)
         return {"y": y_hat, "z": z_hat}, {"y": y_likelihoods, "z": z_likelihoods}
 
     def hyper_analysis(self, y: Tensor) -> Tensor:
         """Hyper-latents z of the latents y."""
         return self.h_a(y)
 
-    def conditional(self, y: Tensor, features: Tensor, rounded: bool) -> tuple[Tensor, Tensor]:
+    def conditional(self, y: Tensor, features: Tensor, proxy: Proxy) -> tuple[Tensor, Tensor]:
         """Quantized latents ŷ and their likelihoods, given the features that h_s made of ẑ."""
-        raise TypeError(f"{type(self).__name__} defines no conditional(y, features, rounded)")
+        raise TypeError(f"{type(self).__name__} defines no conditional(y, features, proxy)")
 
 
 class AutoregressiveNetwork(HyperpriorNetwork):
@@ -207,13 +207,13 @@ class AutoregressiveNetwork(HyperpriorNetwork):
         context = self.context_prediction(y_hat)
         return self.entropy_parameters(torch.cat((features, context), dim=1)).chunk(2, dim=1)
 
-    def conditional(self, y, features, rounded):
-        """Quantized latents and their likelihoods; in training the context is noisy, whatever `rounded` says."""
+    def conditional(self, y, features, proxy):
+        """Quantized latents and their likelihoods; in training the context is noisy, whatever `proxy` says."""
         gaussian = self.gaussian_conditional
         modelled = add_noise(y) if self.training else self.quantize_in_order(y, features)
         scales, means = self.parameters_from(modelled, features)
         likelihoods = gaussian.likelihood(modelled, scales, means)
-        return gaussian.quantize(y, means) if self.training and rounded else modelled, likelihoods
+        return gaussian.quantize(y, means) if self.training and proxy == "rounded" else modelled, likelihoods
 
     @torch.no_grad()
     def quantize_in_order(self, y: Tensor, features: Tensor) -> Tensor:
@@ -289,12 +289,12 @@ class Balle2017(FactorizedNetwork):
         self.inverse_gain = GainUnit(N, self.LEVELS, inverse=True, finest=finest)
         self.entropy_bottleneck = FactorizedPrior(N)
 
-    def forward(self, x: Tensor, quality: float | Tensor, *, rounded: bool = False) -> NetworkOutput:
+    def forward(self, x: Tensor, quality: float | Tensor, *, proxy: Proxy = "noise") -> NetworkOutput:
         """As `Network.forward`, at a quality from 1 to `LEVELS`, or at one of each picture (a tensor [N])."""
         prior, gain = self.entropy_bottleneck, self.gain.factors(quality)
         y = self.analysis(x) * gain[..., None, None]
         y_hat, likelihoods = prior(y, gain)
-        if rounded:
+        if proxy == "rounded":
             y_hat = prior.quantize(y, gain)
         return NetworkOutput(self.synthesis(self.inverse_gain(y_hat, quality)), {"y": y_hat}, {"y": likelihoods})
 
@@ -341,10 +341,10 @@ class Bmshj2018Hyperprior(HyperpriorNetwork):
         """Hyper-latents z of the magnitudes of y: signs tell nothing of scales."""
         return self.h_a(torch.abs(y))
 
-    def conditional(self, y, features, rounded):
+    def conditional(self, y, features, proxy):
         """Quantized latents and their likelihoods; the features are the scales."""
         y_hat, likelihoods = self.gaussian_conditional(y, features)
-        return self.gaussian_conditional.quantize(y) if rounded else y_hat, likelihoods
+        return self.gaussian_conditional.quantize(y) if proxy == "rounded" else y_hat, likelihoods
 
 
 def _hyper_analysis(N: int, M: int) -> nn.Sequential:
@@ -377,11 +377,11 @@ class Mbt2018Mean(HyperpriorNetwork):
         self.entropy_bottleneck = FactorizedPrior(N)
         self.gaussian_conditional = GaussianConditional()
 
-    def conditional(self, y, features, rounded):
+    def conditional(self, y, features, proxy):
         """Quantized latents and their likelihoods; the features are scales, then means."""
         scales, means = features.chunk(2, dim=1)
         y_hat, likelihoods = self.gaussian_conditional(y, scales, means)
-        return self.gaussian_conditional.quantize(y, means) if rounded else y_hat, likelihoods
+        return self.gaussian_conditional.quantize(y, means) if proxy == "rounded" else y_hat, likelihoods
 
 
 class Mbt2018(AutoregressiveNetwork):
@@ -526,25 +526,25 @@ class Cheng2020(HyperpriorNetwork):
         self.entropy_parameters = _parameter_network(M, parameters=3 * COMPONENTS)
         self.gaussian_mixture = GaussianMixture()
 
-    def forward(self, x: Tensor, quality: float | Tensor, *, rounded: bool = False) -> NetworkOutput:
+    def forward(self, x: Tensor, quality: float | Tensor, *, proxy: Proxy = "noise") -> NetworkOutput:
         """As `Network.forward`, at a quality from 1 to `LEVELS`, or at one of each picture (a tensor [N]).
 
         In training with rounded latents, g_a and the gains get no gradients. Those that pass straight through rounding
         would be none at all where a latent is rounded to the most probable value, and weaken g_a in the long run.
         """
         y = self.gain(self.analysis(x), quality)
-        latents, likelihoods = self.model(y.detach() if rounded and self.training else y, rounded)
+        latents, likelihoods = self.model(y.detach() if proxy == "rounded" and self.training else y, proxy)
         return NetworkOutput(self.synthesis(self.inverse_gain(latents["y"], quality)), latents, likelihoods)
 
-    def conditional(self, y, features, rounded):
-        """Quantized latents and their likelihoods: of the same latents, be they noisy or rounded.
+    def conditional(self, y, features, proxy):
+        """Quantized latents and their likelihoods: of the same latents, be they noisy, relaxed or rounded.
 
         If noisy ones were counted and rounded ones synthesized, training would find latents near ½. With noise they are
         cheap, as a narrow Gaussian there fits them all; rounded they are 0 or 1, which tells g_s a bit that only a file
         would have to pay for.
         """
         mixture = self.gaussian_mixture
-        y_hat = mixture.quantize(y) if rounded or not self.training else add_noise(y)
+        y_hat = stand_in(y, proxy) if self.training else mixture.quantize(y)
         context = self.context_prediction(y_hat)
         parameters = split_parameters(self.entropy_parameters(torch.cat((features, context), dim=1)))
         return y_hat, mixture.likelihood(y_hat, parameters)

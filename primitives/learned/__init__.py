@@ -8,7 +8,7 @@ file              holds                                                  source
 `attention`       attention without non-local blocks                     Cheng et al. 2020
 `masked_conv`     convolutions that look at decoded positions only       van den Oord 2016, He et al. 2021
 `gain`            one scale a channel and quality: a continuous rate     Cui et al. 2021
-`quantize`        noise and straight-through rounding for training       Ballé et al. 2017, Theis et al. 2017
+`quantize`        what stands in for rounding in training                Ballé et al. 2017, Theis et al. 2017
 `lower_bound`     a maximum that lets gradients come back                TensorFlow Compression
 `integer`         exact integer networks after training                  Ballé, Johnston & Minnen 2019
 ================  =====================================================  ====================================
@@ -28,7 +28,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "integer": ["IntegerNetwork", "quantize_network"],
         "lower_bound": ["LowerBound"],
         "masked_conv": ["CheckerboardConv2d", "MaskedConv2d", "anchors"],
-        "quantize": ["add_noise", "in_float32", "round_around", "round_straight_through"],
+        "quantize": ["add_noise", "in_float32", "relax", "round_around", "round_straight_through", "stand_in"],
         "residual": [
             "ResidualBlock",
             "ResidualBlockUpsample",

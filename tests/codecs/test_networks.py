@@ -214,14 +214,14 @@ def test_every_quality_has_its_network(name):
 # --- training
 
 
-@pytest.mark.parametrize("rounded", [False, True])
+@pytest.mark.parametrize("proxy", ["noise", "relaxed", "rounded"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_gradients_reach_every_parameter(name, rounded):
+def test_gradients_reach_every_parameter(name, proxy):
     net, x = lively(name).train(), picture(64, 128)
-    out = run(net, x, rounded=rounded)
+    out = run(net, x, proxy=proxy)
     loss = out.bits().sum() / x.numel() + (out.reconstruction - x).square().mean()
     loss.backward()
-    frozen = ("g_a.", "gain.") if rounded and isinstance(net, Cheng2020) else ()
+    frozen = ("g_a.", "gain.") if proxy == "rounded" and isinstance(net, Cheng2020) else ()
     for key, parameter in net.named_parameters():
         if key.startswith(frozen):
             continue
@@ -247,7 +247,7 @@ def test_a_few_steps_of_training_lower_the_loss(name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_what_the_synthesis_sees_in_training(name):
     net, x = small(name).train(), picture()
-    noisy, rounded = run(net, x).latents["y"], run(net, x, rounded=True).latents["y"]
+    noisy, rounded = run(net, x).latents["y"], run(net, x, proxy="rounded").latents["y"]
     if (not hasattr(net, "entropy_parameters") and name != "mbt2018-mean") or name in VARIABLE:
         offset = net.entropy_bottleneck.medians[:, None, None] if net.stride == 16 else 0
         offset = offset * net.gain.factors(5.5)[:, None, None] if name == "balle2017" else offset
@@ -255,14 +255,14 @@ def test_what_the_synthesis_sees_in_training(name):
     assert (noisy - noisy.round()).abs().mean() > 0.1
     net.eval()
     with torch.no_grad():
-        assert torch.equal(run(net, x).latents["y"], run(net, x, rounded=True).latents["y"])
+        assert torch.equal(run(net, x).latents["y"], run(net, x, proxy="rounded").latents["y"])
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if issubclass(NETWORKS[name], Cheng2020)])
 def test_rounded_latents_are_counted_as_such(name):
     """In training as in coding; z is counted with noise."""
     net, x = lively(name), picture(64, 128)
-    counted = run(net.train(), x, rounded=True).likelihoods["y"]
+    counted = run(net.train(), x, proxy="rounded").likelihoods["y"]
     torch.testing.assert_close(counted, run(net.eval(), x).likelihoods["y"])
     assert not torch.allclose(counted, run(net.train(), x).likelihoods["y"])
 
@@ -271,14 +271,28 @@ def test_rounded_latents_are_counted_as_such(name):
 def test_rounded_latents_leave_the_analysis_as_it_is(name):
     net, x = lively(name).train(), picture(64, 128)
 
-    def learning(rounded):
+    def learning(proxy):
         net.zero_grad(set_to_none=True)
-        out = run(net, x, rounded=rounded)
+        out = run(net, x, proxy=proxy)
         (out.bits().sum() + (out.reconstruction - x).square().sum()).backward()
         return {key.partition(".")[0] for key, p in net.named_parameters() if p.grad is not None and p.grad.any()}
 
-    assert learning(rounded=False) - learning(rounded=True) == {"g_a", "gain"}
-    assert {"g_s", "inverse_gain", "context_prediction", "entropy_parameters"} <= learning(rounded=True)
+    assert learning("noise") == learning("relaxed")
+    assert learning("noise") - learning("rounded") == {"g_a", "gain"}
+    assert {"g_s", "inverse_gain", "context_prediction", "entropy_parameters"} <= learning("rounded")
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if issubclass(NETWORKS[name], Cheng2020)])
+def test_relaxed_latents_are_nearly_those_that_are_coded(name):
+    net, x = lively(name), picture(64, 128)
+    with torch.no_grad():
+        coded, relaxed, noisy = run(net.eval(), x), run(net.train(), x, proxy="relaxed"), run(net, x)
+
+    def errors(of):
+        return (of.latents["y"] - coded.latents["y"]).abs().mean()
+
+    assert errors(relaxed) < 0.5 * errors(noisy)
+    assert errors(relaxed) > 0
 
 
 # --- evaluation as coding

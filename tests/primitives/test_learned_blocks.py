@@ -17,6 +17,7 @@ from codeckit.primitives.learned import (
     add_noise,
     anchors,
     gdn,
+    relax,
     round_around,
     round_straight_through,
     subpixel_conv3x3,
@@ -238,3 +239,33 @@ def test_noise_is_uniform():
     noise = add_noise(torch.zeros(100_000))
     assert noise.min() >= -0.5 and noise.max() <= 0.5
     assert float(noise.var()) == pytest.approx(1 / 12, rel=0.02)
+
+
+@given(st.lists(st.floats(-1000, 1000, width=32), min_size=1), st.floats(0.05, 1))
+def test_relaxed_values_lie_between_their_neighbours(values, temperature):
+    x = torch.tensor(values, requires_grad=True)
+    relaxed = relax(x, temperature)
+    assert ((x.floor() <= relaxed) & (relaxed <= x.floor() + 1)).all()
+    relaxed.sum().backward()
+    assert (x.grad >= 0).all() and x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("part", [0.1, 0.3, 0.5, 0.8])
+def test_relaxed_values_go_where_the_concrete_distribution_says(part):
+    """How often up, by the logits of the paper; and at a low temperature, as rounding does."""
+    torch.manual_seed(0)
+    up = (relax(torch.full((50_000,), 7 + part), 0.5) > 7.5).double().mean()
+    weights = np.exp(-np.arctanh([part, 1 - part]) / 0.5)  # down, up
+    assert float(up) == pytest.approx(weights[1] / weights.sum(), abs=0.01)
+    cold = relax(torch.full((1000,), 7 + part), 0.01)
+    if part != 0.5:
+        assert (cold - round(7 + part)).abs().max() < 1e-3
+
+
+def test_a_latent_follows_what_is_gained_beyond_its_bin():
+    """Straight-through gradients of (ŷ - 1)² at ŷ = 0 push just as hard where y = 0.01; these where it may help."""
+    torch.manual_seed(0)
+    x = torch.tensor([0.01, 0.45]).repeat(2000, 1).requires_grad_()
+    (relax(x) - 1).square().sum().backward()
+    middle, edge = x.grad.mean(0)
+    assert edge < -1 and abs(middle) < 1e-3

@@ -339,8 +339,9 @@ def test_a_recipe_for_two_hundred_steps(pack, tmp_path):
 
 
 def test_cheng2020_trains_in_the_same_loop(pack, tmp_path):
-    """In its second half with rounded latents; crops of 96 are validated as pictures of 64, its stride."""
-    result = loop.train(replace(TINY, network="cheng2020", steps=12, report=6), pack, tmp_path)
+    """With noise, relaxed and rounded latents; crops of 96 are validated as pictures of 64, its stride."""
+    tiny = replace(TINY, network="cheng2020", steps=12, report=6, relaxed_after=0.25, rounded_after=0.75)
+    result = loop.train(tiny, pack, tmp_path)
     assert len(result["validation"]) == 8
     curve = [entry["loss"] for entry in entries(tmp_path, "loss")]
     assert np.mean(curve[-4:]) < np.mean(curve[:4])
@@ -382,6 +383,8 @@ def test_errors_of_runs(pack, whole_run, tmp_path):
         loop.train(replace(TINY, steps=31), pack, whole_run, resume=True)
     with pytest.raises(ValueError, match="mbt2018 has no gain units; networks that can be trained here: balle2017, "):
         loop.train(replace(TINY, network="mbt2018", channels=(6, 6)), pack, tmp_path)
+    with pytest.raises(ValueError, match="relaxed_after is for cheng2020, not for balle2017"):
+        loop.train(replace(TINY, relaxed_after=0.5), pack, tmp_path)
     with pytest.raises(ValueError, match="patches of balle2017 are multiples of 16, not 72"):
         loop.train(replace(TINY, patch=72), pack, tmp_path)
     with pytest.raises(ValueError, match="128 pixels a side, the pack's crops only 96"):

@@ -30,10 +30,12 @@ class Recipe:
         learning_rate: the highest of the transforms' convolutions; it rises for `warmup` steps and falls along a half
             cosine to a hundredth.
         entropy_rate: the highest of the entropy model, likewise.
-        clip: largest norm of the gradients.
+        clip: largest norm of the gradients, for the odd step. Where it holds for most of them, pictures and rates with
+            large gradients, the difficult and the high ones, count less than the loss says.
         ema: the decay of the moving average of the weights.
-        rounded_after: share of the steps after which the synthesis transform sees rounded latents, not noisy ones, and
-            the entropy model of `cheng2020` likewise, whose analysis transform learns no more then; 1 for never.
+        relaxed_after: share of the steps after which a `cheng2020` sees relaxed latents, not noisy ones; 1 for never.
+        rounded_after: share of the steps after which the synthesis transform sees rounded latents, and the entropy
+            model of `cheng2020` likewise, whose analysis transform learns no more then; 1 for never.
         report: steps from one validation and checkpoint to the next.
         seed: of all random numbers.
     """
@@ -51,8 +53,9 @@ class Recipe:
     learning_rate: float = 2e-4
     entropy_rate: float = 1e-3
     warmup: int = 500
-    clip: float = 1.0
+    clip: float = 30.0
     ema: float = 0.999
+    relaxed_after: float = 1.0
     rounded_after: float = 0.5
     report: int = 5000
     seed: int = 0
