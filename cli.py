@@ -155,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--start", metavar="WEIGHTS", help="weights to begin with, of an earlier run")
     command.add_argument("--minutes", type=float, metavar="M", help="stop and save after this time")
     command.add_argument("--steps", type=int, metavar="N", help="length of the training; default: the recipe's")
+    command.add_argument("--seed", type=int, metavar="K", help="of all random numbers; default: the recipe's")
     command.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1; default: a GPU if there is one")
     command.add_argument("--bfloat16", action="store_true", help="half precision on a CPU, too, if it is fast there")
     command.add_argument("--no-compile", action="store_true", help="run the network as it is, also on a GPU")
@@ -573,6 +574,8 @@ def _train(options) -> int:
     chosen = recipe(options.recipe)
     if options.steps is not None:
         chosen = replace(chosen, steps=options.steps)
+    if options.seed is not None:
+        chosen = replace(chosen, seed=options.seed)
     result = train(
         chosen,
         options.data,

@@ -51,6 +51,8 @@ def main(argv=None) -> None:
     rate = arguments.learning_rate or base.learning_rate / 3
     # The prior's rate is what validation estimates, so all runs minimize that one.
     base = replace(base, steps=arguments.steps, learning_rate=rate, warmup=arguments.steps // 10, adaptive_steps=0)
+    if base.relaxed_after < 1:  # such weights end with rounded latents: noise would take all steps to recover from
+        base = replace(base, relaxed_after=0)
     start = arguments.start or next((h.path for h in shipped() if h.architecture == base.network), None)
     if start is None:
         parser.error(f"no weights of {base.network} ship; pass --start")

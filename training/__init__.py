@@ -8,6 +8,7 @@ file             holds
 `adaptive_rate`  the rate of a coder that adapts, for losses
 `start`          weights to begin with: a transform codec instead of random numbers
 `loop`           the training loop: resumable, on a CPU, a GPU, or several
+`average`        the mean of several runs' weights
 `export`         from a run to a weight file that codecs take
 `recipes`        the settings behind each weight file, one small file each
 ===============  ====================================================================

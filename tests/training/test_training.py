@@ -17,6 +17,8 @@ from codeckit.cli import main
 from codeckit.codecs.learned import export, search
 from codeckit.codecs.learned.networks import NETWORKS, load_network
 from codeckit.training import data, loop, losses
+from codeckit.training.average import average
+from codeckit.training.average import main as average_main
 from codeckit.training.export import export_run
 from codeckit.training.export import main as export_main
 from codeckit.training.recipes import NAMES, Recipe, recipe
@@ -371,6 +373,42 @@ def test_a_run_with_more_deep_channels(pack, tmp_path):
         loop.train(few, pack, tmp_path / "fewer", start=tmp_path / "more" / loop.WEIGHTS)
 
 
+def test_the_mean_of_runs(pack, tmp_path):
+    """Of each weight by shares; quantiles anew, for theirs would not be those of the mean."""
+    tiny = replace(TINY, network="cheng2020", steps=3, report=3)
+    runs = [tmp_path / name for name in "ab"]
+    for seed, run in enumerate(runs):
+        loop.train(replace(tiny, seed=seed), pack, run, start=runs[0] / loop.WEIGHTS if seed else None)
+    first, second = (load_file(run / loop.WEIGHTS) for run in runs)
+    out = tmp_path / "mean.safetensors"
+    mean = average(runs, out, [3, 1])
+    for key, value in load_file(out).items():
+        assert torch.equal(value, mean[key])
+        if not key.endswith("quantiles"):
+            torch.testing.assert_close(value, 0.75 * first[key] + 0.25 * second[key], check_dtype=False)
+    network = load_network("cheng2020", mean)
+    network.entropy_bottleneck.update_quantiles()
+    assert torch.equal(network.state_dict()["entropy_bottleneck.quantiles"], mean["entropy_bottleneck.quantiles"])
+    assert average(runs, out).keys() == mean.keys()
+    assert not torch.equal(first["g_s.0.conv_a.0.conv.0.weight"], second["g_s.0.conv_a.0.conv.0.weight"])
+    loop.train(replace(tiny, seed=2), pack, tmp_path / "c", start=out)
+
+
+def test_errors_of_means(pack, whole_run, tmp_path):
+    other, out = tmp_path / "other", tmp_path / "mean.safetensors"
+    loop.train(replace(TINY, channels=(5,), steps=1), pack, other)
+    for runs, shares in (([other], None), ([other, other], [1]), ([other, other], [1, 0])):
+        with pytest.raises(ValueError, match="two runs or more and a positive share for each"):
+            average(runs, out, shares)
+    with pytest.raises(ValueError, match="of another network than"):
+        average([whole_run, other], out)
+    with pytest.raises(ValueError, match="no weights of a run"):
+        average([whole_run, pack], out)
+    with pytest.raises(FileNotFoundError):
+        average([whole_run, tmp_path / "none"], out)
+    assert not out.exists()
+
+
 def test_one_rate_alone(pack, tmp_path):
     result = loop.train(replace(TINY, steps=2, qualities=(3, 3)), pack, tmp_path)
     assert [row["quality"] for row in result["validation"]] == [3]
@@ -432,12 +470,20 @@ def test_commands(photographs, tmp_path, capsys):
     data.main([str(photographs), "--out", packed, "--crop", "144", "--megabytes", "0.4", "--held-out", "1"])
     assert "crops to train on, 1 held out" in capsys.readouterr().out
     arguments = ["train", "balle2017-small", "--data", packed, "--out", out, "--steps", "2", "--device", "cpu"]
+    arguments += ["--seed", "7"]
     assert main(arguments) == 0
     assert "step 2 of 2" in capsys.readouterr().out
     assert main([*arguments, "--resume", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["step"] == 2
     export_main([out, "--data", packed, "--out", str(tmp_path / "file.safetensors"), "--note", "a test"])
     assert "balle2017, qualities 1 … 8" in capsys.readouterr().out
+    mean = str(tmp_path / "mean.safetensors")
+    average_main([out, out, "--out", mean])
+    export_main([mean, "--data", packed, "--out", str(tmp_path / "file.safetensors")])
+    assert "balle2017, qualities 1 … 8" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        average_main([out, "--out", mean])
+    assert "two runs or more" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         export_main([packed, "--data", packed, "--out", str(tmp_path / "file.safetensors")])
     assert "holds no weights of a run" in capsys.readouterr().err

@@ -10,5 +10,7 @@ RECIPE = Recipe(
     batch=8,
     patch=256,
     learning_rate=1e-4,
+    relaxed_after=0.4,
+    rounded_after=0.8,
     warmup=1000,
 )

@@ -10,6 +10,8 @@ RECIPE = Recipe(
     batch=1,
     patch=256,
     learning_rate=2.5e-4,
+    relaxed_after=0.4,
+    rounded_after=0.8,
     warmup=300,
     report=1000,
 )
