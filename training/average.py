@@ -10,15 +10,13 @@ It is no use for runs that began apart: their channels mean different things.
 
 import argparse
 import json
-from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from ..codecs.image_io import write_atomically
 from ..codecs.learned.networks import load_network
-from .loop import WEIGHTS
+from .export import read_run
 
 
 def average(runs, out, shares=None) -> dict[str, Tensor]:
@@ -39,13 +37,12 @@ def average(runs, out, shares=None) -> dict[str, Tensor]:
     shares = [1.0] * len(runs) if shares is None else list(shares)
     if len(runs) < 2 or len(shares) != len(runs) or min(shares) <= 0:
         raise ValueError(f"a mean takes two runs or more and a positive share for each, not {len(runs)} and {shares}")
-    paths = [Path(run) / WEIGHTS if Path(run).is_dir() else Path(run) for run in runs]
-    abouts, states = zip(*map(_read, paths), strict=True)
+    abouts, states = zip(*map(read_run, runs), strict=True)
     names = [about["network"] for about in abouts]
     shapes = [{key: tensor.shape for key, tensor in state.items()} for state in states]
-    for path, name, shape in zip(paths, names, shapes, strict=True):
+    for run, name, shape in zip(runs, names, shapes, strict=True):
         if name != names[0] or shape != shapes[0]:
-            raise ValueError(f"{path} is of another network than {paths[0]}; take runs of the same recipe")
+            raise ValueError(f"{run} is of another network than {runs[0]}; take runs of the same recipe")
     mean = {}
     for key, tensor in states[0].items():
         total = sum(share * state[key].double() for share, state in zip(shares, states, strict=True)) / sum(shares)
@@ -56,18 +53,6 @@ def average(runs, out, shares=None) -> dict[str, Tensor]:
     averaged = json.dumps([[str(run), share] for run, share in zip(runs, shares, strict=True)])
     write_atomically(out, save(mean, {**abouts[0], "averaged": averaged}))
     return mean
-
-
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Metadata and tensors of a run."""
-    try:
-        with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
-        if "recipe" in about and "network" in about:
-            return about, load_file(path)
-    except SafetensorError:
-        pass
-    raise ValueError(f"{path} holds no weights of a run; training writes {WEIGHTS} into its folder")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
+from torch import Tensor
 
 from ..codecs.learned.networks import load_network
 from ..codecs.learned.practice import practise
@@ -24,6 +25,24 @@ _PICTURES = 16
 
 #: Pixels that the entropy coder practises on, at each of its qualities: some hundred crops.
 _PRACTICE = 15_000_000
+
+
+def read_run(run) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and weights that a run left: of its folder, or of the ``weights.safetensors`` in it.
+
+    Raises:
+        ValueError: the weights are not those of a run.
+        FileNotFoundError: there are none.
+    """
+    path = Path(run) / WEIGHTS if Path(run).is_dir() else Path(run)
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+    except SafetensorError:
+        about = {}
+    if "recipe" not in about:
+        raise ValueError(f"{path} holds no weights of a run; training writes {WEIGHTS} into its folder")
+    return about, load_file(path)
 
 
 def export_run(run, data, out, note: str = "") -> Header:
@@ -39,14 +58,9 @@ def export_run(run, data, out, note: str = "") -> Header:
         ValueError: the weights are not those of a run.
         FileNotFoundError: there are none.
     """
-    path = Path(run) / WEIGHTS if Path(run).is_dir() else Path(run)
-    try:
-        with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
-        recipe = json.loads(about["recipe"])
-    except (SafetensorError, KeyError) as error:
-        raise ValueError(f"{path} holds no weights of a run; training writes {WEIGHTS} into its folder") from error
-    network = load_network(about["network"], load_file(path))
+    about, weights = read_run(run)
+    recipe = json.loads(about["recipe"])
+    network = load_network(about["network"], weights)
     low, high = (int(quality) for quality in recipe["qualities"])
     pack = load_pack(data)
     images = [crop.numpy() for crop in pack.validation[:_PICTURES]]
