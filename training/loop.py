@@ -29,7 +29,7 @@ weights.
 **Noise, then rounding.** Latents carry uniform noise in training. In the last part of it (`Recipe.rounded_after`) the
 synthesis transform sees rounded ones, as it will in decoding. At low rates that is much less of an error than noise is,
 for most latents lie around 0 and stay there. The entropy model of `balle2017` keeps the noise; that of `cheng2020`
-cannot (`Cheng2020.conditional`) and counts what is coded, while its analysis transform stays as it has become before
+cannot (`Cheng2020.model`) and counts what is coded, while its analysis transform stays as it has become before
 ("soft then hard", Guo et al., ICML 2021). In between, `cheng2020` can have relaxed latents (`Recipe.relaxed_after`):
 nearly rounded, with gradients for all.
 
@@ -117,8 +117,8 @@ def train(
         minutes: stop cleanly after this time (validation and saving come on top); the next run resumes.
         resume: go on from the folder's checkpoint if it has one.
         start: weights to begin with: the ``weights.safetensors`` of a run, or a weight file such as those that ship.
-            Those of a `Cheng2020` may have fewer latents a position or deep channels (`start.widen`). A checkpoint goes
-            before it.
+            Those of a `Cheng2020` may have fewer latents a position or deep channels, or no details (`start.widen`). A
+            checkpoint goes before it.
         compile: whether to compile the objective; by default on a GPU.
         bfloat16: whether transforms compute in bfloat16; by default on a GPU.
         progress: whether to show a progress bar on stderr.
@@ -181,7 +181,7 @@ def _groups(network: Network, rate: AdaptiveRate | None) -> list[dict]:
     """The parameters in the groups of `LearningRates`."""
     groups = LearningRates([], [], [])
     for name, parameter in network.named_parameters():
-        if not name.startswith(("g_a.", "g_s.", "gain.", "inverse_gain.")):
+        if not name.startswith(("g_a.", "g_s.", "d_a.", "d_s.", "gain.", "inverse_gain.")):
             groups.entropy_model.append(parameter)
         elif name.rpartition(".")[2] in ("beta", "gamma", "log_gain"):
             groups.scales.append(parameter)
@@ -233,7 +233,7 @@ class _Run:
         if start is None and began:
             initialize(network, sample)
         weights = {} if start is None else _weights(recipe, network, start)
-        wider = any(weights[key].shape != tensor.shape for key, tensor in network.named_parameters() if weights)
+        wider = weights and channels_of(recipe.network, weights) != channels_of(recipe.network, network.state_dict())
         if wider and began:
             widen(network, weights, sample)
         elif weights and began:
@@ -429,8 +429,8 @@ def _weights(recipe: Recipe, network: Network, path) -> dict[str, Tensor]:
     has, wants = (channels_of(recipe.network, tensors) for tensors in (weights, network.state_dict()))
     if has[0] != wants[0]:
         raise ValueError(f"{path} has {has[0]} channels, the recipe {recipe.name} {wants[0]}")
-    for count, limit, of in zip(has[1:], wants[1:], ("latents a position", "deep channels"), strict=False):
-        if count > limit:
+    for count, limit, of in zip(has[1:], wants[1:], ("latents a position", "deep channels", "details"), strict=False):
+        if count > limit or (of == "details" and 0 < count < limit):
             raise ValueError(f"{path} has {count} {of}, the recipe {recipe.name} {limit}")
     return weights
 

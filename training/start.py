@@ -38,6 +38,10 @@ what the old ones lose, as far as the input of g_a's last convolution holds them
 of 8×8 blocks, in g_s as far as the latents tell them; what follows ignores them until training finds out what they are
 good for.
 
+**Details.** The block transform of a `Cheng2020` with details begins with the principal components of what its pictures
+of the highest quality lack, in blocks of 16×16 pixels without overlap. Most of such coefficients are near 0, so their
+steps are a quarter wider than Δ. `initialize` and `widen` both set it.
+
 Sources: principal components as a transform: N. Ahmed, T. Natarajan, K. R. Rao, "Discrete Cosine Transform", IEEE
 Trans. Computers 1974; step sizes at high rate: H. Gish, J. N. Pierce, "Asymptotically Efficient Quantizing", IEEE
 Trans. Information Theory 1968; residual branches that begin with zero: P. Goyal et al., "Accurate, Large Minibatch
@@ -66,6 +70,7 @@ from .losses import LAMBDAS, lambda_at, sample_qualities
 _GAMMA, _GAMMA_OTHERS = 1e-2, 1e-4  # of GDN: of the channel itself, of the others
 _CLOSED = -5.0  # logit of a mask
 _SLOPE = 0.01  # of a leaky rectifier, to the left
+_COARSER = 0.8  # gains of details, relative to those of high rate
 _SPREAD = torch.tensor([0.25, 0.5, 1.0])  # scales of a mixture, in deviations
 
 
@@ -97,18 +102,22 @@ def initialize(network: Network, crops: Tensor) -> None:
     stages = _analysis(network.g_a, x, mean)
     _synthesis(network.g_s, stages, mean)
     gains = _gains(stages[-1].deviation)
-    network.gain.log_gain.copy_(gains.log())
-    network.inverse_gain.log_gain.copy_(-gains.log())
+    network.gain.log_gain[:, : gains.shape[1]] = gains.log()
+    network.inverse_gain.log_gain[:, : gains.shape[1]] = -gains.log()
     if isinstance(network, Balle2017):
         _widen(network.entropy_bottleneck, torch.ones(len(stages[-1].deviation)))
-    else:
-        middle = gains[len(gains) // 2]
-        _prediction(network, network.g_a(x) * middle[:, None, None], middle)
+        return
+    middle = len(gains) // 2
+    deviation = gains[middle]
+    if network.d_a is not None:
+        deviation = torch.cat((deviation, _details(network, x)[middle]))
+    _prediction(network, network.latents(x, middle + 1), deviation)
 
 
 @torch.no_grad()
 def widen(network: Cheng2020, weights: dict[str, Tensor], crops: Tensor) -> None:
-    """Take over a trained network that has as many channels N, but fewer latents a position or fewer deep channels.
+    """Take over a trained network that has as many channels N, but fewer latents a position or deep channels, or no
+    details.
 
     Old latents that are 0 all over `crops` at the highest quality begin anew with the others.
 
@@ -120,18 +129,17 @@ def widen(network: Cheng2020, weights: dict[str, Tensor], crops: Tensor) -> None
     >>> small, crops = Cheng2020(N=4, M=6), torch.randint(256, (8, 64, 64, 3), dtype=torch.uint8)
     >>> widen(Cheng2020(N=4, M=8, deep=6), small.state_dict(), crops)
     """
-    old, deep = weights["gain.log_gain"].shape[1], len(weights["g_a.5.conv1.weight"])
+    old, deep = len(weights["g_a.7.weight"]), len(weights["g_a.5.conv1.weight"])
     _take_over(network, weights)
-    parts = _pixels(crops, network.stride).split(16)
-    latents = [network.gain(network.analysis(x), network.LEVELS).round() for x in parts]
+    pixels = _pixels(crops, network.stride)
+    parts, M = pixels.split(16), network.M
+    gain, inverse_gain = (unit.factors(network.LEVELS)[:M, None, None] for unit in (network.gain, network.inverse_gain))
+    latents = [(network.g_a(x) * gain).round() for x in parts]
     busy = torch.cat(latents).abs().amax((0, 2, 3)) > 0
     busy[old:] = False
     fresh = (~busy).nonzero().flatten()
     _silence(network, fresh, old)
-    lost = [
-        x - network.g_s(network.inverse_gain(y * busy[:, None, None], network.LEVELS))
-        for x, y in zip(parts, latents, strict=True)
-    ]
+    lost = [x - network.g_s(y * busy[:, None, None] * inverse_gain) for x, y in zip(parts, latents, strict=True)]
     lost = torch.cat(lost)
 
     def outputs(layers):
@@ -155,29 +163,63 @@ def widen(network: Cheng2020, weights: dict[str, Tensor], crops: Tensor) -> None
         network.inverse_gain.log_gain[:, fresh] = -gains.log()
         middle = gains[len(gains) // 2]
         network.context_prediction.weight[2 * old :, fresh] /= middle[:, None, None]
-        output = network.entropy_parameters[-1]
-        output.weight.unflatten(0, (3, COMPONENTS, -1))[:, :, fresh] = 0
-        bias = output.bias.unflatten(0, (3, COMPONENTS, -1))
-        bias[:2, :, fresh] = 0
-        bias[2, :, fresh] = middle * _SPREAD[:, None]
+        _predict(network, fresh, middle)
     if pairs:  # what the latents tell of the components, at 2×2 positions each
         y_hat = network.g_s[:2](outputs(len(network.g_a)))
         wanted = F.pixel_unshuffle(_coefficients(lost, 8, down.conv1.out_channels - deep), 2)
         linear = up.upsample[0]
         linear.weight[4 * deep :], linear.bias[4 * deep :], _ = _predictor(y_hat, linear, wanted)
+    if network.d_a is not None and weights["gain.log_gain"].shape[1] == old:
+        more = torch.arange(M, network.gain.log_gain.shape[1])
+        gains = _details(network, pixels)
+        for weight in (network.h_a[0].weight, network.context_prediction.weight):
+            weight[:, more] = 0
+        _predict(network, more, gains[len(gains) // 2])
+
+
+def _details(network: Cheng2020, x: Tensor) -> Tensor:
+    """Set the transforms and the gains of details; returns their deviations at each quality, scaled [8,K]."""
+    gain, inverse_gain = (
+        unit.factors(network.LEVELS)[: network.M, None, None] for unit in (network.gain, network.inverse_gain)
+    )
+    lost = torch.cat([part - network.g_s((network.g_a(part) * gain).round() * inverse_gain) for part in x.split(16)])
+    convolution, transposed = network.d_a[1], network.d_s[0]
+    basis, deviation = _components(lost, 16, convolution.out_channels)
+    # Channels are 8×8 pixels each of 3 colours, and taps 1 and 2 of 4 the halves of a block.
+    taps = basis.unflatten(3, (2, 8)).unflatten(2, (2, 8)).permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
+    for layer in (convolution, transposed):
+        layer.weight.zero_(), layer.bias.zero_()
+        layer.weight[: len(taps), :, 1:3, 1:3] = taps
+    gains = _gains(deviation) * _COARSER
+    network.gain.log_gain[:, network.M :] = (gains / deviation).log()
+    network.inverse_gain.log_gain[:, network.M :] = -(gains / deviation).log()
+    return gains
+
+
+def _predict(network: Cheng2020, fresh: Tensor, deviation: Tensor) -> None:
+    """Let the probabilities of these latents begin as those of values of such deviations, whatever is known."""
+    output = network.entropy_parameters[-1]
+    output.weight.unflatten(0, (3, COMPONENTS, -1))[:, :, fresh] = 0
+    bias = output.bias.unflatten(0, (3, COMPONENTS, -1))
+    bias[:2, :, fresh] = 0
+    bias[2, :, fresh] = deviation * _SPREAD[:, None]
 
 
 def _take_over(network: Cheng2020, weights: dict[str, Tensor]) -> None:
     """Copy the weights of a narrower network, so that old features stay as they are and listen to no new ones."""
-    M, deep = weights["gain.log_gain"].shape[1], len(weights["g_a.5.conv1.weight"])
+    M, deep = len(weights["g_a.7.weight"]), len(weights["g_a.5.conv1.weight"])
+    details = weights["gain.log_gain"].shape[1] - M
+    latents = torch.cat((torch.arange(M), network.M + torch.arange(details)))
     for key, tensor in network.named_parameters():
-        learned = weights[key]
+        learned = weights.get(key, tensor)  # of details, there may be none
         if learned.shape == tensor.shape:
             tensor.copy_(learned)
             continue
         rows, columns = (torch.arange(count) for count in (*learned.shape, 1)[:2])
         if key.startswith(f"entropy_parameters.{len(network.entropy_parameters) - 1}."):  # so many parameters a latent
-            rows = torch.arange(len(tensor)).unflatten(0, (3 * COMPONENTS, -1))[:, :M].flatten()
+            rows = torch.arange(len(tensor)).unflatten(0, (3 * COMPONENTS, -1))[:, latents].flatten()
+        if key.endswith("log_gain") or key in ("h_a.0.weight", "context_prediction.weight"):
+            columns = latents
         if key == "entropy_parameters.0.weight":  # features of the hyperprior, then of the context
             columns = torch.arange(tensor.shape[1]).unflatten(0, (2, -1))[:, : 2 * M].flatten()
         if tensor.ndim == 1:
@@ -256,11 +298,15 @@ def fit_entropy_model(
     Returns:
         The loss of every step: bits per pixel, weighted as `Objective` does.
     """
-    side = crops.shape[1] // network.stride * network.stride
-    parts = crops[:, :side, :side].permute(0, 3, 1, 2).split(16)
+    pixels = _pixels(crops, network.stride)
+    # Details depend on the quality, so there all its whole numbers are computed.
+    qualities = range(1, network.LEVELS + 1) if getattr(network, "d_a", None) is not None else ()
     with torch.no_grad():
-        latents = torch.cat([network.analysis(part.float() / 255) for part in parts])
-    transforms = ("g_a.", "g_s.", "gain.", "inverse_gain.")
+        if qualities:
+            latents = torch.stack([torch.cat([network.latents(x, q) for x in pixels.split(16)]) for q in qualities])
+        else:
+            latents = torch.cat([network.g_a(x) for x in pixels.split(16)])
+    transforms = ("g_a.", "g_s.", "d_a.", "d_s.", "gain.", "inverse_gain.")
     if rate is None:
         parameters = [p for name, p in network.named_parameters() if not name.startswith(transforms)]
     else:
@@ -277,10 +323,13 @@ def fit_entropy_model(
         rng = np.random.default_rng((seed, step))
         torch.manual_seed(int(rng.integers(2**32)))
         quality = sample_qualities(rng, batch, 1, network.LEVELS).to(crops.device)
+        chosen = torch.from_numpy(rng.integers(len(crops), size=batch)).to(crops.device)
+        quality = quality.round() if qualities else quality
         with torch.no_grad():
             gain = network.gain.factors(quality)
-        y = latents[torch.from_numpy(rng.integers(len(latents), size=batch)).to(crops.device)] * gain[..., None, None]
-        loss = (_bits(network, rate, y, gain, quality, proxy) / side**2 * (middle / lambda_at(quality)).sqrt()).mean()
+        y = latents[quality.long() - 1, chosen] if qualities else latents[chosen] * gain[..., None, None]
+        bpp = _bits(network, rate, y, gain, quality, proxy) / pixels[0, 0].numel()
+        loss = (bpp * (middle / lambda_at(quality)).sqrt()).mean()
         rise = min(1.0, (step + 1) / max(1, steps // 10))
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * rise * (0.505 + 0.495 * math.cos(math.pi * step / steps))

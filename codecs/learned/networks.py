@@ -136,17 +136,24 @@ class Network(nn.Module):
 
     def analysis(self, x: Tensor) -> Tensor:
         """Latents y [N,M,H/16,W/16] of pictures [N,3,H,W]; raises as `forward` does."""
+        self._check(x)
+        return self.g_a(x)
+
+    def _check(self, x):
         if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % self.stride or x.shape[3] % self.stride:
             raise ValueError(
                 f"a network takes pictures [N,3,H,W] with H and W multiples of {self.stride}, not {list(x.shape)}; "
                 "pad them first"
             )
-        return self.g_a(x)
 
     def synthesis(self, y_hat: Tensor) -> Tensor:
         """Pictures [N,3,H,W] of quantized latents, clipped to 0 … 1 in evaluation mode."""
-        x_hat = self.g_s(y_hat)
+        x_hat = self.unclipped(y_hat)
         return x_hat if self.training else x_hat.clamp(0, 1)
+
+    def unclipped(self, y_hat: Tensor) -> Tensor:
+        """Pictures as they come out of the synthesis transform."""
+        return self.g_s(y_hat)
 
     def model(self, y: Tensor, proxy: Proxy) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Quantized latents and their likelihoods, by name."""
@@ -291,12 +298,17 @@ class Balle2017(FactorizedNetwork):
 
     def forward(self, x: Tensor, quality: float | Tensor, *, proxy: Proxy = "noise") -> NetworkOutput:
         """As `Network.forward`, at a quality from 1 to `LEVELS`, or at one of each picture (a tensor [N])."""
+        self._check(x)
         prior, gain = self.entropy_bottleneck, self.gain.factors(quality)
-        y = self.analysis(x) * gain[..., None, None]
+        y = self.latents(x, quality)
         y_hat, likelihoods = prior(y, gain)
         if proxy == "rounded":
             y_hat = prior.quantize(y, gain)
         return NetworkOutput(self.synthesis(self.inverse_gain(y_hat, quality)), {"y": y_hat}, {"y": likelihoods})
+
+    def latents(self, x: Tensor, quality: float | Tensor) -> Tensor:
+        """Scaled latents y [N,N,H/16,W/16] of pictures at a quality, before rounding."""
+        return self.gain(self.g_a(x), quality)
 
 
 def _gdn_analysis(N: int, M: int) -> nn.Sequential:
@@ -356,10 +368,10 @@ def _hyper_synthesis(N: int, M: int) -> nn.Sequential:
 
 
 def _parameter_network(M: int, parameters: int) -> nn.Sequential:
-    """From hyperprior and context features (2·M channels each) to so many parameters a latent."""
+    """From hyperprior and context features (2·M channels each) to the parameters of all latents at a position."""
     return nn.Sequential(
         conv1x1(4 * M, M * 10 // 3), _leaky(), conv1x1(M * 10 // 3, M * 8 // 3), _leaky(),
-        conv1x1(M * 8 // 3, parameters * M),
+        conv1x1(M * 8 // 3, parameters),
     )  # fmt: skip
 
 
@@ -397,13 +409,13 @@ class Mbt2018(AutoregressiveNetwork):
         self.h_a, self.h_s = _hyper_analysis(N, M), _hyper_synthesis(N, M)
         self.entropy_bottleneck = FactorizedPrior(N)
         self.context_prediction = MaskedConv2d(M, 2 * M)
-        self.entropy_parameters = _parameter_network(M, parameters=2)
+        self.entropy_parameters = _parameter_network(M, 2 * M)
         self.gaussian_conditional = GaussianConditional()
 
 
-def _residual_hyper_analysis(N: int, M: int) -> nn.Sequential:
+def _residual_hyper_analysis(N: int, M: int, latents: int | None = None) -> nn.Sequential:
     return nn.Sequential(
-        conv3x3(M, N), _leaky(),
+        conv3x3(latents or M, N), _leaky(),
         conv3x3(N, N), _leaky(),
         conv3x3(N, N, stride=2), _leaky(),
         conv3x3(N, N), _leaky(),
@@ -440,6 +452,13 @@ def _attention_synthesis(N: int, M: int, deep: int) -> nn.Sequential:
     )  # fmt: skip
 
 
+def _blocks(count: int, inverse: bool = False) -> nn.Sequential:
+    """A linear transform of blocks of 32×32 pixels every 16, to so many coefficients; or from them, added up."""
+    if inverse:
+        return nn.Sequential(nn.ConvTranspose2d(count, 3 * 8 * 8, 4, stride=2, padding=1), nn.PixelShuffle(8))
+    return nn.Sequential(nn.PixelUnshuffle(8), nn.Conv2d(3 * 8 * 8, count, 4, stride=2, padding=1))
+
+
 class Cheng2020Anchor(AutoregressiveNetwork):
     """The transforms of Cheng et al. 2020 without attention, with a single Gaussian: CompressAI's fast variant.
 
@@ -464,7 +483,7 @@ class Cheng2020Anchor(AutoregressiveNetwork):
         self.h_a, self.h_s = _residual_hyper_analysis(N, N), _residual_hyper_synthesis(N, N)
         self.entropy_bottleneck = FactorizedPrior(N)
         self.context_prediction = MaskedConv2d(N, 2 * N)
-        self.entropy_parameters = _parameter_network(N, parameters=2)
+        self.entropy_parameters = _parameter_network(N, 2 * N)
         self.gaussian_conditional = GaussianConditional()
 
 
@@ -481,7 +500,7 @@ class Cheng2020Attention(AutoregressiveNetwork):
         self.h_a, self.h_s = _residual_hyper_analysis(N, N), _residual_hyper_synthesis(N, N)
         self.entropy_bottleneck = FactorizedPrior(N)
         self.context_prediction = MaskedConv2d(N, 2 * N)
-        self.entropy_parameters = _parameter_network(N, parameters=2)
+        self.entropy_parameters = _parameter_network(N, 2 * N)
         self.gaussian_conditional = GaussianConditional()
 
 
@@ -495,19 +514,27 @@ class Cheng2020(HyperpriorNetwork):
     samples, and however fine their steps are, what M numbers cannot hold is lost. So is what `deep` channels cannot
     hold of the 192 samples of an 8×8 block. Channels at higher resolutions cost time, these and latents little.
 
+    **Details.** For high rates there may be a second layer. The encoder decodes its rounded latents at once; a block
+    transform with overlap, linear as JPEG's, turns the difference to the picture into `detail` more latents a position
+    (d_a), and the decoder adds what its inverse makes of them (d_s) to what g_s makes of the others. All of them are
+    coded together, y being both, one after the other. At low rates details are all zero and cost next to nothing.
+
     Args:
         N: number of channels.
-        M: number of latents at each position; as many as channels if left out.
+        M: number of latents of g_a at each position, and half of the features that the context model and the
+            hyperprior have for a position; as many as channels if left out.
         deep: number of channels at an eighth of the resolution; N if left out.
+        detail: number of latents of d_a at each position.
 
     Attributes:
         gain, inverse_gain: the gain units, with `LEVELS` levels each.
+        d_a, d_s: analysis and synthesis of details, 32×32 pixels every 16; None without them.
         gaussian_mixture: the `GaussianMixture` of y.
 
-    >>> network = Cheng2020(N=4).eval()
+    >>> network = Cheng2020(N=4, detail=2).eval()
     >>> out = network(torch.rand(1, 3, 64, 64), quality=3.5)
-    >>> bool((out.latents["y"] == out.latents["y"].round()).all())
-    True
+    >>> out.latents["y"].shape, bool((out.latents["y"] == out.latents["y"].round()).all())
+    (torch.Size([1, 6, 4, 4]), True)
     """
 
     #: Number of trained rates: qualities run from 1 to this.
@@ -515,39 +542,82 @@ class Cheng2020(HyperpriorNetwork):
 
     context_type: type[nn.Conv2d] = MaskedConv2d
 
-    def __init__(self, N: int = 192, M: int | None = None, deep: int | None = None):
+    def __init__(self, N: int = 192, M: int | None = None, deep: int | None = None, detail: int = 0):
         super().__init__()
         M, deep = N if M is None else M, N if deep is None else deep
+        self.M, y = M, M + detail
         self.g_a, self.g_s = _attention_analysis(N, M, deep), _attention_synthesis(N, M, deep)
-        self.gain, self.inverse_gain = GainUnit(M, self.LEVELS), GainUnit(M, self.LEVELS, inverse=True)
-        self.h_a, self.h_s = _residual_hyper_analysis(N, M), _residual_hyper_synthesis(N, M)
+        self.d_a, self.d_s = (_blocks(detail), _blocks(detail, inverse=True)) if detail else (None, None)
+        self.gain, self.inverse_gain = GainUnit(y, self.LEVELS), GainUnit(y, self.LEVELS, inverse=True)
+        self.h_a, self.h_s = _residual_hyper_analysis(N, M, y), _residual_hyper_synthesis(N, M)
         self.entropy_bottleneck = FactorizedPrior(N)
-        self.context_prediction = self.context_type(M, 2 * M)
-        self.entropy_parameters = _parameter_network(M, parameters=3 * COMPONENTS)
+        self.context_prediction = self.context_type(y, 2 * M)
+        self.entropy_parameters = _parameter_network(M, 3 * COMPONENTS * y)
         self.gaussian_mixture = GaussianMixture()
 
     def forward(self, x: Tensor, quality: float | Tensor, *, proxy: Proxy = "noise") -> NetworkOutput:
         """As `Network.forward`, at a quality from 1 to `LEVELS`, or at one of each picture (a tensor [N]).
 
-        In training with rounded latents, g_a and the gains get no gradients. Those that pass straight through rounding
-        would be none at all where a latent is rounded to the most probable value, and weaken g_a in the long run.
+        In training with rounded latents, g_a, d_a and the gains get no gradients. Those that pass straight through
+        rounding would be none at all where a latent is rounded to the most probable value, and weaken g_a in the long
+        run.
         """
-        y = self.gain(self.analysis(x), quality)
-        latents, likelihoods = self.model(y.detach() if proxy == "rounded" and self.training else y, proxy)
-        return NetworkOutput(self.synthesis(self.inverse_gain(latents["y"], quality)), latents, likelihoods)
+        self._check(x)
+        y, y_hat, x_hat = self._quantized(x, quality, proxy)
+        latents, likelihoods = self.model(y, proxy, y_hat)
+        if self.d_s is not None:
+            x_hat = x_hat + self.d_s(self.inverse_gain(y_hat, quality)[:, self.M :])
+        return NetworkOutput(x_hat if self.training else x_hat.clamp(0, 1), latents, likelihoods)
 
-    def conditional(self, y, features, proxy):
+    def latents(self, x: Tensor, quality: float | Tensor) -> Tensor:
+        """Scaled latents y [N,M + detail,H/16,W/16] of pictures at a quality, before rounding."""
+        return self._quantized(x, quality, "rounded")[0]
+
+    def unclipped(self, y_hat):
+        """As `Network.unclipped`, of all latents [N,M + detail,H/16,W/16]."""
+        if self.d_s is None:
+            return self.g_s(y_hat)
+        return self.g_s(y_hat[:, : self.M]) + self.d_s(y_hat[:, self.M :])
+
+    def _quantized(self, x, quality, proxy):
+        """Scaled latents, the same quantized, and what g_s makes of the latter."""
+        gain, inverse = (unit.factors(quality)[..., None, None] for unit in (self.gain, self.inverse_gain))
+        M = self.M
+        y = self.g_a(x) * gain[..., :M, :, :]
+        y = y.detach() if proxy == "rounded" and self.training else y
+        y_hat = self._stand_in(y, proxy)
+        base = self.g_s(y_hat * inverse[..., :M, :, :])
+        if self.d_a is None:
+            return y, y_hat, base
+        more = self.d_a(x - base) * gain[..., M:, :, :]
+        more = more.detach() if proxy == "rounded" and self.training else more
+        return torch.cat((y, more), 1), torch.cat((y_hat, self._stand_in(more, proxy)), 1), base
+
+    @in_float32
+    def _stand_in(self, y, proxy):
+        return stand_in(y, proxy) if self.training else self.gaussian_mixture.quantize(y)
+
+    @in_float32
+    def model(self, y, proxy, y_hat=None):
         """Quantized latents and their likelihoods: of the same latents, be they noisy, relaxed or rounded.
 
         If noisy ones were counted and rounded ones synthesized, training would find latents near ½. With noise they are
         cheap, as a narrow Gaussian there fits them all; rounded they are 0 or 1, which tells g_s a bit that only a file
         would have to pay for.
+
+        Args:
+            y: scaled latents.
+            proxy: what stands in for rounding.
+            y_hat: the same quantized, if they are already.
         """
-        mixture = self.gaussian_mixture
-        y_hat = stand_in(y, proxy) if self.training else mixture.quantize(y)
-        context = self.context_prediction(y_hat)
-        parameters = split_parameters(self.entropy_parameters(torch.cat((features, context), dim=1)))
-        return y_hat, mixture.likelihood(y_hat, parameters)
+        y_hat = self._stand_in(y, proxy) if y_hat is None else y_hat
+        z = self.hyper_analysis(y)
+        z_hat, z_likelihoods = self.entropy_bottleneck(z)
+        if proxy == "rounded":
+            z_hat = self.entropy_bottleneck.quantize(z)
+        both = torch.cat((self.h_s(z_hat), self.context_prediction(y_hat)), dim=1)
+        y_likelihoods = self.gaussian_mixture.likelihood(y_hat, split_parameters(self.entropy_parameters(both)))
+        return {"y": y_hat, "z": z_hat}, {"y": y_likelihoods, "z": z_likelihoods}
 
 
 class Cheng2020Checkerboard(Cheng2020):
@@ -573,8 +643,8 @@ NETWORKS: dict[str, type[Network]] = {
     "cheng2020-checkerboard": Cheng2020Checkerboard,
 }
 
-#: Numbers of channels, (N,), (N, M) or (N, M, deep), of each network at the qualities 1, 2, …; those of CompressAI as
-#: there.
+#: Numbers of channels, (N,), (N, M) or (N, M, deep, detail), of each network at the qualities 1, 2, …; those of
+#: CompressAI as there.
 CHANNELS: dict[str, tuple[tuple[int, ...], ...]] = {
     "balle2017": 8 * ((192,),),
     "bmshj2018-factorized": 5 * ((128, 192),) + 3 * ((192, 320),),
@@ -583,8 +653,8 @@ CHANNELS: dict[str, tuple[tuple[int, ...], ...]] = {
     "mbt2018": 4 * ((192, 192),) + 4 * ((192, 320),),
     "cheng2020-anchor": 3 * ((128,),) + 3 * ((192,),),
     "cheng2020-attn": 3 * ((128,),) + 3 * ((192,),),
-    "cheng2020": 8 * ((192, 192, 192),),
-    "cheng2020-checkerboard": 8 * ((192, 192, 192),),
+    "cheng2020": 8 * ((192, 192, 192, 0),),
+    "cheng2020-checkerboard": 8 * ((192, 192, 192, 0),),
 }
 
 
@@ -605,6 +675,36 @@ def network(name: str, quality: int) -> Network:
     return NETWORKS[name](*channels[quality - 1])
 
 
+def packed_state(network: Network) -> dict[str, Tensor]:
+    """The state dict of a network without masks and the weights behind them, which `load_network` takes, too.
+
+    >>> network = Mbt2018(N=4, M=6)
+    >>> packed_state(network)["context_prediction.weight"].shape, network.context_prediction.weight.shape
+    (torch.Size([12, 6, 12]), torch.Size([12, 6, 5, 5]))
+    """
+    state = dict(network.state_dict())
+    for name, module in _masked(network):
+        del state[f"{name}.mask"]
+        state[f"{name}.weight"] = module.weight.detach()[:, :, module.mask[0, 0].bool()]
+    return state
+
+
+def _unpacked(network: Network, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `packed_state`, and no change of what was not packed."""
+    state = dict(state)
+    for name, module in _masked(network):
+        weight = state.get(f"{name}.weight")
+        if weight is not None and weight.shape == module.weight[:, :, module.mask[0, 0].bool()].shape:
+            state[f"{name}.weight"] = torch.zeros_like(module.weight, dtype=weight.dtype)
+            state[f"{name}.weight"][:, :, module.mask[0, 0].bool()] = weight
+            state[f"{name}.mask"] = module.mask
+    return state
+
+
+def _masked(network):
+    return [item for item in network.named_modules() if isinstance(item[1], MaskedConv2d | CheckerboardConv2d)]
+
+
 def load_network(name: str, state_dict: dict[str, Tensor]) -> Network:
     """The network of a codec with given weights, whatever its number of channels, in evaluation mode.
 
@@ -621,7 +721,7 @@ def load_network(name: str, state_dict: dict[str, Tensor]) -> Network:
     """
     weights = rename_keys(state_dict)
     loaded = NETWORKS[name](*channels_of(name, weights))
-    wanted = loaded.state_dict()
+    weights, wanted = _unpacked(loaded, weights), loaded.state_dict()
     _refuse(name, [f"{key!r} is missing" for key in sorted(wanted.keys() - weights.keys())])
     _refuse(name, [f"{key!r} belongs to another network" for key in sorted(weights.keys() - wanted.keys())])
     shapes = [(key, list(weights[key].shape), list(wanted[key].shape)) for key in wanted]
@@ -638,12 +738,12 @@ def channels_of(name: str, weights: dict[str, Tensor]) -> tuple[int, ...]:
         ValueError: no network has that name, or the weights are those of another.
 
     >>> channels_of("cheng2020", Cheng2020(N=4, M=6).state_dict())
-    (4, 6, 4)
+    (4, 6, 4, 0)
     """
     arguments = len(CHANNELS[_known(name)][0])
     sizes = (_SIZES_OF_BLOCKS if name.startswith("cheng2020") else _SIZES)[:arguments]
-    _refuse(name, [f"{key!r} is missing" for key, _ in sizes if key not in weights])
-    return tuple(weights[key].shape[axis] for key, axis in sizes)
+    _refuse(name, [f"{key!r} is missing" for key, _ in sizes if key not in weights and key != _DETAILS])
+    return tuple(weights[key].shape[axis] if key in weights else 0 for key, axis in sizes)
 
 
 def _refuse(name, problems):
@@ -657,9 +757,10 @@ def _known(name):
     return name
 
 
-#: Where the numbers of channels N, M and deep are seen, as the axis of a tensor.
+#: Where the numbers of channels N, M, deep and detail are seen, as the axis of a tensor; the last need not be there.
 _SIZES = (("g_a.0.weight", 0), ("g_s.0.weight", 0))
-_SIZES_OF_BLOCKS = (("g_a.0.conv1.weight", 0), ("gain.log_gain", 1), ("g_a.5.conv1.weight", 0))
+_DETAILS = "d_a.1.weight"
+_SIZES_OF_BLOCKS = (("g_a.0.conv1.weight", 0), ("g_a.7.weight", 0), ("g_a.5.conv1.weight", 0), (_DETAILS, 0))
 
 #: Buffers that are no weights: 10⁻⁹ and 2⁻³⁶ are zero in the 16 bits of a weight file, so the code's own are taken.
 _CONSTANTS = ("bound", "pedestal", "target")

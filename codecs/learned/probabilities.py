@@ -412,8 +412,9 @@ class ProbabilityModel:
 
 def _latents(network, picture):
     """The latents of a picture, at the lowest and the highest quality where the network has several."""
-    y = network.analysis(picture)
-    return [network.gain(y, quality) for quality in (1, network.LEVELS)] if hasattr(network, "gain") else [y]
+    if not hasattr(network, "gain"):
+        return [network.analysis(picture)]
+    return [network.latents(picture, quality) for quality in (1, network.LEVELS)]
 
 
 def gain_levels(network: Network) -> np.ndarray | None:

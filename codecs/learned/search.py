@@ -118,7 +118,7 @@ class OptimizedCodec(Codec):
             y = torch.from_numpy((symbols + offsets).astype(np.float32)).to(device).permute(2, 0, 1)[None]
             y = y.contiguous().requires_grad_()
             scaled = network.inverse_gain(y, 1 + steps / LEVEL_STEPS) if hasattr(network, "gain") else y
-            return y, 255 * network.g_s(scaled)
+            return y, 255 * network.unclipped(scaled)
 
         def gradient(of, y):
             return torch.autograd.grad(of, y)[0][0].permute(1, 2, 0).double().cpu().numpy()

@@ -22,6 +22,7 @@ their fingerprint, so the path is no part of it, nor is the device (`for_decodin
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -120,17 +121,17 @@ class Learned(_Weighted):
         height, width = pixels.shape[1:3]
         if height % network.stride or width % network.stride:
             raise ValueError(f"the network takes sides that are multiples of {network.stride}, not {height}×{width}")
+        analysis, level = network.g_a, ()
+        if hasattr(network, "gain"):
+            steps = round((self.quality - 1) * LEVEL_STEPS)
+            analysis = functools.partial(network.latents, quality=1 + steps / LEVEL_STEPS)
+            level = (np.full((1, 1), steps, np.int32),)
         y = tiled(
-            network.g_a,
+            analysis,
             torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2),
             down=_SCALE,
             before=lambda part: part.float() / 255,
         )
-        level = ()
-        if hasattr(network, "gain"):
-            steps = round((self.quality - 1) * LEVEL_STEPS)
-            y = network.gain(y, 1 + steps / LEVEL_STEPS)
-            level = (np.full((1, 1), steps, np.int32),)
         factors = ((1, 1),) * (1 + len(level))
         latents = _planes_last(y)
         return [p.replace(planes=(y, *level), factors=factors) for p, y in zip(pictures, latents, strict=True)]
@@ -147,7 +148,7 @@ class Learned(_Weighted):
         if hasattr(network, "gain"):
             steps = _level(network, pictures[0].planes[1:])
             y = network.inverse_gain(y, 1 + steps / LEVEL_STEPS)
-        pixels = tiled(network.g_s, y, up=_SCALE, after=_pixels).cpu().numpy()
+        pixels = tiled(network.unclipped, y, up=_SCALE, after=_pixels).cpu().numpy()
         pairs = zip(pictures, pixels, strict=True)
         return [Picture(tuple(planes), p.size, ((1, 1),) * 3, p.color) for p, planes in pairs]
 

@@ -37,7 +37,7 @@ from ...primitives.entropy.latent_mixing import Experience
 from ...primitives.errors import StreamError
 from ...primitives.pad import PadTo
 from ..image_io import read_image, write_atomically
-from .networks import NETWORKS, Network, channels_of, load_network
+from .networks import NETWORKS, Network, channels_of, load_network, packed_state
 from .probabilities import ProbabilityModel
 
 FORMAT = "codeckit weights 1"
@@ -125,7 +125,7 @@ def export(
     name = next((name for name, kind in NETWORKS.items() if type(network) is kind), None)
     if name is None:
         raise ValueError(f"a {type(network).__name__} is no network of a codec; those are {', '.join(NETWORKS)}")
-    floats = {key: value.detach().cpu() for key, value in network.state_dict().items()}
+    floats = {key: value.detach().cpu() for key, value in packed_state(network).items()}
     if half:
         floats = {key: value.half() for key, value in floats.items()}
     network = load_network(name, {key: value.float() for key, value in floats.items()})

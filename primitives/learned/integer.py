@@ -271,6 +271,8 @@ class IntegerNetwork:
     def state(self) -> dict[str, torch.Tensor]:
         """All there is to know of the network as integer tensors, which safetensors can store.
 
+        Of a kernel with taps whose weights are all 0, as behind a mask, the others are stored, and where they are.
+
         >>> network = quantize_network([nn.Conv2d(1, 1, 1)], [torch.ones(1, 1, 1, 1)])
         >>> sorted(network.state())
         ['0.bias', '0.geometry', '0.shift', '0.weight', 'network']
@@ -282,8 +284,11 @@ class IntegerNetwork:
         header = [_FORMAT, len(self.layers), self.input_bits, self.output_bits, self.input_limit]
         state = {"network": torch.tensor(header)}
         for number, layer in enumerate(self.layers):
+            weight, taps = layer.weight, layer.weight.abs().amax((2, 3)) > 0
+            if not taps.all():
+                weight, state[f"{number}.taps"] = weight[taps], taps.to(torch.uint8)
             small = int(layer.weight.abs().max()) < 1 << 15
-            state[f"{number}.weight"] = layer.weight.to(torch.int16 if small else torch.int64).contiguous()
+            state[f"{number}.weight"] = weight.to(torch.int16 if small else torch.int64).contiguous()
             state[f"{number}.bias"] = layer.bias
             state[f"{number}.shift"] = layer.shift.to(torch.int8)
             state[f"{number}.geometry"] = torch.tensor([int(getattr(layer, name)) for name in _GEOMETRY])
@@ -307,6 +312,10 @@ class IntegerNetwork:
                 )
                 fields = dict(zip(_GEOMETRY, geometry.tolist(), strict=True))
                 fields["transposed"] = bool(fields["transposed"])
+                if f"{number}.taps" in state:
+                    seen, taps = weight, state[f"{number}.taps"].bool()
+                    weight = seen.new_zeros((*taps.shape, *seen.shape[1:]))
+                    weight[taps] = seen
                 layers.append(IntegerLayer(weight, bias, shift, **fields))
         except KeyError as error:
             raise ValueError(f"the state of an integer network lacks {error}") from error

@@ -28,6 +28,7 @@ from codeckit.primitives.entropy.tables import FrequencyTables
 from codeckit.primitives.learned.integer import IntegerLayer, IntegerNetwork
 from codeckit.primitives.learned.tiles import tiled
 from PIL import Image
+from safetensors.torch import load_file
 
 NAMES = list(NETWORKS)
 
@@ -309,10 +310,58 @@ def test_batches_are_read_as_they_are_needed(files, monkeypatch):
     assert len(read) == 3
 
 
-@pytest.mark.parametrize("name", ["balle2017", "bmshj2018-factorized", "cheng2020-anchor", "cheng2020-attn"])
-def test_tiles_make_no_difference(files, name, monkeypatch):
+@pytest.fixture(scope="module")
+def detailed(tmp_path_factory):
+    """The network of a `cheng2020` whose details are a few units large, and its file."""
+    torch.manual_seed(1)
+    network = NETWORKS["cheng2020"](8, 12, 8, 6).eval()
+    with torch.no_grad():
+        network.g_a[7].weight *= 8
+        network.d_a[1].weight *= 60
+    path = tmp_path_factory.mktemp("details") / "detailed.safetensors"
+    export(network, [photo(128, 128)], path, quality=(1, 8))
+    return network, str(path)
+
+
+def test_details_are_coded_after_what_they_are_details_of(detailed):
+    """Codec and network agree on all latents; details are what the decoded base lacks, as d_a sees it."""
+    network, path = detailed
+    codec, image = codeckit.codec("cheng2020", quality=6, weights=path), photo(128, 192, seed=8)
+    assert load_weights(path).header.path == path and codec.decode(codec.encode(image)).shape == image.shape
+    y = symbols(codec, image)[0].planes[0]
+    x = torch.from_numpy(image).permute(2, 0, 1)[None] / 255
+    with torch.no_grad():
+        out = network(x, quality=6.0)
+        base = network.g_s(network.inverse_gain(out.latents["y"], 6.0)[:, :12])
+        details = network.gain.factors(6.0)[12:, None, None] * network.d_a(x - base)
+    assert y.shape == (8, 12, 18) and (y[..., 12:] != 0).mean() > 0.1
+    assert np.mean(y != out.latents["y"][0].permute(1, 2, 0).numpy()) < 0.01  # channels last adds up in another order
+    assert torch.equal(out.latents["y"][:, 12:], details.round())
+    decoded = codec.decode(codec.encode(image)).astype(float)
+    assert np.abs(decoded - 255 * out.reconstruction[0].permute(1, 2, 0).numpy()).mean() < 1
+
+
+def test_details_with_effort_and_in_batches(detailed):
+    _, path = detailed
+    image = photo(70, 90, seed=9)
+    codec = codeckit.codec("cheng2020", quality=7, weights=path)
+    assert list(codec.encode_many([image, image])) == 2 * [codec.encode(image)]
+    searched = codeckit.codec("cheng2020", quality=7, weights=path, effort=2)
+    assert (codec.decode(searched.encode(image)) == searched.decode(searched.encode(image))).all()
+
+
+def test_masks_are_not_stored(files):
+    tensors = load_file(files["cheng2020"])
+    assert "network.context_prediction.mask" not in tensors
+    assert tensors["network.context_prediction.weight"].shape == (24, 12, 12)
+    loaded = load_weights(files["cheng2020"]).network.context_prediction
+    assert torch.equal(loaded.weight.bool().any(0).any(0), loaded.mask[0, 0].bool())
+
+
+@pytest.mark.parametrize("name", ["balle2017", "bmshj2018-factorized", "cheng2020-anchor", "cheng2020-attn", "details"])
+def test_tiles_make_no_difference(files, detailed, name, monkeypatch):
     """To the bit in what is coded, to float rounding in the picture."""
-    codec = build(files, name)
+    codec = codeckit.codec("cheng2020", weights=detailed[1]) if name == "details" else build(files, name)
     image = photo(500, 420, seed=21)
     stream, decoded = codec.encode(image), codec.decode(codec.encode(image))
     monkeypatch.setattr(learned_stages, "tiled", functools.partial(tiled, whole=20, side=5))

@@ -9,8 +9,10 @@ from codeckit.codecs.learned.networks import (
     NETWORKS,
     AutoregressiveNetwork,
     Cheng2020,
+    channels_of,
     load_network,
     network,
+    packed_state,
     rename_keys,
 )
 
@@ -293,6 +295,49 @@ def test_relaxed_latents_are_nearly_those_that_are_coded(name):
 
     assert errors(relaxed) < 0.5 * errors(noisy)
     assert errors(relaxed) > 0
+
+
+@pytest.mark.parametrize("proxy", ["noise", "relaxed", "rounded"])
+def test_gradients_reach_details(proxy):
+    torch.manual_seed(0)
+    net, x = Cheng2020(N=6, M=9, deep=8, detail=4).train(), picture(64, 128)
+    with torch.no_grad():
+        net.g_a[7].weight.mul_(30), net.d_a[1].weight.mul_(30)
+    out = net(x, 5.5, proxy=proxy)
+    assert out.latents["y"].shape == (1, 13, 4, 8)
+    (out.bits().sum() / x.numel() + (out.reconstruction - x).square().mean()).backward()
+    learning = {key.partition(".")[0] for key, p in net.named_parameters() if p.grad is not None and p.grad.any()}
+    idle = {key.partition(".")[0] for key in net.state_dict()} - learning - {"gaussian_mixture"}
+    assert idle == ({"g_a", "d_a", "gain"} if proxy == "rounded" else set())
+
+
+def test_details_do_not_change_what_comes_before_them():
+    torch.manual_seed(0)
+    net, x = Cheng2020(N=6, M=9, deep=8, detail=4).eval(), picture(64, 128)
+    with torch.no_grad():
+        y = net.latents(x, 5.5)
+        assert torch.equal(y[:, :9], net.analysis(x) * net.gain.factors(5.5)[:9, None, None])
+        y_hat = net.inverse_gain(y.round(), 5.5)
+        torch.testing.assert_close(net.synthesis(y_hat), net(x, 5.5).reconstruction)
+        torch.testing.assert_close(net.unclipped(y_hat) - net.g_s(y_hat[:, :9]), net.d_s(y_hat[:, 9:]))
+
+
+@pytest.mark.parametrize("name", ["mbt2018", "cheng2020", "cheng2020-checkerboard"])
+def test_packed_weights_are_the_same(name):
+    net = lively(name)
+    packed = packed_state(net)
+    assert sum(t.numel() for t in packed.values()) < sum(t.numel() for t in net.state_dict().values())
+    x = picture()
+    with torch.no_grad():
+        assert torch.equal(run(load_network(name, packed), x).reconstruction, run(net, x).reconstruction)
+        assert torch.equal(run(load_network(name, packed), x).bits(), run(net, x).bits())
+
+
+def test_channels_are_seen_in_weights():
+    for channels in ((4, 6, 8, 3), (4, 6, 8, 0)):
+        weights = Cheng2020(*channels).state_dict()
+        assert channels_of("cheng2020", weights) == channels
+        assert load_network("cheng2020", weights).M == 6
 
 
 # --- evaluation as coding

@@ -11,6 +11,7 @@ import torch
 from codeckit.primitives.entropy import LatentEncoder, center, gaussian_tables, scale_index, wavefront
 from codeckit.primitives.entropy.integer_gaussian import scales
 from codeckit.primitives.learned.integer import IntegerLayer, IntegerNetwork, quantize_network
+from codeckit.primitives.learned.masked_conv import MaskedConv2d
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
@@ -282,9 +283,23 @@ def test_state_goes_through_safetensors():
     for missing in state:
         with pytest.raises(ValueError, match="lacks"):
             IntegerNetwork.from_state({k: v for k, v in state.items() if k != missing})
+    assert "0.taps" not in state
     state["0.weight"] = state["0.weight"].long() << 40
     with pytest.raises(ValueError):
         IntegerNetwork.from_state(state)
+
+
+def test_state_leaves_out_what_a_mask_hides():
+    torch.manual_seed(0)
+    convolution = MaskedConv2d(3, 4)
+    x = torch.randint(-9, 10, (1, 3, 6, 7))
+    network = quantize_network([convolution], [x.float()])
+    state = load(save(network.state()))
+    assert state["0.weight"].shape == (12, 3, 4)
+    assert torch.equal(state["0.taps"], convolution.mask[0, 0].to(torch.uint8))
+    restored = IntegerNetwork.from_state(state)
+    assert torch.equal(restored.layers[0].weight, network.layers[0].weight)
+    assert torch.equal(restored(x), network(x))
 
 
 @pytest.mark.parametrize(

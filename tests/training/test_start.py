@@ -119,6 +119,49 @@ def test_more_latents_keep_what_was_learned(crops):
     assert wide.gain.log_gain.argmax(0).eq(7).all()
 
 
+def test_a_start_with_details(crops):
+    """They take over what is lost, little of it at the lowest rate; the entropy model learns them."""
+    torch.manual_seed(0)
+    network = NETWORKS["cheng2020"](12, 12, 12, 24)
+    initialize(network, crops)
+    with_details, without = (
+        loop.validate(each.eval(), crops, (1, 8)) for each in (network, start("cheng2020", 12, crops))
+    )
+    gained = [a["psnr"] - b["psnr"] for a, b in zip(with_details, without, strict=True)]
+    assert gained[1] > 1.5 and gained[0] < gained[1] / 2
+    fit_entropy_model(network, crops, 60, batch=4, learning_rate=1e-2, proxy="relaxed")
+    network.eval().entropy_bottleneck.update_quantiles()
+    after = loop.validate(network, crops, (1, 8))
+    assert all(b["bpp"] < a["bpp"] and a["psnr"] == b["psnr"] for a, b in zip(with_details, after, strict=True))
+
+
+def test_details_come_on_top_of_what_was_learned(crops):
+    """Old latents and their probabilities stay, also beside new latents of g_a; the picture gets better."""
+    small = start("cheng2020", 12, crops)
+    x = crops[:8].permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        small.context_prediction.weight.normal_(std=0.1)
+        before = small(x, 8.0)
+    lossy = (before.reconstruction - x).square().mean()
+    for channels in ((12, 12, 12, 16), (12, 20, 12, 16)):
+        torch.manual_seed(1)
+        wide = NETWORKS["cheng2020"](*channels)
+        widen(wide, small.state_dict(), crops)
+        with torch.no_grad():
+            after = wide.eval()(x, 8.0)
+        assert torch.equal(after.latents["y"][:, :12], before.latents["y"])
+        assert torch.allclose(after.likelihoods["y"][:, :12], before.likelihoods["y"], atol=1e-6)
+        assert after.latents["y"][:, channels[1] :].std() > 0.5
+        assert (after.reconstruction - x).square().mean() < 0.8 * lossy
+    wider = NETWORKS["cheng2020"](12, 24, 14, 16)
+    widen(wider, wide.state_dict(), crops)
+    with torch.no_grad():
+        again = wider.eval()(x, 8.0)
+    assert torch.equal(again.latents["y"][:, :20], after.latents["y"][:, :20])
+    assert torch.allclose(again.likelihoods["y"][:, 24:], after.likelihoods["y"][:, 20:], atol=1e-6)
+    torch.testing.assert_close(again.reconstruction, after.reconstruction, atol=1e-5, rtol=0)
+
+
 def test_more_deep_channels_keep_what_was_learned(crops):
     """The picture stays; latents that were 0 throughout begin anew, and new channels say what is lost."""
     small = start("cheng2020", 12, crops)

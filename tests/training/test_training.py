@@ -373,6 +373,20 @@ def test_a_run_with_more_deep_channels(pack, tmp_path):
         loop.train(few, pack, tmp_path / "fewer", start=tmp_path / "more" / loop.WEIGHTS)
 
 
+def test_a_run_with_details(pack, tmp_path):
+    """Likewise; their number is then what it is."""
+    few = replace(TINY, network="cheng2020", channels=(6, 9), patch=64, steps=2, report=2, rounded_after=0)
+    loop.train(few, pack, tmp_path / "few")
+    more = replace(few, channels=(6, 9, 6, 5), relaxed_after=0, rounded_after=1)
+    loop.train(more, pack, tmp_path / "more", start=tmp_path / "few" / loop.WEIGHTS)
+    weights = tmp_path / "more" / loop.WEIGHTS
+    assert load_network("cheng2020", load_file(weights)).d_a[1].out_channels == 5
+    loop.train(more, pack, tmp_path / "again", start=weights)
+    for other in (few, replace(more, channels=(6, 9, 6, 7))):
+        with pytest.raises(ValueError, match="has 5 details, the recipe tiny"):
+            loop.train(other, pack, tmp_path / "other", start=weights)
+
+
 def test_the_mean_of_runs(pack, tmp_path):
     """Of each weight by shares; quantiles anew, for theirs would not be those of the mean."""
     tiny = replace(TINY, network="cheng2020", steps=3, report=3)

@@ -1,11 +1,11 @@
-"""The weights of ``cheng2020`` that ship: N = 64, M = 192 latents a position and 128 deep channels, for CPUs."""
+"""The weights of ``cheng2020`` that ship: N = 64, M = 192, 128 deep channels and 128 details, for CPUs."""
 
 from . import Recipe
 
 RECIPE = Recipe(
     name="cheng2020-small",
     network="cheng2020",
-    channels=(64, 192, 128),
+    channels=(64, 192, 128, 128),
     steps=14_000,
     batch=1,
     patch=256,
