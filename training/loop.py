@@ -73,7 +73,7 @@ from .adaptive_rate import AdaptiveRate
 from .data import Pack, batch, load_pack
 from .losses import Objective, Terms, sample_qualities
 from .recipes import Recipe
-from .start import fit_entropy_model, initialize, widen
+from .start import TRANSFORMS, fit_entropy_model, initialize, widen
 
 #: The files of a run.
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.pt", "weights.safetensors", "log.jsonl"
@@ -181,7 +181,7 @@ def _groups(network: Network, rate: AdaptiveRate | None) -> list[dict]:
     """The parameters in the groups of `LearningRates`."""
     groups = LearningRates([], [], [])
     for name, parameter in network.named_parameters():
-        if not name.startswith(("g_a.", "g_s.", "d_a.", "d_s.", "gain.", "inverse_gain.")):
+        if not name.startswith(TRANSFORMS):
             groups.entropy_model.append(parameter)
         elif name.rpartition(".")[2] in ("beta", "gamma", "log_gain"):
             groups.scales.append(parameter)

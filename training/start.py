@@ -67,6 +67,9 @@ from ..primitives.learned.residual import ResidualBlock, ResidualBlockUpsample, 
 from .adaptive_rate import AdaptiveRate
 from .losses import LAMBDAS, lambda_at, sample_qualities
 
+#: How names of parameters begin that are not of the entropy model.
+TRANSFORMS = ("g_a.", "g_s.", "d_a.", "d_s.", "gain.", "inverse_gain.")
+
 _GAMMA, _GAMMA_OTHERS = 1e-2, 1e-4  # of GDN: of the channel itself, of the others
 _CLOSED = -5.0  # logit of a mask
 _SLOPE = 0.01  # of a leaky rectifier, to the left
@@ -132,8 +135,8 @@ def widen(network: Cheng2020, weights: dict[str, Tensor], crops: Tensor) -> None
     old, deep = len(weights["g_a.7.weight"]), len(weights["g_a.5.conv1.weight"])
     _take_over(network, weights)
     pixels = _pixels(crops, network.stride)
-    parts, M = pixels.split(16), network.M
-    gain, inverse_gain = (unit.factors(network.LEVELS)[:M, None, None] for unit in (network.gain, network.inverse_gain))
+    parts = pixels.split(16)
+    gain, inverse_gain = _finest(network)
     latents = [(network.g_a(x) * gain).round() for x in parts]
     busy = torch.cat(latents).abs().amax((0, 2, 3)) > 0
     busy[old:] = False
@@ -170,18 +173,22 @@ def widen(network: Cheng2020, weights: dict[str, Tensor], crops: Tensor) -> None
         linear = up.upsample[0]
         linear.weight[4 * deep :], linear.bias[4 * deep :], _ = _predictor(y_hat, linear, wanted)
     if network.d_a is not None and weights["gain.log_gain"].shape[1] == old:
-        more = torch.arange(M, network.gain.log_gain.shape[1])
+        more = torch.arange(network.M, network.gain.log_gain.shape[1])
         gains = _details(network, pixels)
         for weight in (network.h_a[0].weight, network.context_prediction.weight):
             weight[:, more] = 0
         _predict(network, more, gains[len(gains) // 2])
 
 
+def _finest(network: Cheng2020) -> tuple[Tensor, Tensor]:
+    """Gains and inverse gains of the latents of g_a at the highest quality, each [M,1,1]."""
+    gain, inverse_gain = (unit.factors(network.LEVELS) for unit in (network.gain, network.inverse_gain))
+    return gain[: network.M, None, None], inverse_gain[: network.M, None, None]
+
+
 def _details(network: Cheng2020, x: Tensor) -> Tensor:
     """Set the transforms and the gains of details; returns their deviations at each quality, scaled [8,K]."""
-    gain, inverse_gain = (
-        unit.factors(network.LEVELS)[: network.M, None, None] for unit in (network.gain, network.inverse_gain)
-    )
+    gain, inverse_gain = _finest(network)
     lost = torch.cat([part - network.g_s((network.g_a(part) * gain).round() * inverse_gain) for part in x.split(16)])
     convolution, transposed = network.d_a[1], network.d_s[0]
     basis, deviation = _components(lost, 16, convolution.out_channels)
@@ -306,9 +313,8 @@ def fit_entropy_model(
             latents = torch.stack([torch.cat([network.latents(x, q) for x in pixels.split(16)]) for q in qualities])
         else:
             latents = torch.cat([network.g_a(x) for x in pixels.split(16)])
-    transforms = ("g_a.", "g_s.", "d_a.", "d_s.", "gain.", "inverse_gain.")
     if rate is None:
-        parameters = [p for name, p in network.named_parameters() if not name.startswith(transforms)]
+        parameters = [p for name, p in network.named_parameters() if not name.startswith(TRANSFORMS)]
     else:
         parameters = list(rate.parameters())
         with torch.no_grad():

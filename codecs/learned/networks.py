@@ -571,6 +571,8 @@ class Cheng2020(HyperpriorNetwork):
 
     def latents(self, x: Tensor, quality: float | Tensor) -> Tensor:
         """Scaled latents y [N,M + detail,H/16,W/16] of pictures at a quality, before rounding."""
+        if self.d_a is None:
+            return self.gain(self.g_a(x), quality)
         return self._quantized(x, quality, "rounded")[0]
 
     def unclipped(self, y_hat):

@@ -100,6 +100,8 @@ def _together(items: list, key: Callable, function: Callable[[list], list]) -> l
 class Learned(_Weighted):
     """Analysis transform g_a and synthesis transform g_s: padded planes [H,W] to latents y [H/16,W/16,M] and back.
 
+    With d_a and d_s, where a network has details, which count among the latents.
+
     Attributes:
         weights: path of the weight file.
         quality: for networks with gain units; rounded to multiples of 1/8.

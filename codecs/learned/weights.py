@@ -1,11 +1,11 @@
 """Weight files: everything that a learned codec needs, in one safetensors file, and how a codec finds its file.
 
-A file holds the float network (`network.*`, float32 or float16: the state dict under CompressAI's keys, without masks and
-what is behind them, `networks.packed_state`) and the
-integer `ProbabilityModel` that encoder and decoder share (`probabilities.*`). The integers are computed *once*, by
-`export`, and stored: two machines that quantized the same floats might differ in a last bit, and one is enough to make
-a stream unreadable. A file may also hold what the context-mixing coder of `LatentMixed` begins with: an `Experience` of
-y (`experience.<gain level>`) for one gain level or several, of which the nearest is taken; `practice` puts it there.
+A file holds the float network (`network.*`, float32 or float16: the state dict under CompressAI's keys, without masks
+and what is behind them, `networks.packed_state`) and the integer `ProbabilityModel` that encoder and decoder share
+(`probabilities.*`). The integers are computed *once*, by `export`, and stored: two machines that quantized the same
+floats might differ in a last bit, and one is enough to make a stream unreadable. A file may also hold what the
+context-mixing coder of `LatentMixed` begins with: an `Experience` of y (`experience.<gain level>`) for one gain level
+or several, of which the nearest is taken; `practice` puts it there.
 The safetensors header says what it is::
 
     format        "codeckit weights 1"
