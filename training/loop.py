@@ -29,7 +29,7 @@ weights.
 **Noise, then rounding.** Latents carry uniform noise in training. In the last part of it (`Recipe.rounded_after`) the
 synthesis transform sees rounded ones, as it will in decoding. At low rates that is much less of an error than noise is,
 for most latents lie around 0 and stay there. The entropy model of `balle2017` keeps the noise; that of `cheng2020`
-cannot (`Cheng2020.model`) and counts what is coded, while its analysis transform stays as it has become before
+cannot (`Cheng2020.conditional`) and counts what is coded, while its analysis transform stays as it has become before
 ("soft then hard", Guo et al., ICML 2021). In between, `cheng2020` can have relaxed latents (`Recipe.relaxed_after`):
 nearly rounded, with gradients for all.
 

@@ -183,13 +183,16 @@ class HyperpriorNetwork(Network):
     stride = 64
 
     @in_float32
-    def model(self, y, proxy):
-        """Quantized latents and their likelihoods: {"y": …, "z": …}; float32 throughout, under autocast, too."""
+    def model(self, y, proxy, *known):
+        """Quantized latents and their likelihoods: {"y": …, "z": …}; float32 throughout, under autocast, too.
+
+        What else is known goes to `conditional`.
+        """
         z = self.hyper_analysis(y)
         z_hat, z_likelihoods = self.entropy_bottleneck(z)
         if proxy == "rounded":
             z_hat = self.entropy_bottleneck.quantize(z)
-        y_hat, y_likelihoods = self.conditional(y, self.h_s(z_hat), proxy)
+        y_hat, y_likelihoods = self.conditional(y, self.h_s(z_hat), proxy, *known)
         return {"y": y_hat, "z": z_hat}, {"y": y_likelihoods, "z": z_likelihoods}
 
     def hyper_analysis(self, y: Tensor) -> Tensor:
@@ -599,8 +602,7 @@ class Cheng2020(HyperpriorNetwork):
     def _stand_in(self, y, proxy):
         return stand_in(y, proxy) if self.training else self.gaussian_mixture.quantize(y)
 
-    @in_float32
-    def model(self, y, proxy, y_hat=None):
+    def conditional(self, y, features, proxy, y_hat=None):
         """Quantized latents and their likelihoods: of the same latents, be they noisy, relaxed or rounded.
 
         If noisy ones were counted and rounded ones synthesized, training would find latents near ½. With noise they are
@@ -609,17 +611,13 @@ class Cheng2020(HyperpriorNetwork):
 
         Args:
             y: scaled latents.
+            features: what h_s made of ẑ.
             proxy: what stands in for rounding.
-            y_hat: the same quantized, if they are already.
+            y_hat: the latents quantized, if they are already.
         """
         y_hat = self._stand_in(y, proxy) if y_hat is None else y_hat
-        z = self.hyper_analysis(y)
-        z_hat, z_likelihoods = self.entropy_bottleneck(z)
-        if proxy == "rounded":
-            z_hat = self.entropy_bottleneck.quantize(z)
-        both = torch.cat((self.h_s(z_hat), self.context_prediction(y_hat)), dim=1)
-        y_likelihoods = self.gaussian_mixture.likelihood(y_hat, split_parameters(self.entropy_parameters(both)))
-        return {"y": y_hat, "z": z_hat}, {"y": y_likelihoods, "z": z_likelihoods}
+        both = torch.cat((features, self.context_prediction(y_hat)), dim=1)
+        return y_hat, self.gaussian_mixture.likelihood(y_hat, split_parameters(self.entropy_parameters(both)))
 
 
 class Cheng2020Checkerboard(Cheng2020):
