@@ -158,6 +158,7 @@ def started_browser():
         yield driver
 
 
+@pytest.mark.flaky(reruns=2)  # a browser may hang, too, and is stopped then
 def test_in_a_browser(tmp_path):
     """No console errors; divider, layers, zoom, bytes and theme answer; a phone's width is enough."""
     path = tmp_path / "page.html"

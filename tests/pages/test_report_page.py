@@ -86,6 +86,7 @@ def started_browser():
         yield driver
 
 
+@pytest.mark.flaky(reruns=2)  # a browser may hang, too, and is stopped then
 def test_in_a_browser(tmp_path):
     """No console errors; measures, axes and the legend answer; crops give way to the original; a phone is enough."""
     codecs = [codeckit.codec("libjpeg", quality=q) for q in (20, 60)]

@@ -8,7 +8,7 @@ import importlib
 from dataclasses import dataclass
 
 #: The recipes there are; each has the file of its name.
-NAMES = ("balle2017", "balle2017-small", "cheng2020", "cheng2020-small")
+NAMES = ("balle2017", "balle2017-small", "cheng2020", "cheng2020-small", "cheng2020-further")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def recipe(name: str) -> Recipe:
     >>> recipe("balle")
     Traceback (most recent call last):
     ...
-    ValueError: no recipe is called 'balle'; there are balle2017, balle2017-small, cheng2020, cheng2020-small
+    ValueError: no recipe is called 'balle'; there are balle2017, balle2017-small, cheng2020, cheng2020-small, …
     """
     if name not in NAMES:
         raise ValueError(f"no recipe is called {name!r}; there are {', '.join(NAMES)}")
