@@ -148,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_lab)
 
     command = commands.add_parser("train", help="train the weights of a learned codec (docs/training.md)")
-    command.add_argument("recipe", metavar="RECIPE", help="balle2017, balle2017-small, cheng2020, cheng2020-small")
+    command.add_argument("recipe", metavar="RECIPE", help="balle2017-small, cheng2020-small, … (docs/training.md)")
     command.add_argument("--data", required=True, metavar="PACK", help="photographs that codeckit.training.data packed")
     command.add_argument("--out", required=True, metavar="DIR", help="folder for checkpoint, weights and log")
     command.add_argument("--resume", action="store_true", help="go on from the checkpoint in DIR, if there is one")

@@ -2,8 +2,8 @@
 
 Latents y [h,w,M] and hyper-latents z [h/4,w/4,N] are coded as integer *symbols*. Each symbol follows a distribution
 that encoder and decoder must agree on to the last bit, so everything here is integers (`primitives.learned.integer`,
-`primitives.entropy.tables`, `primitives.entropy.integer_gaussian`): computed once from the float network, by
-`ProbabilityModel.of`, and stored with the weights.
+`primitives.entropy.tables`, `primitives.entropy.integer_gaussian`). `ProbabilityModel.of` makes them of the float
+network, once; as far as machines might differ in that, they are stored with the weights.
 
 **One walk.** A model asks for symbols batch by batch, in coding order: all of z, then y, either all at once or one
 wavefront after the other. Every batch comes with its distributions, which may depend on all symbols before it. Who
@@ -376,8 +376,8 @@ class ProbabilityModel:
             isinstance(network.context_prediction, CheckerboardConv2d),
         )
 
-    def state(self) -> dict[str, torch.Tensor]:
-        """All there is to know of the model as integer tensors, by name."""
+    def state(self, network: Network) -> dict[str, torch.Tensor]:
+        """All there is to know of the model beside the network that it is of, as integer tensors, by name."""
         state = {
             "kind": torch.tensor([self.channels, self.parameters, *([1] if self.two_steps else [])]),
             "medians": torch.from_numpy(self.medians),
@@ -385,14 +385,14 @@ class ProbabilityModel:
             "prior.sizes": torch.from_numpy(self.prior.sizes),
             "prior.lowest": torch.from_numpy(self.prior.lowest),
         }
-        for name in ("h_s", "context", "combine"):
-            network = getattr(self, name)
-            state |= {f"{name}.{key}": value for key, value in network.state().items()} if network else {}
+        for name, modules in _modules(network).items():
+            part = getattr(self, name).state(modules)
+            state |= {f"{name}.{key}": value for key, value in part.items()}
         return state
 
     @classmethod
-    def from_state(cls, state: dict[str, torch.Tensor]) -> "ProbabilityModel":
-        """The inverse of `state`.
+    def from_state(cls, state: dict[str, torch.Tensor], network: Network) -> "ProbabilityModel":
+        """The inverse of `state`, with the same network.
 
         Raises:
             ValueError: tensors are missing or do not fit.
@@ -403,11 +403,18 @@ class ProbabilityModel:
             medians = state["medians"].numpy()
         except KeyError as error:
             raise ValueError(f"the state of a probability model lacks {error}") from error
-        networks = []
-        for name in ("h_s", "context", "combine"):
+        networks = {}
+        for name, modules in _modules(network).items():
             part = {key[len(name) + 1 :]: value for key, value in state.items() if key.startswith(f"{name}.")}
-            networks.append(IntegerNetwork.from_state(part) if part else None)
-        return cls(channels, parameters, prior, medians, *networks, bool(two_steps))
+            networks[name] = IntegerNetwork.from_state(part, modules)
+        return cls(channels, parameters, prior, medians, **networks, two_steps=bool(two_steps))
+
+
+def _modules(network):
+    """The float layers behind each integer network that a model has."""
+    names = {"h_s": "h_s", "context": "context_prediction", "combine": "entropy_parameters"}
+    found = {name: getattr(network, attribute, None) for name, attribute in names.items()}
+    return {name: modules for name, modules in found.items() if modules is not None}
 
 
 def _latents(network, picture):

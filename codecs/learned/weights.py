@@ -1,9 +1,11 @@
 """Weight files: everything that a learned codec needs, in one safetensors file, and how a codec finds its file.
 
 A file holds the float network (`network.*`, float32 or float16: the state dict under CompressAI's keys, without masks
-and what is behind them, `networks.packed_state`) and the integer `ProbabilityModel` that encoder and decoder share
-(`probabilities.*`). The integers are computed *once*, by `export`, and stored: two machines that quantized the same
-floats might differ in a last bit, and one is enough to make a stream unreadable. A file may also hold what the
+and what is behind them, `networks.packed_state`) and what makes integers of its side of probabilities, the
+`ProbabilityModel` that encoder and decoder share (`probabilities.*`). Tables, and the scales of weights and
+activations, are computed *once*, by `export`, and stored: two machines that computed them from the same floats might
+differ in a last bit, and one is enough to make a stream unreadable. Integer weights are not stored: floats times powers
+of two, rounded, are the same everywhere (`primitives.learned.integer`). A file may also hold what the
 context-mixing coder of `LatentMixed` begins with: an `Experience` of y (`experience.<gain level>`) for one gain level
 or several, of which the nearest is taken; `practice` puts it there.
 The safetensors header says what it is::
@@ -133,7 +135,7 @@ def export(
     pad = PadTo(network.stride)
     planes = (pad.forward(read_image(image)).planes for image in images)
     pictures = [torch.from_numpy(np.stack(three))[None].float() / 255 for three in planes]
-    integers = ProbabilityModel.of(network, pictures).state()
+    integers = ProbabilityModel.of(network, pictures).state(network)
     tensors = {f"network.{key}": value.contiguous().clone() for key, value in floats.items()}
     tensors |= {f"probabilities.{key}": value.contiguous().clone() for key, value in integers.items()}
     return write_weights(path, name, (quality, quality) if isinstance(quality, int) else quality, note, tensors)
@@ -231,7 +233,7 @@ def _load(path, version, device):
     """`version` makes a file that was written anew another one to the cache."""
     header, tensors = read_tensors(path)
     network = load_network(header.architecture, _part(tensors, "network.", torch.float32))
-    probabilities = ProbabilityModel.from_state(_part(tensors, "probabilities.")).to(device)
+    probabilities = ProbabilityModel.from_state(_part(tensors, "probabilities."), network).to(device)
     network = network.requires_grad_(False).to(device, memory_format=torch.channels_last)
     packed = _part(tensors, "experience.")
     experiences = {int(level): Experience.from_packed(data.numpy().tobytes()) for level, data in packed.items()}

@@ -74,6 +74,8 @@ class IntegerLayer:
         stride, padding, output_padding: as in ``torch.nn.ConvTranspose2d``, the same in both directions.
         upscale: factor r of ``torch.nn.PixelShuffle``, O = r²·channels.
         slope: of the negative side, in units of 2^-16: 0 is ReLU, 2^16 no activation.
+        fraction: integers [O]: the weights of a channel stand for reals in units of 2^-fraction; None if that is not
+            known, and of no consequence for what the layer computes.
 
     Raises:
         ValueError: the tensors do not fit each other, or a number is out of range.
@@ -89,8 +91,11 @@ class IntegerLayer:
     output_padding: int = 0
     upscale: int = 1
     slope: int = 1 << SLOPE_BITS
+    fraction: torch.Tensor | None = None
 
     def __post_init__(self):
+        if self.fraction is not None and self.fraction.shape != self.shift.shape:
+            raise ValueError("a layer has weights [kh,kw,C,O], and so many fractions as outputs O")
         for name in ("weight", "bias", "shift"):
             value = getattr(self, name)
             if value.is_floating_point() or value.is_complex():
@@ -268,55 +273,69 @@ class IntegerNetwork:
             x = stage.rows(x)
         return x.view(batch, len(rows), -1).to(torch.int32)
 
-    def state(self) -> dict[str, torch.Tensor]:
-        """All there is to know of the network as integer tensors, which safetensors can store.
+    def state(self, modules: nn.Module | Iterable[nn.Module]) -> dict[str, torch.Tensor]:
+        """All there is to know of the network beside the float layers it was made of, as integer tensors.
 
-        Of a kernel with taps whose weights are all 0, as behind a mask, the others are stored, and where they are.
+        Weights are left out: `from_state` computes them again from the same floats. In float64 these are exact, as are
+        their products with powers of two, so all machines round the same numbers.
 
-        >>> network = quantize_network([nn.Conv2d(1, 1, 1)], [torch.ones(1, 1, 1, 1)])
-        >>> sorted(network.state())
-        ['0.bias', '0.geometry', '0.shift', '0.weight', 'network']
-        >>> restored = IntegerNetwork.from_state(network.state())
+        Args:
+            modules: those that `quantize_network` was given.
+
+        Raises:
+            ValueError: the network was made of other modules.
+
+        >>> layer = nn.Conv2d(1, 1, 1)
+        >>> network = quantize_network([layer], [torch.ones(1, 1, 1, 1)])
+        >>> sorted(network.state([layer]))
+        ['0.bias', '0.fraction', '0.geometry', '0.shift', 'network']
+        >>> restored = IntegerNetwork.from_state(network.state([layer]), [layer])
         >>> x = torch.arange(9).view(1, 1, 3, 3)
         >>> torch.equal(network(x), restored(x))
         True
         """
         header = [_FORMAT, len(self.layers), self.input_bits, self.output_bits, self.input_limit]
         state = {"network": torch.tensor(header)}
+        groups = _layers(modules)
+        if len(groups) != len(self.layers) or not all(map(_is_of, self.layers, groups)):
+            raise ValueError("the integer network was made of other modules than these")
         for number, layer in enumerate(self.layers):
-            weight, taps = layer.weight, layer.weight.abs().amax((2, 3)) > 0
-            if not taps.all():
-                weight, state[f"{number}.taps"] = weight[taps], taps.to(torch.uint8)
-            small = int(layer.weight.abs().max()) < 1 << 15
-            state[f"{number}.weight"] = weight.to(torch.int16 if small else torch.int64).contiguous()
             state[f"{number}.bias"] = layer.bias
             state[f"{number}.shift"] = layer.shift.to(torch.int8)
+            state[f"{number}.fraction"] = layer.fraction.to(torch.int8)
             state[f"{number}.geometry"] = torch.tensor([int(getattr(layer, name)) for name in _GEOMETRY])
         return state
 
     @classmethod
-    def from_state(cls, state: dict[str, torch.Tensor], device="cpu") -> "IntegerNetwork":
-        """The inverse of `state`.
+    def from_state(
+        cls, state: dict[str, torch.Tensor], modules: nn.Module | Iterable[nn.Module], device="cpu"
+    ) -> "IntegerNetwork":
+        """The inverse of `state`, with the same modules.
+
+        It takes states of earlier versions, too, which have integer weights ("0.weight") in place of fractions.
 
         Raises:
-            ValueError: tensors are missing or do not describe a network whose sums are exact.
+            ValueError: tensors are missing, do not fit the modules, or do not describe a network whose sums are exact.
         """
+        groups = _layers(modules)
         try:
             version, count, input_bits, output_bits, input_limit = state["network"].tolist()
             if version != _FORMAT:
                 raise ValueError(f"an integer network of format {version}; this version reads {_FORMAT}")
+            if count != len(groups):
+                raise ValueError(f"the state of an integer network of {count} layers is given {len(groups)} modules")
             layers = []
-            for number in range(count):
-                weight, bias, shift, geometry = (
-                    state[f"{number}.{name}"] for name in ("weight", "bias", "shift", "geometry")
-                )
+            for number, group in enumerate(groups):
+                bias, shift, geometry = (state[f"{number}.{name}"] for name in ("bias", "shift", "geometry"))
                 fields = dict(zip(_GEOMETRY, geometry.tolist(), strict=True))
                 fields["transposed"] = bool(fields["transposed"])
-                if f"{number}.taps" in state:
-                    seen, taps = weight, state[f"{number}.taps"].bool()
-                    weight = seen.new_zeros((*taps.shape, *seen.shape[1:]))
-                    weight[taps] = seen
-                layers.append(IntegerLayer(weight, bias, shift, **fields))
+                if f"{number}.weight" in state:
+                    layers.append(IntegerLayer(state[f"{number}.weight"], bias, shift, **fields))
+                else:
+                    fraction = state[f"{number}.fraction"]
+                    layers.append(
+                        IntegerLayer(_scaled(group.module, fraction), bias, shift, **fields, fraction=fraction)
+                    )
         except KeyError as error:
             raise ValueError(f"the state of an integer network lacks {error}") from error
         return cls(layers, input_bits, output_bits, input_limit, device)
@@ -541,13 +560,9 @@ def _fraction(limit, magnitude):
 def _quantize_layer(group, fraction, target, weight_bits, limit):
     """From inputs in units of 2^-fraction to outputs in units of 2^-target."""
     module = group.module
-    weight = module.weight.detach().double().cpu()
-    if hasattr(module, "mask"):
-        weight = weight * module.mask.detach().double().cpu()
-    transposed = isinstance(module, nn.ConvTranspose2d)
-    weight = weight.permute(2, 3, 0, 1) if transposed else weight.permute(2, 3, 1, 0)
+    weight = _float_weight(module)
     bias = torch.zeros(weight.shape[3]) if module.bias is None else module.bias.detach().cpu()
-    weights, biases, shifts = [], [], []
+    fractions, biases, shifts = [], [], []
     for w, b in zip(weight.unbind(3), bias.double().tolist(), strict=True):
         largest = float(w.abs().max())
         if not math.isfinite(largest + b):
@@ -555,18 +570,42 @@ def _quantize_layer(group, fraction, target, weight_bits, limit):
         # As fine as the bits allow; a channel of tiny weights need not be finer than its bias leaves room for.
         finest = min(_FINEST, _fraction((1 << weight_bits - 1) - 1, largest), _fraction(2**44, abs(b)) - fraction)
         shift = fraction + finest - target
-        weights.append((w * 2.0**finest).round().to(torch.int64))
+        fractions.append(finest)
         biases.append(round(b * 2.0 ** (fraction + finest)) + (1 << shift - 1 if shift > 0 else 0))
         shifts.append(shift)
+    fractions = torch.tensor(fractions)
     return IntegerLayer(
-        torch.stack(weights, 3),
+        _scaled(module, fractions),
         torch.tensor(biases),
         torch.tensor(shifts),
         limit,
-        transposed,
+        isinstance(module, nn.ConvTranspose2d),
         module.stride[0],
         module.padding[0],
         module.output_padding[0],
         group.upscale,
         round(group.slope * (1 << SLOPE_BITS)),
+        fractions,
     )
+
+
+def _float_weight(module):
+    """The weights of a convolution in the order of an integer layer, float64 [kh,kw,C,O]."""
+    weight = module.weight.detach().double().cpu()
+    if hasattr(module, "mask"):
+        weight = weight * module.mask.detach().double().cpu()
+    return weight.permute(2, 3, 0, 1) if isinstance(module, nn.ConvTranspose2d) else weight.permute(2, 3, 1, 0)
+
+
+def _is_of(layer, group):
+    """Whether the weights of an integer layer are those of a float layer."""
+    return layer.fraction is not None and torch.equal(layer.weight, _scaled(group.module, layer.fraction))
+
+
+def _scaled(module, fraction):
+    """The weights as integers in units of 2^-fraction [O]; exact but for the rounding, so the same everywhere."""
+    units = torch.tensor([2.0**bits for bits in fraction.tolist()], dtype=torch.float64)
+    weight = _float_weight(module)
+    if len(units) != weight.shape[3]:
+        raise ValueError(f"a convolution of {weight.shape[3]} channels has so many fractions, not {len(units)}")
+    return (weight * units).round().to(torch.int64)

@@ -274,32 +274,65 @@ def test_outputs_are_near_those_of_the_float_network():
 
 
 def test_state_goes_through_safetensors():
-    network = quantized()
-    state = network.state()
+    network, modules = quantized(), hyper_synthesis()
+    state = network.state(modules)
     assert not any(tensor.is_floating_point() for tensor in state.values())
-    restored = IntegerNetwork.from_state(load(save(state)))
+    restored = IntegerNetwork.from_state(load(save(state)), modules)
+    assert all(torch.equal(*pair) for pair in weights_of(restored, network))
     assert torch.equal(restored(hyper_latents()), network(hyper_latents()))
     assert (restored.input_bits, restored.output_bits, restored.input_limit) == (0, 8, 1 << 20)
     for missing in state:
         with pytest.raises(ValueError, match="lacks"):
-            IntegerNetwork.from_state({k: v for k, v in state.items() if k != missing})
-    assert "0.taps" not in state
-    state["0.weight"] = state["0.weight"].long() << 40
+            IntegerNetwork.from_state({k: v for k, v in state.items() if k != missing}, modules)
+    state["0.fraction"] = state["0.fraction"] + 30
     with pytest.raises(ValueError):
-        IntegerNetwork.from_state(state)
+        IntegerNetwork.from_state(state, modules)
 
 
-def test_state_leaves_out_what_a_mask_hides():
+def weights_of(*networks):
+    return zip(*([layer.weight for layer in network.layers] for network in networks), strict=True)
+
+
+def test_states_of_earlier_versions_have_the_weights():
+    network, modules = quantized(), hyper_synthesis()
+    state = network.state(modules)
+    for number, layer in enumerate(network.layers):
+        del state[f"{number}.fraction"]
+        state[f"{number}.weight"] = layer.weight.to(torch.int16)
+    restored = IntegerNetwork.from_state(state, modules)
+    assert all(torch.equal(*pair) for pair in weights_of(restored, network))
+    with pytest.raises(ValueError, match="other modules"):
+        restored.state(modules)  # nobody knows what its weights stand for
+
+
+def test_state_belongs_to_its_modules():
+    network, modules = quantized(), hyper_synthesis()
+    with torch.no_grad():
+        modules[0].weight[0, 0, 0, 0] += 1
+    with pytest.raises(ValueError, match="other modules"):
+        network.state(modules)
+    with pytest.raises(ValueError, match="layers is given 1 modules"):
+        IntegerNetwork.from_state(network.state(hyper_synthesis()), [modules[0]])
+
+
+def test_state_of_a_masked_convolution():
     torch.manual_seed(0)
     convolution = MaskedConv2d(3, 4)
     x = torch.randint(-9, 10, (1, 3, 6, 7))
     network = quantize_network([convolution], [x.float()])
-    state = load(save(network.state()))
-    assert state["0.weight"].shape == (12, 3, 4)
-    assert torch.equal(state["0.taps"], convolution.mask[0, 0].to(torch.uint8))
-    restored = IntegerNetwork.from_state(state)
+    restored = IntegerNetwork.from_state(load(save(network.state([convolution]))), [convolution])
     assert torch.equal(restored.layers[0].weight, network.layers[0].weight)
+    assert not restored.layers[0].weight[3:].any()
     assert torch.equal(restored(x), network(x))
+
+
+@given(st.lists(st.floats(-100, 100, width=16), min_size=4, max_size=4), st.integers(2, 24))
+def test_weights_come_back_from_half_floats(values, bits):
+    convolution = nn.Conv2d(2, 2, 1)
+    convolution.load_state_dict({"weight": torch.tensor(values).view(2, 2, 1, 1), "bias": torch.zeros(2)})
+    network = quantize_network([convolution], [torch.ones(1, 2, 1, 1)], weight_bits=bits)
+    restored = IntegerNetwork.from_state(network.state([convolution]), [convolution])
+    assert torch.equal(restored.layers[0].weight, network.layers[0].weight)
 
 
 @pytest.mark.parametrize(
