@@ -43,6 +43,9 @@ def browser(width: int = 1280, height: int = 900, dark: bool = False):
         features = [{"name": name, "value": value} for name, value in asked.items()]
         started.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         yield started
+    except BaseException:
+        started.service.process.kill()  # a browser that hangs would be asked to end, and waited for
+        raise
     finally:
         started.quit()
 
