@@ -8,7 +8,8 @@
 From the weights that ship (or `--start`), the recipe goes on for some steps, once for all rates and once for each of
 three rates alone, with the same data, settings and number of steps. Then the held-out crops of the pack tell at which
 rate the network of all rates reaches the PSNR of a network of one: its curve is interpolated (logarithm of the rate
-over PSNR). Rates are estimated; a positive cost means that a network of its own saves bits at this rate.
+over PSNR). Rates are estimated; a positive cost means that a network of its own saves bits at this rate. The last
+column is the cost of the weights as they were before these steps, which shows how much of the cost is theirs alone.
 
 The comparison is honest but short: a network of one rate may gain more in a longer training.
 """
@@ -38,7 +39,7 @@ def rate_at(psnr: float, rows: list[dict]) -> float:
 def main(argv=None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", help="balle2017, balle2017-small, cheng2020, cheng2020-small")
+    parser.add_argument("recipe", help="balle2017-small, cheng2020-small, … (docs/training.md)")
     parser.add_argument("--data", required=True, metavar="PACK", help="photographs that codeckit.training.data packed")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the runs; they resume if it has them")
     parser.add_argument("--start", metavar="WEIGHTS", help="weights to go on from; default: those that ship")
@@ -58,19 +59,19 @@ def main(argv=None) -> None:
         parser.error(f"no weights of {base.network} ship; pass --start")
     pack = load_pack(arguments.data)
 
-    def run(name, qualities):
-        changed = replace(base, qualities=qualities)
+    def run(name, qualities, steps=base.steps):
+        changed = replace(base, qualities=qualities, steps=steps)
         precision = True if arguments.bfloat16 else None
         out = Path(arguments.out) / name
         return train(changed, pack, out, resume=True, start=start, bfloat16=precision, progress=True)["validation"]
 
-    together = run("all", base.qualities)
-    rows = [["quality", "PSNR alone", "bpp alone", "bpp of all rates", "cost"]]
+    before, together = run("before", base.qualities, steps=0), run("all", base.qualities)
+    rows = [["quality", "PSNR alone", "bpp alone", "bpp of all rates", "cost", "before"]]
     for quality in arguments.qualities:
         (alone,) = run(f"quality-{quality}", (quality, quality))
-        bpp = rate_at(alone["psnr"], together)
-        cost = "–" if math.isnan(bpp) else f"{100 * (bpp / alone['bpp'] - 1):+.1f} %"
-        rows.append([str(quality), f"{alone['psnr']:.2f}", f"{alone['bpp']:.4f}", f"{bpp:.4f}", cost])
+        rates = [rate_at(alone["psnr"], curve) for curve in (together, before)]
+        costs = ["–" if math.isnan(bpp) else f"{100 * (bpp / alone['bpp'] - 1):+.1f} %" for bpp in rates]
+        rows.append([str(quality), f"{alone['psnr']:.2f}", f"{alone['bpp']:.4f}", f"{rates[0]:.4f}", *costs])
     print(
         f"{base.network}, {base.steps} steps from {start}, {len(pack.validation)} held-out crops",
         align(rows),

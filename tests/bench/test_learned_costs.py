@@ -47,7 +47,8 @@ def test_variable_rate_trains_and_compares(tmp_path, monkeypatch, capsys):
     variable_rate.main([*run, "--out", str(tmp_path / "runs"), "--start", start, "--qualities", "3", "5"])
     lines = capsys.readouterr().out.strip().splitlines()
     assert [line.split()[0] for line in lines[-2:]] == ["3", "5"] and lines[-1].endswith("%")
-    for name, qualities in (("all", list(range(1, 9))), ("quality-3", [3]), ("quality-5", [5])):
+    expected = {"before": list(range(1, 9)), "all": list(range(1, 9)), "quality-3": [3], "quality-5": [5]}
+    for name, qualities in expected.items():
         log = (tmp_path / "runs" / name / "log.jsonl").read_text().splitlines()
         (validation,) = (json.loads(line)["validation"] for line in log if "validation" in line)
         assert [row["quality"] for row in validation] == qualities
