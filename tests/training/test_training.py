@@ -408,6 +408,18 @@ def test_the_mean_of_runs(pack, tmp_path):
     loop.train(replace(tiny, seed=2), pack, tmp_path / "c", start=out)
 
 
+def test_a_mean_with_what_ships(pack, whole_run, tmp_path):
+    exported, out = tmp_path / "exported.safetensors", tmp_path / "mean.safetensors"
+    export_run(whole_run, pack, exported)
+    weights = load_file(whole_run / loop.WEIGHTS)
+    for key, value in average([exported, whole_run], out).items():
+        torch.testing.assert_close(value, weights[key], rtol=1e-3, atol=1e-3)
+    with safe_open(out, "pt") as file, safe_open(whole_run / loop.WEIGHTS, "pt") as run:
+        assert file.metadata()["recipe"] == run.metadata()["recipe"]
+    with pytest.raises(ValueError, match="a mean takes its recipe from a run"):
+        average([exported, exported], out)
+
+
 def test_errors_of_means(pack, whole_run, tmp_path):
     other, out = tmp_path / "other", tmp_path / "mean.safetensors"
     loop.train(replace(TINY, channels=(5,), steps=1), pack, other)
