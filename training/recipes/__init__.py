@@ -8,7 +8,14 @@ import importlib
 from dataclasses import dataclass
 
 #: The recipes there are; each has the file of its name.
-NAMES = ("balle2017", "balle2017-small", "cheng2020", "cheng2020-small", "cheng2020-further")
+NAMES = (
+    "balle2017",
+    "balle2017-small",
+    "cheng2020",
+    "cheng2020-small",
+    "cheng2020-further",
+    "cheng2020-further-gpu",
+)
 
 
 @dataclass(frozen=True)
