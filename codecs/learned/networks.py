@@ -52,7 +52,7 @@ from torch import Tensor, nn
 
 from ...primitives.entropy.factorized import FactorizedPrior
 from ...primitives.entropy.gaussian import GaussianConditional
-from ...primitives.entropy.mixture import COMPONENTS, GaussianMixture, MixtureParameters, split_parameters
+from ...primitives.entropy.mixture import COMPONENTS, GaussianMixture, split_parameters
 from ...primitives.entropy.wavefronts import wavefront
 from ...primitives.learned.attention import AttentionBlock
 from ...primitives.learned.gain import GainUnit
@@ -616,12 +616,8 @@ class Cheng2020(HyperpriorNetwork):
             y_hat: the latents quantized, if they are already.
         """
         y_hat = self._stand_in(y, proxy) if y_hat is None else y_hat
-        return y_hat, self.gaussian_mixture.likelihood(y_hat, self.mixtures(y_hat, features))
-
-    def mixtures(self, y_hat: Tensor, features: Tensor) -> MixtureParameters:
-        """The mixture of each latent, from quantized latents around it and the features that h_s made of ẑ."""
         both = torch.cat((features, self.context_prediction(y_hat)), dim=1)
-        return split_parameters(self.entropy_parameters(both))
+        return y_hat, self.gaussian_mixture.likelihood(y_hat, split_parameters(self.entropy_parameters(both)))
 
 
 class Cheng2020Checkerboard(Cheng2020):

@@ -9,11 +9,9 @@ or two through g_s and one back. The decoder knows nothing of it.
   a bit. Half as much again was best of 0.5, 1 and 1.5 for `cheng2020`, and none was better for `balle2017` by much.
 - *Curvatures* are one a channel: the diagonal of JᵀJ (J the Jacobian of g_s), whose expectation is that of (Jᵀv)² for
   random signs v.
-- *Contexts.* Where symbols condition each other's probabilities, a step changes what the symbols after it cost. For
-  `cheng2020` and `cheng2020-checkerboard` the float network tells it: bits are its likelihoods, and the gradient
-  of all others' goes through the context model. Where symbols are rounded around means that depend on each other, too,
-  the distributions stay those of the symbols rounded first. In either case the symbols found are walked through by
-  the integer networks then, and taken if their true J is lower.
+- *Contexts.* Where symbols condition each other's probabilities, the distributions stay those of the symbols rounded
+  first while J is descended. Then the symbols found are walked through with their own, and taken if their true J is
+  lower.
 """
 
 from dataclasses import dataclass, replace
@@ -22,14 +20,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from ...primitives.entropy.integer_gaussian import FRACTION_BITS, uncenter
 from ...primitives.picture import Picture
 from ...primitives.quantizers.descent import descend
 from ..base import Codec
 from ..image_io import read_image
-from .probabilities import LEVEL_STEPS, Walk
+from .probabilities import LEVEL_STEPS
 from .stages import CodedPicture, _level, _walk
-from .weights import Weights
 
 #: Pictures larger than this would take too much memory for a pass back through a network.
 MAX_PIXELS = 1 << 22
@@ -85,125 +81,70 @@ class OptimizedCodec(Codec):
                 f"effort takes pictures of {MAX_PIXELS} pixels at most, not {width}×{height}; use effort=0"
             )
         for role, stage, value in super().fold(image):
-            if role == "quantize":
+            if role == "transform":
+                latents = value
+            elif role == "quantize":
                 break
-            if role == "pad":
+            else:
                 padded = value
             yield role, stage, value
-        value = self._optimized(padded, value)
+        value = self._optimized(padded, latents, value)
         yield "quantize", self.stages["quantize"], value
         yield "entropy", self.stages["entropy"], self.stages["entropy"].forward(value)
 
-    def _optimized(self, padded: Picture, coded: CodedPicture) -> CodedPicture:
+    def _optimized(self, padded: Picture, latents: Picture, coded: CodedPicture) -> CodedPicture:
         weights = self.stages["transform"].loaded()
+        network, device = weights.network.requires_grad_(False), self.device
+        target = torch.from_numpy(np.stack(padded.planes)).to(device).float()[None]
         walk, level = _walk(coded, weights)
-        picture = _Search(weights, self.device, padded, walk, _level(weights.network, level))
-        rate_weight = RATE_WEIGHT * 3 / lambda_at(self.quality, one_network=hasattr(weights.network, "gain"))
-        rate = picture.rate_in_context if hasattr(weights.network, "mixtures") else picture.rate
+        steps = _level(network, level)
+        symbols = walk.symbols[0].astype(np.int64)
+        offsets = np.zeros(symbols.shape)
+        rows, columns = (-(-side // _REGION) for side in symbols.shape[:2])
+        regions = np.kron(np.arange(rows * columns).reshape(rows, columns), np.ones((_REGION, _REGION), np.int64))
+        regions = regions[: symbols.shape[0], : symbols.shape[1]]
+        pixels = _REGION * (target.shape[2] // symbols.shape[0])
+        batches = [batch for batch, _ in walk.batches if batch.plane == 0]
+        for batch in batches:
+            offsets[batch.where] = np.asarray(batch.offset) / 256
+
+        def bits(symbols):
+            out = np.empty(symbols.shape)
+            for batch in batches:
+                out[batch.where] = batch.distribution.bits(symbols[batch.where])
+            return out
+
+        def synthesis(symbols):
+            y = torch.from_numpy((symbols + offsets).astype(np.float32)).to(device).permute(2, 0, 1)[None]
+            y = y.contiguous().requires_grad_()
+            scaled = network.inverse_gain(y, 1 + steps / LEVEL_STEPS) if hasattr(network, "gain") else y
+            return y, 255 * network.unclipped(scaled)
+
+        def gradient(of, y):
+            return torch.autograd.grad(of, y)[0][0].permute(1, 2, 0).double().cpu().numpy()
+
+        def distortion(symbols):
+            y, picture = synthesis(symbols)
+            errors = ((picture.clamp(0, 255) - target) ** 2).sum(1, keepdim=True)
+            parts = functional.avg_pool2d(errors, pixels, ceil_mode=True, divisor_override=1).flatten()
+            return parts.detach().double().cpu().numpy(), lambda: gradient(errors.sum(), y)
+
         with torch.enable_grad():
-            found = descend(
-                picture.symbols,
-                picture.distortion,
-                rate,
-                picture.curvature(),
-                rate_weight,
-                self.effort,
-                picture.regions[..., None],
-            )
+            y, picture = synthesis(symbols)
+            signs = torch.randint(0, 2, picture.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+            curvature = (gradient((picture * signs.to(device)).sum(), y) ** 2).mean((0, 1))
+            rate_weight = RATE_WEIGHT * 3 / lambda_at(self.quality, one_network=hasattr(network, "gain"))
+            curvature = np.maximum(curvature, 1e-6)
+            found = descend(symbols, distortion, bits, curvature, rate_weight, self.effort, regions[..., None])
         planes = (found.astype(np.int32), *coded.planes[1:])
-        optimized = CodedPicture(planes, coded.size, coded.factors, coded.color)
+        picture = CodedPicture(planes, coded.size, coded.factors, coded.color)
         if weights.probabilities.context is None:
-            return optimized  # distributions do not depend on the symbols of y, and J has fallen
-        optimized = replace(optimized, walk=_walk(optimized, weights)[0])
+            return picture  # distributions do not depend on the symbols of y, and J has fallen
+        picture = replace(picture, walk=_walk(picture, weights)[0])
 
         def cost(walk):
-            errors, _ = picture.distortion(walk.symbols[0].astype(np.int64))
+            errors, _ = distortion(walk.symbols[0].astype(np.int64))
             return errors.sum() + rate_weight * sum(b.sum() for b in walk.bits())
 
         with torch.enable_grad():
-            return min((coded, optimized), key=lambda each: cost(each.walk))
-
-
-class _Search:
-    """What `descend` asks about a picture: distortion, curvatures and rate of its symbols [h,w,M], and where they are.
-
-    Args:
-        weights: those of the codec.
-        device: where the network runs.
-        padded: the picture as the network sees it.
-        walk: through the symbols rounded first.
-        steps: the gain level.
-    """
-
-    def __init__(self, weights: Weights, device: str, padded: Picture, walk: Walk, steps: int):
-        self.network, self.device, self.steps = weights.network.requires_grad_(False), device, steps
-        self.target = torch.from_numpy(np.stack(padded.planes)).to(device).float()[None]
-        self.symbols = walk.symbols[0].astype(np.int64)
-        self.batches = [batch for batch, _ in walk.batches if batch.plane == 0]
-        self.offsets = np.zeros(self.symbols.shape)
-        for batch in self.batches:
-            self.offsets[batch.where] = np.asarray(batch.offset) / 2**FRACTION_BITS
-        height, width, _ = self.symbols.shape
-        rows, columns = -(-height // _REGION), -(-width // _REGION)
-        regions = np.arange(rows * columns).reshape(rows, columns)
-        self.regions = np.kron(regions, np.ones((_REGION, _REGION), np.int64))[:height, :width]
-        if hasattr(self.network, "mixtures"):
-            z_hat = uncenter(walk.symbols[1], weights.probabilities.medians[0]) / 2**FRACTION_BITS
-            with torch.no_grad():
-                self.features = self.network.h_s(self._tensor(z_hat))
-
-    def distortion(self, symbols):
-        """Squared errors of every region, and a function that gives their gradient."""
-        y, picture = self._synthesis(symbols)
-        errors = ((picture.clamp(0, 255) - self.target) ** 2).sum(1, keepdim=True)
-        pixels = _REGION * (self.target.shape[2] // symbols.shape[0])
-        parts = functional.avg_pool2d(errors, pixels, ceil_mode=True, divisor_override=1).flatten()
-        return parts.detach().double().cpu().numpy(), lambda: self._gradient(errors.sum(), y)
-
-    def curvature(self):
-        """That of each channel [M]."""
-        y, picture = self._synthesis(self.symbols)
-        signs = torch.randint(0, 2, picture.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
-        squares = self._gradient((picture * signs.to(self.device)).sum(), y) ** 2
-        return np.maximum(squares.mean((0, 1)), 1e-6)
-
-    def rate(self, symbols):
-        """Bits by the distributions of the walk, and a function that gives their changes for a step up and down."""
-        bits = np.empty((3, *symbols.shape))
-        for step in (0, 1, -1):
-            for batch in self.batches:
-                bits[step][batch.where] = batch.distribution.bits(symbols[batch.where] + step)
-        return bits[0], lambda: (bits[1] - bits[0], bits[-1] - bits[0])
-
-    def rate_in_context(self, symbols):
-        """As `rate`, but by the distributions that these symbols make for each other."""
-        y = self._tensor(symbols).requires_grad_()
-        mixtures, fixed = self.network.mixtures(y, self.features), y.detach()
-
-        def bits(step):
-            return -self.network.gaussian_mixture.likelihood(fixed + step, mixtures).log2()
-
-        here = bits(0)
-
-        def changes():
-            others = self._gradient(here.sum(), y)
-            with torch.no_grad():
-                return tuple(_array(bits(step) - here) + step * others for step in (1, -1))
-
-        return _array(here), changes
-
-    def _synthesis(self, symbols):
-        """Latents to ask for gradients, and the picture 0 … 255 that g_s makes of them."""
-        y, network = self._tensor(symbols + self.offsets).requires_grad_(), self.network
-        scaled = network.inverse_gain(y, 1 + self.steps / LEVEL_STEPS) if hasattr(network, "gain") else y
-        return y, 255 * network.unclipped(scaled)
-
-    def _tensor(self, latents):
-        return torch.from_numpy(latents.astype(np.float32)).to(self.device).permute(2, 0, 1)[None].contiguous()
-
-    def _gradient(self, of, y):
-        return _array(torch.autograd.grad(of, y)[0])
-
-
-def _array(tensor):
-    return tensor.detach()[0].permute(1, 2, 0).double().cpu().numpy()
+            return min((coded, picture), key=lambda each: cost(_walk(each, weights)[0]))

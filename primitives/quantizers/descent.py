@@ -5,9 +5,8 @@ table of distortions to choose from, as for a DCT coefficient. But there is a gr
 
     D(s + d)  ≈  D(s) + Σ g_i·d_i + κ Σ w_i·d_i²
 
-with the gradient g and the curvatures w of single symbols. What a step does to the bits is told likewise, by whoever
-knows how symbols are coded. For steps of ±1 the change in cost J = D + λ·bits is known at once for all symbols; those
-that would gain take their step. As they are not independent, the sum of their gains
+with the gradient g and the curvatures w of single symbols. For steps of ±1 the change in cost J = D + λ·bits is known
+at once for all symbols; those that would gain take their step. As they are not independent, the sum of their gains
 is not what comes of it: so every other symbol (a checkerboard over rows, columns and channels) moves in a round, and
 where J did not fall after all, the round is taken back and κ doubled, which leaves the surest steps. *Where* is said
 by regions of the picture: each has its own J and κ, so that one which resists does not hold up the others. What the
@@ -33,7 +32,7 @@ _CAUTION, _COURAGE = 2.0, 0.8
 def descend(
     symbols: np.ndarray,
     distortion: Callable[[np.ndarray], tuple[np.ndarray, Callable[[], np.ndarray]]],
-    rate: Callable[[np.ndarray], tuple[np.ndarray, Callable[[], tuple[np.ndarray, np.ndarray]]]],
+    bits: Callable[[np.ndarray], np.ndarray],
     curvature: np.ndarray,
     rate_weight: float,
     rounds: int,
@@ -45,8 +44,7 @@ def descend(
         symbols: integers, any shape.
         distortion: of symbols: that of each region [R], and a function that gives the gradient of the sum (the shape of
             the symbols).
-        rate: of symbols: the bits of each (their shape), and a function that gives what a step up of each would change
-            in the sum, and what a step down.
+        bits: what each symbol costs (their shape).
         curvature: w, broadcasts to the symbols' shape; above 0.
         rate_weight: λ, distortion that a bit is worth.
         rounds: rounds of one or two evaluations of the distortion, beside the first one.
@@ -55,42 +53,39 @@ def descend(
     >>> target = np.array([0.4, 2.6, -1.4])
     >>> def distortion(s):
     ...     return ((s - target) ** 2).sum(keepdims=True), lambda: 2 * (s - target)
-    >>> def rate(s):
-    ...     bits = np.abs(s) + 1.0
-    ...     return bits, lambda: (np.abs(s + 1) + 1 - bits, np.abs(s - 1) + 1 - bits)
-    >>> descend(np.array([3, 0, 0]), distortion, rate, np.ones(1), 0.5, 20).tolist()
+    >>> descend(np.array([3, 0, 0]), distortion, lambda s: np.abs(s) + 1.0, np.ones(1), 0.5, 20).tolist()
     [0, 2, -1]
     """
     parity = np.indices(symbols.shape).sum(0) % 2
     regions = np.broadcast_to(regions, symbols.shape)
 
-    def evaluate(symbols):
-        errors, gradient = distortion(symbols)
-        bits, changes = rate(symbols)
-        costs = errors + rate_weight * np.bincount(regions.ravel(), bits.ravel(), len(errors))
-        return costs, lambda: (gradient(), *changes())
+    def costs(errors, rates):
+        return errors + rate_weight * np.bincount(regions.ravel(), rates.ravel(), len(errors))
 
-    least, around = evaluate(symbols)
-    slopes, bits_up, bits_down = around()
-    caution = np.full(len(least), _CAUTION)
+    errors, gradient = distortion(symbols)
+    rates = bits(symbols)
+    least, slopes = costs(errors, rates), gradient()
+    caution = np.full(len(errors), _CAUTION)
     for turn in range(rounds):
         bend = caution[regions] * curvature
-        up = slopes + bend + rate_weight * bits_up
-        down = -slopes + bend + rate_weight * bits_down
+        up = slopes + bend + rate_weight * (bits(symbols + 1) - rates)
+        down = -slopes + bend + rate_weight * (bits(symbols - 1) - rates)
         moves = (np.minimum(up, down) < 0) & (parity == turn % 2)
         if not moves.any():
             caution *= _COURAGE
             continue
         tried = np.bincount(regions[moves], minlength=len(caution)) > 0
         moved = symbols + np.where(moves, np.where(up < down, 1, -1), 0)
-        found, around = evaluate(moved)
-        better = found < least
+        errors, gradient = distortion(moved)
+        moved_rates = bits(moved)
+        better = costs(errors, moved_rates) < least
         if not better.all() and better.any():  # neighbours that moved and are taken back change what the others gain
             moved = np.where(better[regions], moved, symbols)
-            found, around = evaluate(moved)
+            errors, gradient = distortion(moved)
+            moved_rates = bits(moved)
+        found = costs(errors, moved_rates)
         if found.sum() < least.sum():
-            symbols, least = moved, found
-            slopes, bits_up, bits_down = around()
+            symbols, rates, least, slopes = moved, moved_rates, found, gradient()
             caution *= np.where(better | ~tried, _COURAGE, 2)
         else:
             caution *= np.where(tried, 2, _COURAGE)
