@@ -4,18 +4,10 @@ With little time on a GPU this is worth more than the larger network of `cheng20
 some hundred thousand patches on CPUs, ten thousand of these steps are more than that.
 """
 
-from . import Recipe
+from dataclasses import replace
 
-RECIPE = Recipe(
-    name="cheng2020-further-gpu",
-    network="cheng2020",
-    channels=(64, 192, 128, 128),
-    steps=12_000,
-    batch=16,
-    patch=256,
-    prior_steps=0,
-    learning_rate=1e-4,
-    entropy_rate=2.5e-4,
-    relaxed_after=0.0,
-    rounded_after=1.0,
+from .cheng2020_further import RECIPE as ON_A_CPU
+
+RECIPE = replace(
+    ON_A_CPU, name="cheng2020-further-gpu", batch=16, learning_rate=1e-4, entropy_rate=2.5e-4, warmup=500, report=5000
 )
