@@ -34,8 +34,8 @@ from tqdm import tqdm
 from ..bench.datasets import dataset
 from ..codecs.image_io import write_atomically
 
-#: Smallest and largest scale of a packed picture.
-SCALES = (0.5, 1.0)
+#: Smallest scale of a packed picture.
+MIN_SCALE = 0.5
 
 _KODAK = re.compile(r"kodim\d\d", re.IGNORECASE)
 
@@ -57,15 +57,7 @@ class Pack:
 
 
 def write_pack(
-    sources,
-    out,
-    *,
-    crop: int = 192,
-    megabytes: float = 35,
-    held_out: int = 32,
-    scales: tuple[float, float] = SCALES,
-    seed: int = 0,
-    progress: bool = False,
+    sources, out, *, crop: int = 192, megabytes: float = 35, held_out: int = 32, seed: int = 0, progress: bool = False
 ) -> Pack:
     """Pack photographs into a file.
 
@@ -76,19 +68,15 @@ def write_pack(
         crop: side S of a crop in pixels.
         megabytes: most that the crops may take, in units of 10^6 bytes.
         held_out: number of pictures for validation.
-        scales: smallest and largest factor that pictures are scaled by.
         seed: of all choices.
 
     Returns:
         What `load_pack` reads from the file.
 
     Raises:
-        ValueError: a Kodak photograph is among them, fewer pictures are usable than needed, or the scales are not
-            0 < smallest ≤ largest ≥ 1.
+        ValueError: a Kodak photograph is among them, or fewer pictures are usable than needed.
         FileNotFoundError: a source does not exist.
     """
-    if not 0 < scales[0] <= scales[1] or scales[1] < 1:
-        raise ValueError(f"scales are 0 < smallest <= largest, the largest 1 or more, not {scales[0]:g} {scales[1]:g}")
     pictures = list(dataset(list(sources)))
     for picture in pictures:
         if _KODAK.search(picture.name):
@@ -105,7 +93,7 @@ def write_pack(
             if pixels.ndim == 2 or min(pixels.shape[:2]) < crop:
                 continue
             validates = len(streams[True]) < held_out
-            stream = _compress(_random_crop(pixels, crop, scales, rng))
+            stream = _compress(_random_crop(pixels, crop, rng))
             if size + len(stream) > megabytes * 1e6:
                 full = True
                 break
@@ -126,13 +114,7 @@ def write_pack(
         "streams": torch.frombuffer(bytearray(b"".join(ordered)), dtype=torch.uint8),
         "sizes": torch.tensor([len(stream) for stream in ordered]),
     }
-    about = {
-        "crop": crop,
-        "training": len(streams[False]),
-        "validation": len(streams[True]),
-        "scales": scales,
-        "seed": seed,
-    }
+    about = {"crop": crop, "training": len(streams[False]), "validation": len(streams[True]), "seed": seed}
     write_atomically(out, save(tensors, {"pack": json.dumps(about)}))
     return load_pack(out)
 
@@ -190,9 +172,9 @@ def batch(crops: Tensor, size: int, patch: int, rng: np.random.Generator) -> Ten
     return patches.permute(0, 3, 1, 2).float() / 255
 
 
-def _random_crop(pixels, crop, scales, rng):
+def _random_crop(pixels, crop, rng):
     height, width = pixels.shape[:2]
-    scale = rng.uniform(max(scales[0], crop / min(height, width)), scales[1])
+    scale = rng.uniform(max(MIN_SCALE, crop / min(height, width)), 1)
     height, width = max(crop, round(height * scale)), max(crop, round(width * scale))
     top, left = rng.integers(height - crop + 1), rng.integers(width - crop + 1)
     scaled = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
@@ -219,14 +201,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--crop", type=int, default=192, metavar="S", help="side of a crop in pixels (192)")
     parser.add_argument("--megabytes", type=float, default=35, metavar="M", help="size of the file (35)")
     parser.add_argument("--held-out", type=int, default=32, metavar="K", help="pictures for validation (32)")
-    parser.add_argument(
-        "--scales",
-        nargs=2,
-        type=float,
-        default=SCALES,
-        metavar=("LOW", "HIGH"),
-        help="smallest and largest factor that pictures are scaled by (0.5 1)",
-    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     try:
@@ -236,7 +210,6 @@ def main(arguments: list[str] | None = None) -> None:
             crop=options.crop,
             megabytes=options.megabytes,
             held_out=options.held_out,
-            scales=tuple(options.scales),
             seed=options.seed,
             progress=True,
         )
