@@ -22,7 +22,7 @@ from ..primitives.anatomy import Anatomy, Dissector
 from ..primitives.errors import StreamError
 from ..primitives.picture import MAX_PIXELS, Picture
 from ..primitives.stage import Stage, from_spec, spec
-from ..primitives.tokens.grid import Tokens
+from ..primitives.token_grid import Tokens
 from .image_io import read_image, read_stream
 
 #: Pictures that go through networks together have so many pixels, at most, unless one alone has more.

@@ -23,7 +23,7 @@ from ..metrics import TooSmallError, ms_ssim, psnr
 from ..primitives.anatomy import Anatomy, Part, spread
 from ..primitives.information import entropy_bits
 from ..primitives.stage import Stage
-from ..primitives.tokens.grid import Tokens
+from ..primitives.token_grid import Tokens
 from ..primitives.tokens.reducers import STANDS_FOR
 from . import charts
 from .pictures import (

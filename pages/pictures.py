@@ -22,7 +22,7 @@ from PIL import Image
 
 from ..codecs.base import Step
 from ..primitives.picture import Picture
-from ..primitives.tokens.grid import Tokens
+from ..primitives.token_grid import Tokens
 
 #: Pictures of stages have so many pixels a side at most.
 SIDE = 512

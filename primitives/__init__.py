@@ -19,7 +19,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "dct": ["BlockDCT"],
         "wavelet": ["Wavelet"],
         "quantizers": ["Uniform", "DeadZone", "QuantTable", "Embedded", "FSQ"],
-        "tokens": ["Tokens"],
+        "token_grid": ["Tokens"],
         "entropy": [
             "UniformCoded",
             "HuffmanCoded",

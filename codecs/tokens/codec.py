@@ -18,7 +18,7 @@ from ...primitives.entropy.indices import IndexCoded, MixedIndices
 from ...primitives.errors import StreamError
 from ...primitives.picture import MAX_PIXELS
 from ...primitives.quantizers.uniform import Uniform
-from ...primitives.tokens.grid import Tokens
+from ...primitives.token_grid import Tokens
 from ..base import Codec, composition
 from ..image_io import read_stream
 from .stages import Features, FeatureTransform, Reduce, TokenCoded, TokenSteps

@@ -30,7 +30,7 @@ from ...primitives.learned.tiles import tiled
 from ...primitives.pad import PadTo
 from ...primitives.picture import MAX_PIXELS, Picture
 from ...primitives.stage import Stage
-from ...primitives.tokens.grid import Tokens
+from ...primitives.token_grid import Tokens
 from ..base import Codec, composition
 from ..image_io import read_image, read_stream
 

@@ -22,7 +22,7 @@ from ...primitives.picture import MAX_PIXELS, Picture, check_size
 from ...primitives.quantizers.uniform import check_step
 from ...primitives.stage import Stage
 from ...primitives.tokens.backbone import load_backbone
-from ...primitives.tokens.grid import Tokens
+from ...primitives.token_grid import Tokens
 from ...primitives.tokens.reducers import ATTENDING, REDUCERS, STANDS_FOR, information_density, quadtree
 from .model import LEVEL_STEPS, LEVELS, TokenModel, activity, check_shape, load_model, step_of
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...primitives.tokens.grid import Tokens
+from ...primitives.token_grid import Tokens
 from ..distortion import UndefinedError
 from .base import score_scores
 

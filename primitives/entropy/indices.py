@@ -49,7 +49,7 @@ from ..bitstream import BitReader, BitWriter, ByteReader, ByteWriter
 from ..errors import StreamError
 from ..picture import MAX_PIXELS, check_size
 from ..stage import Stage
-from ..tokens.grid import Tokens
+from ..token_grid import Tokens
 from .binary_coder import POSITION, code_bit, finish, is_complete, is_overrun, new_decoder, new_encoder, with_room
 from .bits import pack_bits, unpack_bits
 from .mixing import LIMIT, SQUASH, STRETCH, counter_probability, counter_update, learn, mix

@@ -21,7 +21,7 @@ import numpy as np
 
 from ..errors import StreamError
 from ..stage import Stage
-from ..tokens.grid import Tokens
+from ..token_grid import Tokens
 
 #: Levels for code books of 2^8 … 2^16 words.
 LEVELS = {8: (8, 6, 5), 10: (8, 5, 5, 5), 12: (7, 5, 5, 5, 5), 14: (8, 8, 8, 6, 5), 16: (8, 8, 8, 5, 5, 5)}

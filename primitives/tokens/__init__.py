@@ -2,12 +2,11 @@
 
 A *token* is a feature vector that stands for a place of the picture: a patch of its pixels (`patchify`), or a position
 of a network's feature map (`backbone`). `Tokens` holds them with their grid. Machines read tokens instead of pictures,
-so a codec for machines may send tokens instead of pictures.
+so a codec for machines may send tokens instead of pictures. `primitives.token_grid` holds the type.
 
 ============  ============================================================================
 file          holds
 ============  ============================================================================
-`grid`        `Tokens`; pictures to patches and back
 `backbone`    EfficientNet-Lite, split at a chosen stage: what makes tokens and what reads them
 `vit`         a small vision transformer of our own, in two halves
 `towers`      any vision transformer of timm or transformers as a source of tokens
@@ -20,10 +19,11 @@ Names are imported at first use.
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+from ..token_grid import Tokens, patchify, unpatchify
+
+__getattr__, __dir__, _lazy = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "grid": ["Tokens", "patchify", "unpatchify"],
         "reducers": ["REDUCERS", "Reduced", "information_density", "merge_similar", "quadtree", "unmerge"],
         "subset": ["decode_subset", "encode_subset", "subset_bits"],
         "towers": ["Tower"],
@@ -31,3 +31,4 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "backbone": ["BACKBONES", "Backbone", "load_backbone"],
     },
 )
+__all__ = ["Tokens", "patchify", "unpatchify", *_lazy]

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .grid import Tokens
+from ..token_grid import Tokens
 
 #: Backbones by name, with the side of the picture that they take, in pixels.
 BACKBONES = {"efficientnet-lite0": 224, "efficientnet-lite1": 240, "efficientnet-lite2": 260}

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from .grid import Tokens
+from ..token_grid import Tokens
 
 #: Names of the linear layers for queries and keys, in one or in two.
 _NAMES = (("qkv",), ("query", "key"), ("q_proj", "k_proj"))

@@ -36,7 +36,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from .backbone import Backbone, load_backbone
-from .grid import Tokens
+from ..token_grid import Tokens
 
 
 @dataclass(frozen=True)
