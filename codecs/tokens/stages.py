@@ -21,8 +21,8 @@ from ...primitives.errors import StreamError
 from ...primitives.picture import MAX_PIXELS, Picture, check_size
 from ...primitives.quantizers.uniform import check_step
 from ...primitives.stage import Stage
-from ...primitives.tokens.backbone import load_backbone
 from ...primitives.token_grid import Tokens
+from ...primitives.tokens.backbone import load_backbone
 from ...primitives.tokens.reducers import ATTENDING, REDUCERS, STANDS_FOR, information_density, quadtree
 from .model import LEVEL_STEPS, LEVELS, TokenModel, activity, check_shape, load_model, step_of
 

@@ -35,8 +35,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from .backbone import Backbone, load_backbone
 from ..token_grid import Tokens
+from .backbone import Backbone, load_backbone
 
 
 @dataclass(frozen=True)
