@@ -16,7 +16,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "codecs.registry": ["codec", "list_codecs", "register_codec"],
         "bench": ["compare", "dataset", "evaluate"],
         "codecs.frames": ["read_video"],
-        "codecs.video": ["decode_video"],
-        "api": ["decode", "encode", "info"],
+        "codecs.info": ["info"],
+        "api": ["decode", "decode_video", "encode"],
     },
 )

@@ -1,17 +1,13 @@
-"""Encode with a target, decode anything, tell what a file is: the top of the public API."""
-
-import math
-from dataclasses import dataclass
+"""Encode with a target, and decode anything: the top of the public API."""
 
 import numpy as np
 
-from .codecs import registry
-from .codecs.base import Codec, composition
+from .codecs import registry, video
+from .codecs.base import Codec
+from .codecs.frames import Frames
 from .codecs.image_io import flatten, read_image, read_stream
 from .primitives import container
-from .primitives.errors import StreamError
 from .primitives.picture import MAX_PIXELS
-from .primitives.stage import spec
 
 
 def encode(
@@ -138,10 +134,14 @@ def decode(stream, *, max_pixels: int = MAX_PIXELS, device: str = "cpu") -> np.n
     (4, 6, 3)
     """
     data = read_stream(stream)
-    return find_codec(data).on(device).decode(data, max_pixels=max_pixels)
+    if data[:3] != container.MAGIC:
+        return registry.codec(registry.sniff(data).name).on(device).decode(data, max_pixels=max_pixels)
+    held = container.unpack(data)
+    container.check_still(held)
+    return registry.codec_for(held, device).decode_payloads([held.payload], max_pixels)[0]
 
 
-def find_codec(data: bytes) -> Codec:
+def find_codec(data: bytes, device: str = "cpu") -> Codec:
     """The codec that decodes a stream.
 
     Raises:
@@ -151,55 +151,31 @@ def find_codec(data: bytes) -> Codec:
     >>> find_codec(codec("jpeg").encode(np.zeros((8, 8), np.uint8))).name
     'jpeg'
     """
-    if data[:3] == container.MAGIC:
-        held = container.unpack(data)
-        if container.holds_video(held.payload):
-            raise StreamError("the stream is a video; codeckit.decode_video decodes it")
-        return composition(registry.name_of(held.codec), held.parameters)
-    return registry.codec(registry.sniff(data).name)
+    if data[:3] != container.MAGIC:
+        return registry.codec(registry.sniff(data).name).on(device)
+    held = container.unpack(data)
+    container.check_still(held)
+    return registry.codec_for(held, device)
 
 
-@dataclass(frozen=True)
-class Info:
-    """What a stream says of itself.
+def decode_video(stream, *, max_pixels: int = MAX_PIXELS, device: str = "cpu") -> Frames:
+    """The frames of a coded video of any codec, decoded as they are asked for.
 
-    Attributes:
-        codec: name of the codec that decodes it.
-        size: (H, W) in pixels.
-        channels: 1 for grey, 3 for colour, 0 for tokens.
-        bytes: size of the stream.
-        bpp: bits a pixel; NaN where the size is not known (tokens that were encoded as such).
-        details: what else its format tells (stages of a `.ckt`, process and sampling of a `.jpg`, metadata).
-    """
+    Args:
+        stream: bytes or a path: a `.ckt` video, or any file that FFmpeg reads.
+        max_pixels: the largest frame to accept.
+        device: where the networks of learned codecs run.
 
-    codec: str
-    size: tuple[int, int]
-    channels: int
-    bytes: int
-    bpp: float
-    details: dict
+    Returns:
+        `Frames`, with size, frames a second and (for a `.ckt`) their number.
 
-
-def info(stream) -> Info:
-    """What a stream holds, without decoding its pixels.
+    Raises:
+        StreamError: no video, cut, damaged, or frames larger than `max_pixels`. Damage that shows only in a frame is
+            raised when that frame is reached.
 
     >>> from codeckit import codec
-    >>> found = info(codec("jpeg").encode(np.zeros((20, 30, 3), np.uint8)))
-    >>> found.size, found.channels, found.details["process"], found.details["sampling"]
-    ((20, 30), 3, 'baseline', '2x2,1x1,1x1')
+    >>> stream = codec("jpeg").encode_video(np.zeros((2, 8, 8, 3), np.uint8), fps=30)
+    >>> decode_video(stream).count
+    2
     """
-    data = read_stream(stream)
-    codec = find_codec(data)
-    if data[:3] == container.MAGIC:
-        held = container.unpack(data)
-        *_, entropy = codec.stages.values()
-        size, color = entropy.describe(held.payload)
-        stages = {role: str(spec(stage)) for role, stage in codec.stages.items()}
-        details = {"format": f"ckt version {container.VERSION}", "colour": color, "stages": stages}
-        channels = {"grey": 1, "tokens": 0}.get(color, 3)
-        if held.weights:
-            details["weights"] = held.weights.hex()
-    else:
-        size, channels, details = registry.sniff(data).describe(data)
-    pixels = size[0] * size[1]
-    return Info(codec.name, size, channels, len(data), 8 * len(data) / pixels if pixels else math.nan, details)
+    return video.decode_video(stream, lambda held: registry.codec_for(held, device), max_pixels=max_pixels)

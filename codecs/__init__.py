@@ -1,7 +1,18 @@
-"""Codecs: short compositions of the shared primitives, and library codecs under the same protocol."""
+"""Codecs: short compositions of the shared primitives, and library codecs under the same protocol.
 
-from .base import Codec, Step, Trace
-from .image_io import Metadata
-from .registry import Entry, codec, list_codecs, register_codec
+Names are imported at first use.
+"""
 
-__all__ = ["Codec", "Entry", "Metadata", "Step", "Trace", "codec", "list_codecs", "register_codec"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "base": ["Codec", "Encoder"],
+        "entry": ["Entry"],
+        "image_io": ["Metadata"],
+        "info": ["Info", "info"],
+        "registry": ["codec", "list_codecs", "register_codec"],
+        "trace": ["Step", "Trace"],
+    },
+)

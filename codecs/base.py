@@ -5,28 +5,48 @@
     image ── color ── subsample ── transform ── quantize ── entropy ──> bytes
               forward →                                        ← inverse
 
-A codec is immutable. `Codec.replace` gives another codec in which one stage is exchanged, and its streams say so:
-whatever in a composition differs from the registered codec of its name is written into the stream's parameters, so
-that `codeckit.decode` rebuilds the same stages from the bytes alone (and from nothing but this package's classes).
+A `Codec` is immutable and has four parts: its *stages*; an *encoder*, which finds the stages' outputs (by folding
+`forward`, or by a search); the *weights* that its stages compute with, one handle for all of them; and a *profile*,
+which its streams take for granted (`codecs.profiles`). `Codec.replace` gives another codec in which stages are
+exchanged, and its streams say so: whatever differs from the profile is written into the stream (`codecs.streams`).
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from dataclasses import replace as replace_fields
+from typing import Any, ClassVar
 
-import numpy as np
-
-from ..primitives import container, information
-from ..primitives.anatomy import Anatomy, Dissector
+from ..primitives import container
+from ..primitives.container import Container
 from ..primitives.errors import StreamError
-from ..primitives.picture import MAX_PIXELS, Picture
-from ..primitives.stage import Stage, from_spec, spec
-from ..primitives.token_grid import Tokens
+from ..primitives.picture import MAX_PIXELS
+from ..primitives.stage import Stage, Weighted
+from . import streams
+from .batches import decode_many, encode_many
+from .frames import Frames
 from .image_io import read_image, read_stream
+from .profiles import Profile
+from .trace import Trace, trace
+from .video import decode_video, encode_video
 
-#: Pictures that go through networks together have so many pixels, at most, unless one alone has more.
-_BATCH_PIXELS = 1 << 21
+
+class Encoder:
+    """How a codec finds the outputs of its stages: by folding `forward`. Subclasses search."""
+
+    #: Whether `fold` is the plain folding, so that several images may go through the stages together.
+    folds: ClassVar[bool] = True
+
+    def fold(self, stages: dict[str, Stage], image) -> Iterator[tuple[str, Stage, Any]]:
+        """Role, stage and output of each step: the stages that really ran, and what the file holds.
+
+        Args:
+            stages: the codec's, by role.
+            image: what `Codec.encode` takes.
+        """
+        value = read_image(image)
+        for role, stage in stages.items():
+            value = stage.forward(value)
+            yield role, stage, value
 
 
 @dataclass(frozen=True)
@@ -38,6 +58,9 @@ class Codec:
         stages: stages by their role (``"color"``, ``"transform"``, ``"quantize"``, ``"entropy"`` …), in order. The
             first takes an image (uint8 [H,W,3] or [H,W]), the last returns ``bytes``.
         setting: the options that were chosen, for records and plots.
+        encoder: finds the stages' outputs.
+        weights: the handle of the weights that stages compute with, or None.
+        profile: what streams take for granted; None for streams that list all stages.
 
     >>> import codeckit
     >>> image = np.full((16, 24, 3), 200, np.uint8)
@@ -50,7 +73,10 @@ class Codec:
 
     name: str
     stages: dict[str, Stage]
-    setting: dict = field(default_factory=dict)
+    setting: dict[str, Any] = field(default_factory=dict)
+    encoder: Encoder = field(default_factory=Encoder, compare=False)
+    weights: Any = None
+    profile: Profile | None = field(default=None, repr=False)
 
     def __post_init__(self):
         if not self.stages:
@@ -58,6 +84,12 @@ class Codec:
         for role, stage in self.stages.items():
             if not isinstance(stage, Stage):
                 raise ValueError(f"the stage {role!r} is {stage!r}; stages derive from codeckit.primitives.Stage")
+        if self.weights is not None:
+            bound = {
+                role: replace_fields(stage, weights=self.weights) if isinstance(stage, Weighted) else stage
+                for role, stage in self.stages.items()
+            }
+            object.__setattr__(self, "stages", bound)
 
     @property
     def native(self) -> bool:
@@ -67,7 +99,7 @@ class Codec:
     @property
     def device(self) -> str:
         """Where the codec's networks run; "cpu" if it has none."""
-        return next((stage.device for stage in self.stages.values() if hasattr(stage, "device")), "cpu")
+        return "cpu" if self.weights is None else self.weights.device
 
     def on(self, device: str) -> "Codec":
         """The same codec with its networks on another device: "cpu", "cuda", "cuda:1" …
@@ -75,21 +107,10 @@ class Codec:
         Raises:
             ValueError: there is no such device.
         """
-        moved = {
-            role: replace_fields(stage, device=device)
-            for role, stage in self.stages.items()
-            if hasattr(stage, "device")
-        }
-        if moved:
-            from .learned.weights import check_device
-
-            check_device(device)
-        return replace_fields(self, stages={**self.stages, **moved})
+        return self if self.weights is None else replace_fields(self, weights=self.weights.on(device))
 
     def replace(self, **stages: Stage) -> "Codec":
         """The same codec with some stages exchanged, by their roles.
-
-        Stages that need weights and name none take those of the stages that they replace.
 
         >>> import codeckit
         >>> from codeckit.primitives import ContextCoded
@@ -100,12 +121,8 @@ class Codec:
         unknown = stages.keys() - self.stages.keys()
         if unknown:
             raise ValueError(f"{self.name} has no stage {', '.join(sorted(unknown))}; it has {', '.join(self.stages)}")
-        replaced = replace_fields(self, stages={**self.stages, **stages})
-        setting = {**self.setting, **{role: str(spec(stage)) for role, stage in stages.items()}}
-        for role, stage in stages.items():
-            if getattr(stage, "weights", None) == "" and getattr(self.stages[role], "weights", ""):
-                stages[role] = replace_fields(stage, weights=self.stages[role].weights, device=self.device)
-        return replace_fields(replaced, stages={**self.stages, **stages}, setting=setting)
+        setting = {**self.setting, **{role: str(stage) for role, stage in stages.items()}}
+        return replace_fields(self, stages={**self.stages, **stages}, setting=setting)
 
     def encode(self, image) -> bytes:
         """Encode one image.
@@ -117,55 +134,30 @@ class Codec:
         Returns:
             A complete stream: a file of the codec's standard format, or a `.ckt` file.
         """
-        *_, (_, _, stream) = self.fold(image)
-        return stream if self.native else self._wrap(stream)
+        ran = list(self.fold(image))
+        return self.wrap({role: stage for role, stage, _ in ran}, ran[-1][2])
 
-    def fold(self, image) -> Iterator[tuple[str, Stage, object]]:
-        """Send an image through the stages: role, stage and output of each.
+    def fold(self, image) -> Iterator[tuple[str, Stage, Any]]:
+        """Send an image through the encoder: role, stage and output of each step.
 
         >>> import codeckit
         >>> [role for role, _, _ in codeckit.codec("jpeg").fold(np.zeros((8, 8), np.uint8))]
         ['color', 'subsample', 'transform', 'quantize', 'entropy']
         """
-        value = read_image(image)
-        for role, stage in self.stages.items():
-            value = stage.forward(value)
-            yield role, stage, value
+        return self.encoder.fold(self.stages, image)
 
     def encode_many(self, images: Iterable) -> Iterator[bytes]:
-        """Encode many images; networks take those that follow one another and have the same size together.
+        """`encode` of many images; networks take those of one size together. See `codecs.batches.encode_many`."""
+        return encode_many(self, images)
 
-        Args:
-            images: what `encode` takes, one after the other; they are read as they are needed.
-
-        Yields:
-            A stream for each, the same as that of `encode` (but for what float rounding in a network may change).
-
-        >>> import codeckit
-        >>> images = [np.full((8, 8), level, np.uint8) for level in (0, 9)]
-        >>> [len(stream) for stream in codeckit.codec("jpeg").encode_many(images)]
-        [156, 156]
-        """
-        if not self._batches:
-            yield from map(self.encode, images)
-            return
-        for batch in _batched(map(read_image, images), lambda image: image.shape[0] * image.shape[1]):
-            for stage in self.stages.values():
-                batch = stage.forward_many(batch)
-            yield from map(self._wrap, batch)
-
-    @property
-    def _batches(self) -> bool:
-        """Whether some stage does better with several pictures at once, and `encode` is the fold over the stages."""
-        some = any(type(stage).forward_many is not Stage.forward_many for stage in self.stages.values())
-        return some and not self.native
-
-    def decode(self, stream, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    def decode(self, stream, *, max_pixels: int = MAX_PIXELS, partial: bool = False) -> Any:
         """Decode what `encode` of this codec (with any setting) wrote.
 
         Args:
             stream: bytes, or the path of a file.
             max_pixels: the largest picture to accept.
+            partial: the stream may be cut at its end; codecs with embedded streams decode what is there. Nothing can
+                be checked then: damage may go unnoticed.
 
         Returns:
             uint8 [H,W,3], or [H,W] for a grey picture; `Tokens` from a codec of tokens.
@@ -175,78 +167,18 @@ class Codec:
         """
         data = read_stream(stream)
         if self.native and data[:3] != container.MAGIC:
-            return self._unfold([data], max_pixels)[0]
-        codec, payload = self._unwrap(data)
-        return codec._unfold_checked([payload], max_pixels)[0]
+            return streams.unfold(self.stages, [data], max_pixels)[0]
+        held = container.unpack(data, partial)
+        container.check_still(held)
+        if partial and not container.is_whole(data):
+            return streams.unfold_partial(self.for_stream(held).stages, held.payload, max_pixels)
+        return self.for_stream(held).decode_payloads([held.payload], max_pixels)[0]
 
-    def decode_many(self, streams: Iterable, *, max_pixels: int = MAX_PIXELS) -> Iterator[np.ndarray]:
-        """Decode many streams; networks take those that follow one another and have the same size together.
+    def decode_many(self, streams: Iterable, *, max_pixels: int = MAX_PIXELS) -> Iterator[Any]:
+        """`decode` of many streams; networks take those of one size together. See `codecs.batches.decode_many`."""
+        return decode_many(self, streams, max_pixels=max_pixels)
 
-        Args:
-            streams: what `decode` takes, one after the other; they are read as they are needed.
-            max_pixels: the largest picture to accept.
-
-        Yields:
-            The picture of each stream, the same as `decode` gives (but for float rounding).
-
-        Raises:
-            StreamError: as `decode`, at the stream that is damaged; those before it have been decoded.
-
-        >>> import codeckit
-        >>> codec = codeckit.codec("jpeg")
-        >>> streams = [codec.encode(np.full((8, 8), level, np.uint8)) for level in (0, 9)]
-        >>> [int(picture.max()) for picture in codec.decode_many(streams)]
-        [0, 9]
-        """
-        if not self._batches:
-            yield from (self.decode(stream, max_pixels=max_pixels) for stream in streams)
-            return
-        for batch in _batched(map(read_stream, streams), self._pixels):
-            try:
-                opened = [self._unwrap(data) for data in batch]
-                alike = all(codec.stages == opened[0][0].stages for codec, _ in opened)
-                images = opened[0][0]._unfold_checked([payload for _, payload in opened], max_pixels) if alike else None
-            except StreamError:
-                images = None  # the loop below finds which stream it is
-            if images is None:
-                images = (self.decode(data, max_pixels=max_pixels) for data in batch)
-            yield from images
-
-    def _pixels(self, data: bytes) -> int:
-        """How many pixels the picture in a `.ckt` stream has; more than go into a batch where it does not say."""
-        try:
-            *_, entropy = self.stages.values()
-            (height, width), _ = entropy.describe(container.unpack(data).payload)
-            return height * width
-        except StreamError:
-            return _BATCH_PIXELS
-
-    def _unfold(self, data: list[bytes], max_pixels: int) -> list:
-        *stages, last = self.stages.values()
-        values = last.inverse_many(data, max_pixels)
-        for stage in reversed(stages):
-            values = stage.inverse_many(values)
-        return values
-
-    def _unfold_checked(self, payloads: list[bytes], max_pixels: int) -> list[np.ndarray]:
-        """`_unfold` of stages that a stream names, which may not fit one another."""
-        try:
-            images = self._unfold(payloads, max_pixels)
-        except StreamError:
-            raise
-        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-            raise StreamError(f"the stream's stages do not fit one another or its data: {error!r}") from error
-        for image in images:
-            picture = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim in (2, 3)
-            if not picture and not isinstance(image, Tokens):
-                raise StreamError("the stream's stages do not end in an image")
-        return images
-
-    def unfold(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-        """Decode the last stage's output: a payload without its container."""
-        return self._unfold([data], max_pixels)[0]
-
-    def trace(self, image) -> "Trace":
+    def trace(self, image) -> Trace:
         """Encode `image` and keep what stood between the stages, with its entropy and its real bits.
 
         >>> import codeckit
@@ -259,25 +191,10 @@ class Codec:
         quantize   QuantTable   8×8×8×8  int16                 0   65536
         entropy    JpegHuffman  bytes                               1384
         """
-        image = read_image(image)
-        steps = [Step.of("image", "", image)]
-        for role, stage, value in self.fold(image):
-            steps.append(Step.of(role, type(stage).__name__, value, stage.maps(steps[-1].value, value)))
-        stream = value if self.native else self._wrap(value)
-        return Trace(self, tuple(steps), stream)
+        return trace(read_image(image), self.fold(image), self.wrap)
 
     def encode_video(self, frames, out=None, *, fps=None, progress: bool = False):
-        """Encode a video; a codec of stills codes every frame on its own. See `codeckit.codecs.video.encode_video`.
-
-        Args:
-            frames: what `codeckit.read_video` takes: an iterable of uint8 [H,W,3] or [H,W], a file, a folder.
-            out: file to write: a `.ckt`, or for the video standards a container (`.mp4`, `.mkv`) or a raw bitstream;
-                None to get the `.ckt` stream as bytes.
-            fps: frames a second, if the source says none or another.
-            progress: show frames done and their speed on stderr.
-
-        Returns:
-            The stream, or the path of the written file.
+        """Encode a video; a codec of stills codes every frame on its own. See `codecs.video.encode_video`.
 
         >>> import codeckit
         >>> codec = codeckit.codec("jpeg", quality=90)
@@ -285,223 +202,52 @@ class Codec:
         >>> video.count, [frame.shape for frame in video]
         (3, [(8, 8, 3), (8, 8, 3), (8, 8, 3)])
         """
-        from .video import encode_video
-
         return encode_video(self, frames, out, fps=fps, progress=progress)
 
-    def decode_video(self, stream, *, max_pixels: int = MAX_PIXELS):
-        """The frames of what `encode_video` wrote, decoded as they are asked for: `codeckit.codecs.frames.Frames`.
+    def decode_video(self, stream, *, max_pixels: int = MAX_PIXELS) -> Frames:
+        """The frames of what `encode_video` wrote, decoded as they are asked for. See `codecs.video.decode_video`."""
+        return decode_video(stream, self.for_stream, max_pixels=max_pixels)
+
+    def contain(self, payload: bytes) -> Container:
+        """The `.ckt` container of a payload."""
+        return streams.describe(self.name, self.profile, self.stages, self.weights, payload)
+
+    def wrap(self, stages: dict[str, Stage], payload: bytes) -> bytes:
+        """The stream of a payload that these stages made."""
+        if list(stages.values())[-1].native:
+            return payload
+        return container.pack(streams.describe(self.name, self.profile, stages, self.weights, payload))
+
+    def for_stream(self, held: Container) -> "Codec":
+        """The codec that made a stream: the stages that it names, with the weights it was made with.
 
         Raises:
-            StreamError: cut, damaged, another codec's, or of frames larger than `max_pixels`.
+            StreamError: another codec's, or a revision, stages or weights that do not exist here.
         """
-        from .video import decode_video
+        own = (self.name, *((self.profile.written,) if self.profile else ()))
+        if held.codec not in own:
+            by = f"codec number {held.codec}" if isinstance(held.codec, int) else repr(held.codec)
+            raise StreamError(f"made by {by}, not by {self.name!r}; codeckit.decode finds the codec")
+        return codec_of(self.name, self.profile, held, self.weights, self.device)
 
-        return decode_video(stream, self, max_pixels=max_pixels)
-
-    def _wrap(self, payload: bytes) -> bytes:
-        return container.pack(self.contain(payload))
-
-    def contain(self, payload: bytes) -> container.Container:
-        """The `.ckt` container of a payload: what in this codec differs from the registered one stands beside it."""
-        from .registry import number
-
-        default = _default_stages(self.name)
-        changed = {
-            role: spec(stage.for_decoding())
-            for role, stage in self.stages.items()
-            if role not in default or stage.for_decoding() != default[role].for_decoding()
-        }
-        parameters = json.dumps(changed, separators=(",", ":")).encode() if changed else b""
-        prints = {stage.fingerprint for stage in self.stages.values()} - {b""}
-        if len(prints) > 1:
-            raise ValueError(f"the stages of {self.name} have different weights; a stream names one file of weights")
-        return container.Container(number(self.name), payload, parameters, b"".join(prints))
-
-    def _unwrap(self, data: bytes) -> tuple["Codec", bytes]:
-        held = container.unpack(data)
-        if container.holds_video(held.payload):
-            raise StreamError("the stream is a video; codeckit.decode_video decodes it")
-        return self.made_by(held), held.payload
-
-    def made_by(self, held: container.Container) -> "Codec":
-        """The codec that a container names, with the stages it describes and the weights it was made with.
-
-        Raises:
-            StreamError: another codec's, or stages or weights that do not exist here.
-        """
-        from .registry import name_of
-
-        name = name_of(held.codec)
-        if name != self.name:
-            raise StreamError(f"made by {name!r}, not by {self.name!r}; codeckit.decode finds the codec")
-        made_by = composition(name, held.parameters)
-        if any(hasattr(stage, "weights") for stage in made_by.stages.values()):
-            from .learned.stages import with_weights
-            from .learned.weights import find_weights, load_weights
-
-            own = next((stage.weights for stage in self.stages.values() if getattr(stage, "weights", "")), "")
-            path, device = find_weights(name, held.weights, own), self.device
-            load_weights(path, device)  # here, so that a damaged file of weights is not taken for a damaged stream
-            made_by = replace_fields(made_by, stages=with_weights(made_by.stages, path, device))
-        else:  # models that ship with the package, or none
-            prints = {stage.fingerprint for stage in made_by.stages.values()} - {b""}
-            if held.weights not in (prints or {b""}):
-                wanted = held.weights.hex() or "(none)"
-                raise StreamError(f"the stream was made with the weights {wanted}, which are not known here")
-        return made_by
+    def decode_payloads(self, payloads: list[bytes], max_pixels: int = MAX_PIXELS) -> list:
+        """What payloads without their containers decode to, all with these very stages."""
+        return streams.unfold_checked(self.stages, payloads, max_pixels)
 
 
-def composition(name: str, parameters: bytes) -> Codec:
-    """The codec that a stream's parameters describe: the registered one with the stages that the stream names.
+def codec_of(name: str, profile: Profile | None, held: Container, weights=None, device: str = "cpu") -> Codec:
+    """The codec that a container describes.
+
+    Args:
+        name: what to call it.
+        profile: that of the codec which the container names, if it has one.
+        held: the container.
+        weights: a handle to try first.
+        device: where networks are to run.
 
     Raises:
-        StreamError: the parameters are damaged or name stages that do not exist here.
+        StreamError: stages, a revision or weights that do not exist here.
     """
-    stages = _default_stages(name)
-    if parameters:
-        try:
-            changed = json.loads(parameters)
-        except (ValueError, RecursionError) as error:
-            raise StreamError(f"the parameters of the stream are not JSON: {error}") from error
-        if not isinstance(changed, dict):
-            raise StreamError("the parameters of the stream are not a JSON object of stages")
-        stages = {**stages, **{role: from_spec(data) for role, data in changed.items()}}
-    if not stages:
-        raise StreamError(f"the codec {name!r} is not known here, and the stream does not describe its stages")
-    if any(getattr(stage, "weights", "") for stage in stages.values()):
-        raise StreamError("the stream names weights by a path; only their fingerprint may stand in it")
-    if list(stages.values())[-1].native:
-        raise StreamError("the stream names an entropy stage that has a file format of its own")
-    return Codec(name, stages)
-
-
-def _default_stages(name: str) -> dict[str, Stage]:
-    """The stages that a stream of this codec takes for granted; those with weights have none yet."""
-    from .registry import codec, entry, is_registered
-
-    if not is_registered(name):
-        return {}
-    return dict(codec(name, **({"weights": ""} if entry(name).family == "learned" else {})).stages)
-
-
-def _arrays(value) -> tuple[np.ndarray, ...]:
-    if isinstance(value, Tokens):
-        return (value.features,)
-    return value.planes if isinstance(value, Picture) else (value,)
-
-
-@dataclass(frozen=True)
-class Step:
-    """What stood behind one stage.
-
-    Attributes:
-        role: the stage's role in the codec, or ``"image"`` for the input.
-        stage: the stage's class name.
-        value: the stage's output: array, `Picture` or bytes.
-        bits: size of `value` as it stands: array elements times their width, or 8 bits a byte.
-        entropy: order-0 entropy of integer arrays, in bits, plane by plane, coefficient by coefficient (what an ideal
-            static coder with one table for each would need); None for others.
-        maps: what the stage shows beside that, arrays by name: for the rounding of a learned codec "latents", "scales",
-            "bits" (where the bits go), "bits by channel" and "side bits", see `codecs.learned.stages.LatentCoded.maps`.
-    """
-
-    role: str
-    stage: str
-    value: object
-    bits: int
-    entropy: float | None
-    maps: dict[str, np.ndarray] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, role: str, stage: str, value, maps: dict[str, np.ndarray] | None = None) -> "Step":
-        """Measure `value`."""
-        if isinstance(value, bytes):
-            return cls(role, stage, value, 8 * len(value), None, maps or {})
-        arrays = _arrays(value)
-        entropy = None
-        if all(np.issubdtype(array.dtype, np.integer) for array in arrays):
-            entropy = sum(information.class_entropy_bits(array) for array in arrays)
-        return cls(role, stage, value, sum(8 * array.nbytes for array in arrays), entropy, maps or {})
-
-    @property
-    def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shape of each plane; empty for bytes."""
-        return () if isinstance(self.value, bytes) else tuple(array.shape for array in _arrays(self.value))
-
-
-@dataclass(frozen=True)
-class Trace:
-    """One image's way through a codec: every stage's output, and the stream at the end. ``print`` it for a table."""
-
-    codec: Codec
-    steps: tuple[Step, ...]
-    stream: bytes
-
-    def anatomy(self) -> Anatomy:
-        """What every bit of the stream is, and what every symbol took; computed anew at each call.
-
-        >>> import codeckit
-        >>> trace = codeckit.codec("jpeg").trace(np.zeros((64, 64), np.uint8))
-        >>> trace.anatomy().bits == 8 * len(trace.stream)
-        True
-        """
-        (*_, last), payload = self.codec.stages.values(), self.steps[-1].value
-        if self.codec.native and type(last).anatomy is Stage.anatomy:  # a library's file
-            from .peers.boxes import anatomy_of_file
-
-            return anatomy_of_file(payload)
-        found = last.anatomy(self.steps[-2].value, payload)
-        if self.codec.native:
-            return found
-        around = Dissector(self.stream)
-        container.dissect(around, len(payload))
-        (*head, tail) = around.parts
-        return Anatomy((*head, *found.parts, tail), found.costs)
-
-    def bits_by_stage(self, anatomy: Anatomy | None = None) -> dict[str, float]:
-        """The bits of the file that serve each step, by role, ``"image"`` first; and ``"file"``, the container.
-
-        Every bit is counted once: the sum is the file. What serves a role that the codec lacks counts for its last
-        stage. The `anatomy` may be given where it is known already.
-
-        >>> import codeckit
-        >>> trace = codeckit.codec("jpeg").trace(np.zeros((64, 64), np.uint8))
-        >>> trace.bits_by_stage()
-        {'image': 40, 'color': 128, 'subsample': 8, 'transform': 0, 'quantize': 672, 'entropy': 536, 'file': 0}
-        """
-        bits = dict.fromkeys([*(step.role for step in self.steps), "file"], 0)
-        for part in (anatomy or self.anatomy()).parts:
-            bits[part.role if part.role in bits else self.steps[-1].role] += part.bits
-        return bits
-
-    def __str__(self):
-        rows = [("stage", "by", "shape", "dtype", "entropy (bits)", "bits")]
-        for step in self.steps:
-            shape = " ".join("×".join(map(str, shape)) for shape in step.shapes) or "bytes"
-            dtype = "" if isinstance(step.value, bytes) else str(_arrays(step.value)[0].dtype)
-            entropy = "" if step.entropy is None else f"{step.entropy:.0f}"
-            rows.append((step.role, step.stage, shape, dtype, entropy, str(step.bits)))
-        if not self.codec.native:
-            rows.append(("file", ".ckt", "bytes", "", "", str(8 * len(self.stream))))
-        widths = [max(len(row[i]) for row in rows) for i in range(6)]
-        lines = []
-        for row in rows:
-            left = [cell.ljust(width) for cell, width in zip(row[:4], widths[:4], strict=True)]
-            right = [cell.rjust(width) for cell, width in zip(row[4:], widths[4:], strict=True)]
-            lines.append("  ".join(left + right).rstrip())
-        return "\n".join(lines)
-
-
-def _batched(items: Iterable, pixels) -> Iterator[list]:
-    """Items one after the other in lists of at most `_BATCH_PIXELS` together, or of a single one."""
-    batch, total = [], 0
-    for item in items:
-        size = pixels(item)
-        if batch and total + size > _BATCH_PIXELS:
-            yield batch
-            batch, total = [], 0
-        batch.append(item)
-        total += size
-    if batch:
-        yield batch
+    stages = streams.rebuild(held, profile)
+    handle = streams.find_weights(stages, held.weights, weights, device)
+    return Codec(name, stages, weights=handle, profile=profile)

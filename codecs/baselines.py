@@ -8,6 +8,7 @@
 
 import io
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,6 +17,26 @@ from ..primitives.errors import StreamError
 from ..primitives.picture import MAX_PIXELS, check_size
 from ..primitives.stage import Stage
 from .base import Codec
+from .entry import Entry
+from .registry import codec
+
+DOWNSAMPLE = Entry(
+    name="downsample",
+    family="baseline",
+    media="image",
+    quality=(1, 8),
+    summary="the picture made smaller and saved as JPEG: the baseline of task accuracy",
+    factory="codeckit.codecs.baselines:downsample",
+)
+
+UNCOMPRESSED = Entry(
+    name="uncompressed",
+    family="baseline",
+    media="image",
+    quality=(1, 1),
+    summary="the samples as they are: the ceiling of task accuracy",
+    factory="codeckit.codecs.baselines:uncompressed",
+)
 
 #: Quality of the JPEG that a smaller picture is saved as.
 _JPEG_QUALITY = 75
@@ -65,15 +86,13 @@ class DownsampledCoded(RawCoded):
         eighths: side of the smaller picture in eighths of the original's, 1 … 8.
     """
 
+    unwritten: ClassVar[tuple[str, ...]] = ("eighths",)  # the sizes travel with the picture
+
     eighths: int = 8
 
     def __post_init__(self):
         if isinstance(self.eighths, bool) or not isinstance(self.eighths, int) or not 1 <= self.eighths <= 8:
             raise ValueError(f"quality is a whole number from 1 to 8 (eighths of the sides), not {self.eighths!r}")
-
-    def for_decoding(self) -> Stage:
-        """The sizes travel with the picture."""
-        return DownsampledCoded()
 
     def forward(self, image: np.ndarray) -> bytes:
         """Return the payload: the size, and a JPEG file."""
@@ -130,7 +149,7 @@ def uncompressed() -> Codec:
     return Codec("uncompressed", {"entropy": RawCoded()})
 
 
-def downsample(quality=4) -> Codec:
+def downsample(quality: int = 4) -> Codec:
     """The picture made smaller and saved as JPEG.
 
     Args:
@@ -141,6 +160,4 @@ def downsample(quality=4) -> Codec:
 
 def baselines() -> list[Codec]:
     """The codecs that `evaluate` adds where tasks are measured."""
-    from .registry import codec
-
     return [codec("uncompressed"), *(codec("downsample", quality=eighths) for eighths in (1, 2, 3, 4, 6, 8))]

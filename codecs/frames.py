@@ -17,9 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..primitives.color import planes_to_rgb
 from ..primitives.errors import StreamError
-from ..primitives.subsample import upsample
 from .image_io import EXTENSIONS, read_image
 
 #: File name endings that count as videos, and those of raw samples without a header.
@@ -210,5 +208,8 @@ def to_rgb(frame) -> np.ndarray:
     planes, bits = from_frame(frame)
     full = int(frame.color_range) == 2 or "yuvj" in frame.format.name
     v, h = _FACTORS[layout[1]]
+    from ..primitives.color import planes_to_rgb  # here, for numba takes long to load
+    from ..primitives.subsample import upsample
+
     planes = (planes[0], *(upsample(plane, v, h, planes[0].shape) for plane in planes[1:]))
     return planes_to_rgb(planes, matrix or "bt601", "full" if full else "limited", bits)

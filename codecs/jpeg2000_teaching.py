@@ -6,6 +6,9 @@ what it keeps is the idea: one stream, cut where one likes (`truncate`), or deco
 (`decode_resolution`).
 """
 
+from dataclasses import replace
+from typing import Literal
+
 import numpy as np
 
 from ..primitives import container
@@ -18,11 +21,14 @@ from ..primitives.wavelet import Wavelet
 from .base import Codec
 from .image_io import read_stream
 from .peers.stills import check_quality
+from .registry import codec
 
 NAME = "jpeg2000-teaching"
 
 
-def jpeg2000_teaching(quality=50, lossless=False, order="quality", levels=5) -> Codec:
+def jpeg2000_teaching(
+    quality: float = 50, lossless: bool = False, order: Literal["quality", "resolution"] = "quality", levels: int = 5
+) -> Codec:
     """Wavelet bit planes, embedded.
 
     Args:
@@ -61,14 +67,14 @@ def truncate(stream, size: int) -> bytes:
     >>> len(truncate(stream, 200)), codeckit.decode(truncate(stream, 200)).shape
     (200, (32, 32))
     """
-    held, codec = _open(stream)
-    around = len(container.pack(container.Container(held.codec, b"", held.parameters, held.weights)))
+    held, made_by = _open(stream)
+    around = len(container.pack(replace(held, payload=b"")))
     payload = held.payload[: max(size - around, 0)]
     try:
-        codec.stages["entropy"].inverse(payload, max_pixels=1 << 40)
+        made_by.stages["entropy"].inverse(payload, max_pixels=1 << 40)
     except StreamError as error:
         raise ValueError(f"{size} bytes do not hold the stream's header") from error
-    return container.pack(container.Container(held.codec, payload, held.parameters, held.weights))
+    return container.pack(replace(held, payload=payload))
 
 
 def decode_resolution(stream, reduce: int, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -82,8 +88,8 @@ def decode_resolution(stream, reduce: int, *, max_pixels: int = MAX_PIXELS) -> n
     >>> decode_resolution(stream, 2).shape
     (9, 13, 3)
     """
-    held, codec = _open(stream)
-    stages = codec.stages
+    held, made_by = _open(stream)
+    stages = made_by.stages
     transform = stages["transform"]
     if not 0 <= reduce <= transform.levels:
         raise ValueError(f"the stream has {transform.levels} octaves to leave out, not {reduce}")
@@ -96,10 +102,8 @@ def decode_resolution(stream, reduce: int, *, max_pixels: int = MAX_PIXELS) -> n
 
 
 def _open(stream):
-    from .registry import codec
-
     held = container.unpack(read_stream(stream))
-    made_by = codec(NAME).made_by(held)
+    made_by = codec(NAME).for_stream(held)
     if not isinstance(made_by.stages["entropy"], BitPlaneCoded):
         raise ValueError("this stream has another entropy stage than bit planes; it cannot be cut")
     return held, made_by

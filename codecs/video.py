@@ -1,9 +1,11 @@
 """Videos in `.ckt` streams: any codec's, coded and decoded frame by frame in memory that does not grow.
 
-The payload of a video (the container around it is that of pictures) begins with a zero byte, where a picture has its
-height (`container.holds_video`), and holds *chunks*::
+The container around a video is that of pictures, with a section that holds the size and the frame rate::
 
-    00  H  W  fps numerator  fps denominator      varints
+    H  W  fps numerator  fps denominator      varints
+
+The payload is *chunks*::
+
     length  chunk                                 as often as there are chunks, none of them empty
     00  number of frames (4 bytes, big-endian)
 
@@ -18,19 +20,23 @@ tags; `decode_video` reads these, and every other file that FFmpeg reads.
 import io
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..primitives import container
 from ..primitives.bitstream import ByteReader, ByteWriter
+from ..primitives.container import Container
 from ..primitives.errors import StreamError
 from ..primitives.picture import MAX_PIXELS, check_size
 from ..primitives.stage import Stage
 from .frames import VIDEO_EXTENSIONS, Frames, open_file, read_video
 from .image_io import new_file
+from .streams import unfold
 
 #: FFmpeg's formats by file name ending: containers that players open, and raw bitstreams.
 FORMATS = {
@@ -106,9 +112,10 @@ def _write(codec, frames, count, source, file):
         file.write(data)
 
     head = ByteWriter()
-    for number in (0, *source.size, source.fps.numerator, source.fps.denominator):
+    for number in (*source.size, source.fps.numerator, source.fps.denominator):
         head.varint(number)
-    write(container.pack_head(_container(codec)) + head.getvalue())
+    held = codec.contain(b"")
+    write(container.pack_head(replace(held, sections={**held.sections, container.VIDEO: head.getvalue()})))
     for chunk in _chunks(codec, frames, source):
         length = ByteWriter()
         length.varint(len(chunk))
@@ -117,17 +124,6 @@ def _write(codec, frames, count, source, file):
         raise ValueError("the video has no frames")
     write(b"\0" + count().to_bytes(4, "big"))
     file.write(crc.to_bytes(4, "big"))
-
-
-def _container(codec):
-    """A codec whose pictures are files of their own needs no description: the registered one decodes them."""
-    if not codec.native:
-        return codec.contain(b"")
-    from .registry import is_registered, number
-
-    if not is_registered(codec.name):
-        raise ValueError(f"{codec.name} has a file format of its own but no registered name; register_codec it first")
-    return container.Container(number(codec.name), b"")
 
 
 def _chunks(codec, frames, source):
@@ -142,12 +138,12 @@ def _chunks(codec, frames, source):
         yield value
 
 
-def decode_video(stream, codec=None, *, max_pixels: int = MAX_PIXELS) -> Frames:
+def decode_video(stream, codec_for: Callable[[Container], Any], *, max_pixels: int = MAX_PIXELS) -> Frames:
     """The frames of a coded video, decoded as they are asked for.
 
     Args:
-        stream: bytes or a path: a `.ckt` video of any codec, or any file that FFmpeg reads.
-        codec: the codec that must have made a `.ckt`; None for any.
+        stream: bytes or a path: a `.ckt` video, or any file that FFmpeg reads.
+        codec_for: gives the `Codec` for a `.ckt` stream's container.
         max_pixels: the largest frame to accept.
 
     Returns:
@@ -158,8 +154,9 @@ def decode_video(stream, codec=None, *, max_pixels: int = MAX_PIXELS) -> Frames:
             raised when that frame is reached.
 
     >>> import codeckit
-    >>> stream = codeckit.codec("jpeg").encode_video(np.zeros((2, 8, 8, 3), np.uint8), fps=30)
-    >>> codeckit.decode_video(stream).count
+    >>> codec = codeckit.codec("jpeg")
+    >>> stream = codec.encode_video(np.zeros((2, 8, 8, 3), np.uint8), fps=30)
+    >>> decode_video(stream, codec.for_stream).count
     2
     """
 
@@ -175,14 +172,16 @@ def decode_video(stream, codec=None, *, max_pixels: int = MAX_PIXELS) -> Frames:
         return video
     with opened() as file:
         _check_crc(file)
-        made_by, size, fps, start, end, count = _read_head(file, codec)
+        held, start, end, count = _read_head(file)
+    size, fps = _read_video(held)
     check_size(size, max_pixels)
+    codec = codec_for(held)
 
     def frames():
         with opened() as file:
             file.seek(start)
             number = 0
-            for frame in _frames(made_by, _FileReader(file, end), size, max_pixels):
+            for frame in _frames(codec, _FileReader(file, end), size, max_pixels):
                 if not isinstance(frame, np.ndarray) or frame.shape[:2] != size or frame.dtype != np.uint8:
                     raise StreamError(f"frame {number} of the stream has another size than the video")
                 number += 1
@@ -190,7 +189,7 @@ def decode_video(stream, codec=None, *, max_pixels: int = MAX_PIXELS) -> Frames:
             if number != count:
                 raise StreamError(f"the stream holds {number} frames, not {count} as it says")
 
-    return Frames(size, fps, count, frames, made_by.name)
+    return Frames(size, fps, count, frames, codec.name)
 
 
 def is_video(path) -> bool:
@@ -203,8 +202,7 @@ def is_video(path) -> bool:
         reader = _FileReader(file, file.seek(0, io.SEEK_END))
         file.seek(4)
         try:
-            container.read_head(reader)
-            return container.holds_video(reader.raw(2))
+            return container.read_head(reader).is_video
         except StreamError:
             return False
 
@@ -220,35 +218,27 @@ def _check_crc(file):
         raise StreamError("the .ckt file is cut or damaged: its CRC-32 does not match")
 
 
-def _read_head(file, codec):
-    from .base import composition
-    from .registry import codec as registered
-    from .registry import is_registered, name_of
-
+def _read_head(file) -> tuple[Container, int, int, int]:
+    """The container without its payload, where the chunks begin and end, and the number of frames."""
     end = file.seek(0, io.SEEK_END) - 8
     file.seek(end)
     count = int.from_bytes(file.read(4), "big")
-    file.seek(3)
-    reader = _FileReader(file, end)
-    version = reader.byte()
-    if version != container.VERSION:
-        raise StreamError(f".ckt format version {version}; this codeckit reads version {container.VERSION}")
-    held = container.read_head(reader)
-    name = name_of(held.codec)
-    if codec is None:
-        native = is_registered(name) and not held.parameters and registered(name).native
-        codec = registered(name) if native else composition(name, held.parameters)
-    if not codec.native:
-        codec = codec.made_by(held)
-    elif name != codec.name:
-        raise StreamError(f"made by {name!r}, not by {codec.name!r}; codeckit.decode_video finds the codec")
-    if reader.varint() != 0:
+    file.seek(0)
+    container.check_version(file.read(4))
+    held = container.read_head(_FileReader(file, end))
+    if not held.is_video:
         raise StreamError("the stream is a picture; codeckit.decode decodes it")
+    return held, file.tell(), end, count
+
+
+def _read_video(held: Container) -> tuple[tuple[int, int], Fraction]:
+    """Size and frames a second."""
+    reader = ByteReader(held.sections[container.VIDEO])
     size = reader.varint(), reader.varint()
     numerator, denominator = reader.varint(), reader.varint()
-    if not 0 < numerator <= 1000 * denominator:
+    if not 0 < numerator <= 1000 * denominator or reader.rest():
         raise StreamError(f"the stream declares {numerator}/{denominator} frames a second")
-    return codec, size, Fraction(numerator, denominator), file.tell(), end, count
+    return size, Fraction(numerator, denominator)
 
 
 def _frames(codec, reader, size, max_pixels):
@@ -264,7 +254,7 @@ def _frames(codec, reader, size, max_pixels):
             yield from last.inverse_frames(chunks(), size)
         else:
             for chunk in chunks():
-                yield codec.unfold(chunk, max_pixels)
+                yield unfold(codec.stages, [chunk], max_pixels)[0]
     except StreamError:
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:

@@ -20,6 +20,7 @@ vector a block. A block that motion predicts worse than grey does (what was not 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import ClassVar
 
 import numpy as np
 
@@ -55,13 +56,11 @@ class Hybrid(VideoStage):
     [[100, 100, 100], [101, 101, 101], [102, 102, 102]]
     """
 
+    unwritten: ClassVar[tuple[str, ...]] = ("quality", "gop", "dead_zone")  # the first chunk says what is needed
+
     quality: int = 50
     gop: int = 250
     dead_zone: float = 0.25
-
-    def for_decoding(self) -> "Hybrid":
-        """Chunks say everything else."""
-        return Hybrid()
 
     def forward_frames(self, frames: Iterable[np.ndarray], size: tuple[int, int], fps: Fraction) -> Iterator[bytes]:
         """Encode frames: a chunk that says the number of planes and the quality, then one a frame."""
@@ -213,7 +212,7 @@ def _vectors(motion, fresh):
     return np.concatenate((fresh[..., None].astype(np.int32), np.where(fresh[..., None], 0, motion)), axis=2)
 
 
-def video_teaching(quality=50, gop=250, dead_zone=0.25) -> Codec:
+def video_teaching(quality: float = 50, gop: int = 250, dead_zone: float = 0.25) -> Codec:
     """The hybrid teaching codec.
 
     Args:

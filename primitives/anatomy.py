@@ -102,41 +102,6 @@ class Dissector:
         return 8 * len(self.take(len(self.data) - self.position, name, value, role))
 
 
-def dissect_header(found: Dissector) -> list[tuple[int, ...]]:
-    """The fields of a `picture.pack_header`; returns the planes' shapes."""
-    from .picture import COLORS
-
-    found.group = "picture header"
-    found.varint("height", "image", lambda n: f"{n} rows")
-    found.varint("width", "image", lambda n: f"{n} columns")
-    flags = found.number(
-        1, "colour model", "color", lambda n: COLORS[n & 127] + (", quantization tables follow" if n & 128 else "")
-    )
-    planes = found.number(1, "planes", "color")
-    shapes = []
-    for index in range(planes):
-        found.number(
-            1, f"sampling of plane {index}", "subsample", lambda n: f"{n >> 4}×{n & 15} (vertical × horizontal)"
-        )
-        axes = found.number(1, f"axes of plane {index}", "transform")
-        shapes.append(tuple(found.varint(f"extent {axis} of plane {index}", "transform") for axis in range(axes)))
-    if flags & 128:
-        found.group = "quantization tables"
-        count = found.varint("number of tables", "quantize")
-        size = int(np.prod(shapes[0][2:]))
-        for table in range(count):
-            start = found.position
-            steps = []
-            probe = Dissector(found.data)
-            probe.position = start
-            steps = [probe.varint("step") for _ in range(size)]
-            shown = " ".join(map(str, steps[:16])) + (" …" if size > 16 else "")
-            found.take(probe.position - start, f"steps of table {table}", shown, "quantize")
-        for index in range(planes):
-            found.number(1, f"table of plane {index}", "quantize")
-    return shapes
-
-
 def spread(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Numbers on a grid [h,w] spread over a picture of [H,W] pixels, H ≥ h and W ≥ w: float64, with the same sum.
 

@@ -1,23 +1,36 @@
 """The `.ckt` container: one file format for every codec that has no standard format of its own.
 
-A file names its codec, carries the parameters and the fingerprint of the weights that decoding needs, and ends in a
-CRC-32 of everything before it, so that a receiver guesses nothing and damage is noticed. The byte table stands in
-docs/format.md; `pack` and `unpack` are the inverse pair that implements it::
+A file names its codec and the revision of the codec's profile, carries what decoding needs beside the payload, and ends
+in a CRC-32 of everything before it, so that a receiver guesses nothing and damage is noticed. docs/format.md has the
+byte table; `pack` and `unpack` are the inverse pair that implements it::
 
-    "ckt"  version  codec  parameters  weights  payload  CRC-32
+    "ckt"  version  codec  revision  sections  payload  CRC-32
 
-With a numbered codec, no parameters and no weights that is 11 bytes around the payload.
+A *section* is a tag and a block of bytes. Sections stand in the order of their tags, and the tag 0 ends them. A reader
+refuses a tag below 64 that it does not know, and skips one above: what later versions add either matters to every
+decoder, or to none. With a numbered codec and no sections that is 11 bytes around the payload.
 """
 
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from .anatomy import Dissector
 from .bitstream import ByteReader, ByteWriter
 from .errors import StreamError
 
 MAGIC = b"ckt"
-VERSION = 1
+
+#: Version 1 was a draft that was never released.
+VERSION = 2
+
+#: Sections: stages that differ from the profile, fingerprint of the weights, a video's size and frame rate.
+STAGES, WEIGHTS, VIDEO = 1, 2, 3
+
+#: The first tag of sections that a reader may skip.
+SKIPPED = 64
+
+_NAMES = {STAGES: "stages", WEIGHTS: "fingerprint of the weights", VIDEO: "video"}
 
 
 @dataclass(frozen=True)
@@ -25,26 +38,41 @@ class Container:
     """What a `.ckt` file holds.
 
     Attributes:
-        codec: the codec's number in the registry, or its name where it has none.
+        codec: the codec's number, or its name where it has none.
+        revision: of the codec's profile; 0 for a stream that lists all its stages.
         payload: what the codec's entropy stage wrote.
-        parameters: what the codec's decoder must know beside, usually nothing; the codec defines it.
-        weights: fingerprint of the network weights (4 bytes), or nothing.
+        sections: bytes by tag.
 
-    >>> unpack(pack(Container(1, b"payload"))).payload
+    >>> unpack(pack(Container(1, 1, b"payload"))).payload
     b'payload'
     """
 
     codec: int | str
+    revision: int
     payload: bytes
-    parameters: bytes = b""
-    weights: bytes = b""
+    sections: Mapping[int, bytes] = field(default_factory=dict)
+
+    @property
+    def stages(self) -> bytes:
+        """The section of stages, empty if there is none."""
+        return self.sections.get(STAGES, b"")
+
+    @property
+    def weights(self) -> bytes:
+        """The fingerprint of the weights, empty if there are none."""
+        return self.sections.get(WEIGHTS, b"")
+
+    @property
+    def is_video(self) -> bool:
+        """Whether the payload is a video's chunks."""
+        return VIDEO in self.sections
 
 
 def pack(container: Container) -> bytes:
     """The file's bytes.
 
-    >>> pack(Container(1, b"payload")).hex(" ", 1)
-    '63 6b 74 01 01 00 00 70 61 79 6c 6f 61 64 1e 7d 0d d6'
+    >>> pack(Container(1, 1, b"payload")).hex(" ", 1)
+    '63 6b 74 02 01 01 00 70 61 79 6c 6f 61 64 c6 31 90 73'
     """
     data = pack_head(container) + container.payload
     return data + zlib.crc32(data).to_bytes(4, "big")
@@ -53,8 +81,8 @@ def pack(container: Container) -> bytes:
 def pack_head(container: Container) -> bytes:
     """The bytes before the payload. A writer of a long payload goes on from here, and ends with the CRC-32.
 
-    >>> pack_head(Container(1, b"")).hex(" ", 1)
-    '63 6b 74 01 01 00 00'
+    >>> pack_head(Container(1, 1, b"", {WEIGHTS: b"abcd"})).hex(" ", 1)
+    '63 6b 74 02 01 01 02 04 61 62 63 64 00'
     """
     out = ByteWriter()
     out.raw(MAGIC)
@@ -64,24 +92,18 @@ def pack_head(container: Container) -> bytes:
     else:
         out.varint(0)
         out.block(container.codec.encode())
-    out.block(container.parameters)
-    out.block(container.weights)
+    out.varint(container.revision)
+    for tag, block in sorted(container.sections.items()):
+        out.varint(tag)
+        out.block(block)
+    out.varint(0)
     return out.getvalue()
-
-
-def holds_video(payload: bytes) -> bool:
-    """Whether a payload is a video's: a zero, then the height. (0 × 0 is the size of tokens made of no known picture.)
-
-    >>> holds_video(b"\\0\\x10"), holds_video(b"\\x10\\x10"), holds_video(b"\\0\\0")
-    (True, False, False)
-    """
-    return payload[:1] == b"\0" and payload[1:2] != b"\0"
 
 
 def is_whole(data: bytes) -> bool:
     """Whether a file ends in its CRC-32.
 
-    >>> data = pack(Container(1, b"payload"))
+    >>> data = pack(Container(1, 1, b"payload"))
     >>> is_whole(data), is_whole(data[:-1])
     (True, False)
     """
@@ -94,17 +116,61 @@ def unpack(data: bytes, partial: bool = False) -> Container:
     Raises:
         StreamError: not a `.ckt` file, of another version, cut, or damaged.
     """
-    if data[:3] != MAGIC:
-        raise StreamError("not a .ckt file: it does not begin with 'ckt'")
-    if data[3:4] != bytes([VERSION]):
-        version = data[3] if len(data) > 3 else "missing"
-        raise StreamError(f".ckt format version {version}; this codeckit reads version {VERSION}")
+    check_version(data[:4])
     whole = is_whole(data)
     if not whole and not partial:
         raise StreamError("the .ckt file is cut or damaged: its CRC-32 does not match")
     reader = ByteReader(data[4:-4] if whole else data[4:])
     head = read_head(reader)
-    return Container(head.codec, reader.rest(), head.parameters, head.weights)
+    return Container(head.codec, head.revision, reader.rest(), head.sections)
+
+
+def check_version(start: bytes) -> None:
+    """Refuse what does not begin with magic and version.
+
+    >>> check_version(b"ckt\\x01")
+    Traceback (most recent call last):
+    ...
+    codeckit.primitives.errors.StreamError: .ckt format version 1; this codeckit reads version 2
+    """
+    if start[:3] != MAGIC:
+        raise StreamError("not a .ckt file: it does not begin with 'ckt'")
+    if start[3:] != bytes([VERSION]):
+        version = start[3] if len(start) > 3 else "missing"
+        raise StreamError(f".ckt format version {version}; this codeckit reads version {VERSION}")
+
+
+def read_head(reader) -> Container:
+    """What stands between version and payload, read from a `ByteReader` or its like; the payload is left to read.
+
+    Raises:
+        StreamError: cut; or a section is unknown and must be known, or stands in the wrong place.
+    """
+    codec = reader.varint()
+    if codec == 0:
+        try:
+            codec = reader.block().decode()
+        except UnicodeDecodeError as error:
+            raise StreamError("the name of the stream's codec is not UTF-8") from error
+    revision = reader.varint()
+    sections: dict[int, bytes] = {}
+    last = 0
+    while tag := reader.varint():
+        if tag <= last:
+            raise StreamError(f"section {tag} of the stream stands after section {last}")
+        block = reader.block()
+        if tag in _NAMES:
+            sections[tag] = block
+        elif tag < SKIPPED:
+            raise StreamError(f"the stream has a section {tag}, which this version of codeckit does not know")
+        last = tag
+    return Container(codec, revision, b"", sections)
+
+
+def check_still(container: Container) -> None:
+    """Refuse a video where a picture is wanted."""
+    if container.is_video:
+        raise StreamError("the stream is a video; codeckit.decode_video decodes it")
 
 
 def dissect(found: Dissector, payload: int) -> None:
@@ -112,22 +178,17 @@ def dissect(found: Dissector, payload: int) -> None:
     found.group = "container"
     found.take(3, "magic", "ckt", "file")
     found.number(1, "version", "file")
+
+    def shown(length):
+        return found.data[found.position : found.position + length].decode("utf-8", "replace")
+
     if found.varint("codec", "file", lambda n: f"number {n}" if n else "by name") == 0:
         length = found.varint("length of the name", "file", lambda n: f"{n} bytes")
-        name = found.data[found.position : found.position + length].decode("utf-8", "replace")
-        found.take(length, "name of the codec", name, "file")
-    length = found.varint("length of the parameters", "file", lambda n: f"{n} bytes")
-    shown = found.data[found.position : found.position + length].decode("utf-8", "replace")
-    found.take(length, "parameters", shown, "file")
-    length = found.varint("length of the fingerprint", "file", lambda n: f"{n} bytes")
-    found.take(length, "fingerprint of the weights", found.data[found.position :][:length].hex(" "), "file")
+        found.take(length, "name of the codec", shown(length), "file")
+    found.varint("revision of the profile", "file", lambda n: str(n) if n else "none: all stages are listed")
+    while tag := found.varint("section", "file", lambda n: _NAMES.get(n, str(n)) if n else "end of the sections"):
+        length = found.varint("length of the section", "file", lambda n: f"{n} bytes")
+        value = shown(length) if tag == STAGES else found.data[found.position :][:length].hex(" ")
+        found.take(length, _NAMES.get(tag, "section"), value, "file")
     found.position += payload
     found.take(4, "CRC-32", found.data[found.position :].hex(" "), "file")
-
-
-def read_head(reader) -> Container:
-    """What stands between version and payload, read from a `ByteReader` or its like; the payload is left to read."""
-    codec = reader.varint()
-    if codec == 0:
-        codec = reader.block().decode("utf-8", "replace")
-    return Container(codec, b"", reader.block(), reader.block())

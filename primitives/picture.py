@@ -16,20 +16,29 @@ quantizer            integer symbols of the same shape
 so an entropy coder sees the same thing from every codec: a tuple of integer arrays whose first two axes are the
 picture's rows and columns and whose other axes (if any) are the coefficients of one position.
 
-A picture's header (size, sampling, colour model, quantization tables) is a few bytes, and every entropy stage that
-writes a `.ckt` payload begins with it: `pack_header` and `unpack_header`, described in docs/format.md.
+Numbers that belong to the picture as a whole, such as the gain level of a learned codec, are named *side values*.
+
+A picture's header (size, sampling, colour model, quantization tables, side values) is a few bytes. The payload of a
+`HeaderStage` begins with it: `pack_header` and `unpack_header`, described in docs/format.md.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
+from .anatomy import Dissector
 from .bitstream import ByteReader, ByteWriter
 from .errors import StreamError
+from .stage import Stage
 
 #: Colour models of the planes, in the order of their number in a stream.
 COLORS = ("grey", "ycbcr", "rgb", "cmyk", "ycck", "other")
+
+#: Flags of the header's colour byte: quantization tables follow, side values follow.
+_TABLES, _SIDE = 0x80, 0x40
 
 #: The largest picture that decoders accept unless told otherwise, in pixels (16384 × 16384).
 MAX_PIXELS = 1 << 28
@@ -47,6 +56,7 @@ class Picture:
         color: colour model, one of `COLORS`.
         tables: after a table quantizer, one table of steps a plane (uint16, the shape of one position's
             coefficients); otherwise empty.
+        side: integers that decoding needs beside the planes, by name, such as ``{"level": 24}``.
 
     >>> picture = Picture((np.zeros((3, 5), np.uint8),), size=(3, 5))
     >>> picture.plane_size(0)
@@ -58,6 +68,7 @@ class Picture:
     factors: tuple[tuple[int, int], ...] = ((1, 1),)
     color: str = "grey"
     tables: tuple[np.ndarray, ...] = field(default=())
+    side: Mapping[str, int] = field(default_factory=dict)
 
     def replace(self, **changes) -> "Picture":
         """A copy with some attributes changed."""
@@ -85,7 +96,8 @@ def pack_header(picture: Picture) -> bytes:
     out = ByteWriter()
     out.varint(picture.size[0])
     out.varint(picture.size[1])
-    out.byte(COLORS.index(picture.color) | (0x80 if picture.tables else 0))
+    flags = (_TABLES if picture.tables else 0) | (_SIDE if picture.side else 0)
+    out.byte(COLORS.index(picture.color) | flags)
     out.byte(len(picture.planes))
     for plane, (v, h) in zip(picture.planes, picture.factors, strict=True):
         out.byte(v << 4 | h)
@@ -101,6 +113,11 @@ def pack_header(picture: Picture) -> bytes:
                 out.varint(int(step))
         for i in range(len(picture.tables)):
             out.byte(index[id(picture.tables[_first_equal(picture.tables, i)])])
+    if picture.side:
+        out.varint(len(picture.side))
+        for name, value in picture.side.items():
+            out.block(name.encode())
+            out.varint(-2 * value - 1 if value < 0 else 2 * value)
     return out.getvalue()
 
 
@@ -122,8 +139,9 @@ def unpack_header(reader: ByteReader, max_pixels: int = MAX_PIXELS) -> tuple[Pic
     size = reader.varint(), reader.varint()
     check_size(size, max_pixels)
     flags = reader.byte()
-    if flags & 0x7F >= len(COLORS):
-        raise StreamError(f"unknown colour model {flags & 0x7F}")
+    color = flags & ~(_TABLES | _SIDE)
+    if color >= len(COLORS):
+        raise StreamError(f"unknown colour model {color}")
     factors, shapes = [], []
     for _ in range(reader.byte()):
         sampling = reader.byte()
@@ -139,14 +157,28 @@ def unpack_header(reader: ByteReader, max_pixels: int = MAX_PIXELS) -> tuple[Pic
     if max(map(math.prod, shapes)) > most or sum(map(math.prod, shapes)) > 4 * most:
         raise StreamError(f"planes of shape {shapes} are too large for a picture of {size[1]}×{size[0]} pixels")
     tables = ()
-    if flags & 0x80:
+    if flags & _TABLES:
         unique = [_unpack_table(reader, shapes[0][2:]) for _ in range(reader.varint())]
         chosen = [reader.byte() for _ in shapes]
         if any(index >= len(unique) for index in chosen):
             raise StreamError("the picture header names a quantization table that it does not hold")
         tables = tuple(unique[index] for index in chosen)
-    picture = Picture((), size, tuple(factors), COLORS[flags & 0x7F], tables)
+    side = _unpack_side(reader) if flags & _SIDE else {}
+    picture = Picture((), size, tuple(factors), COLORS[color], tables, side)
     return picture, tuple(shapes)
+
+
+def _unpack_side(reader):
+    side = {}
+    for _ in range(reader.varint()):
+        name, folded = reader.block(), reader.varint()
+        try:
+            side[name.decode()] = folded >> 1 ^ -(folded & 1)
+        except UnicodeDecodeError as error:
+            raise StreamError("the name of a side value is not UTF-8") from error
+    if not side:
+        raise StreamError("the picture header announces side values and has none")
+    return side
 
 
 def _unpack_table(reader, shape):
@@ -184,3 +216,67 @@ def pad_edge(plane: np.ndarray, height: int, width: int) -> np.ndarray:
     if (h, w) == (height, width):
         return plane
     return np.pad(plane, ((0, height - h), (0, width - w)), mode="edge")
+
+
+def dissect_header(found: Dissector) -> list[tuple[int, ...]]:
+    """The fields of a `pack_header`; returns the planes' shapes."""
+    found.group = "picture header"
+    found.varint("height", "image", lambda n: f"{n} rows")
+    found.varint("width", "image", lambda n: f"{n} columns")
+    flags = found.number(
+        1,
+        "colour model",
+        "color",
+        lambda n: (
+            COLORS[n & ~(_TABLES | _SIDE)]
+            + (", quantization tables follow" if n & _TABLES else "")
+            + (", side values follow" if n & _SIDE else "")
+        ),
+    )
+    planes = found.number(1, "planes", "color")
+    shapes = []
+    for index in range(planes):
+        found.number(
+            1, f"sampling of plane {index}", "subsample", lambda n: f"{n >> 4}×{n & 15} (vertical × horizontal)"
+        )
+        axes = found.number(1, f"axes of plane {index}", "transform")
+        shapes.append(tuple(found.varint(f"extent {axis} of plane {index}", "transform") for axis in range(axes)))
+    if flags & _TABLES:
+        found.group = "quantization tables"
+        count = found.varint("number of tables", "quantize")
+        size = int(np.prod(shapes[0][2:]))
+        for table in range(count):
+            start = found.position
+            steps = []
+            probe = Dissector(found.data)
+            probe.position = start
+            steps = [probe.varint("step") for _ in range(size)]
+            shown = " ".join(map(str, steps[:16])) + (" …" if size > 16 else "")
+            found.take(probe.position - start, f"steps of table {table}", shown, "quantize")
+        for index in range(planes):
+            found.number(1, f"table of plane {index}", "quantize")
+    if flags & _SIDE:
+        found.group = "side values"
+        for index in range(found.varint("number of side values", "transform")):
+            length = found.varint(f"length of name {index}", "transform")
+            name = found.data[found.position : found.position + length].decode("utf-8", "replace")
+            found.take(length, "name", name, "transform")
+            found.varint(name, "transform", lambda n: str(n >> 1 ^ -(n & 1)))
+    return shapes
+
+
+class HeaderStage(Stage):
+    """A last stage whose payload begins with a picture's header."""
+
+    def describe(self, payload: bytes) -> tuple[tuple[int, int], str]:
+        """Size (H, W) and colour model of the picture in a payload, without decoding it."""
+        header, _ = unpack_header(ByteReader(payload), 1 << 62)
+        return header.size, header.color
+
+    def facts(self, payload: bytes) -> dict[str, Any]:
+        """Sampling, the quantization tables that decoding uses, and side values."""
+        header, _ = unpack_header(ByteReader(payload), 1 << 62)
+        facts: dict[str, Any] = {"sampling": ",".join(f"{v}x{h}" for v, h in header.factors)}
+        if header.tables:
+            facts["quantization"] = [table.tolist() for table in header.tables]
+        return {**facts, **header.side}

@@ -13,17 +13,30 @@ stage's ``forward`` returns ``bytes`` and its ``inverse`` restores its input exa
 Encoding folds ``forward`` over the stages from left to right, decoding folds ``inverse`` from right to left.
 
 A stage is a frozen dataclass of plain values (numbers, strings, tuples). Its fields are all that there is to know of
-it: two equal stages do the same, and a stream can name its stages by class and fields (`spec` and `from_spec`) without
-anything being executed that the package does not contain.
+it: two equal stages do the same.
+
+**Ids.** Streams name stages by ids such as ``codeckit:Wavelet@1``: the distribution that declares the stage, the
+stage's name, and a number that grows when its meaning changes. The table of ids is that of the declarations
+(`primitives.plugins`), with what `register_stage` added in this process. The name of a class, the order of imports and
+the defaults of its fields play no part: `spec` writes every field that decoding needs, and `from_spec` refuses a stage
+with fields missing. Nothing in a stream is executed.
 """
 
 import dataclasses
-from typing import ClassVar
+import functools
+from typing import Any, ClassVar
 
 import numpy as np
 
+from . import plugins
 from .anatomy import Anatomy, Part
 from .errors import StreamError
+
+#: The group of entry points that declare stages.
+GROUP = "codeckit.stages"
+
+#: Stages that this process added, by id.
+_registered: dict[str, type["Stage"]] = {}
 
 
 class Stage:
@@ -40,18 +53,12 @@ class Stage:
     3
     """
 
-    #: Every stage class by its name, for streams that name their stages. Filled as subclasses are defined.
-    classes: ClassVar[dict[str, type]] = {}
-
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        Stage.classes[cls.__name__] = cls
-
     #: Whether `forward` of this (last) stage writes a complete file of a standard format, which no `.ckt` wraps.
     native: ClassVar[bool] = False
 
-    #: What a stream calls the network weights that the stage computes with: 4 bytes, or nothing.
-    fingerprint: ClassVar[bytes] = b""
+    #: Fields that streams leave out: those that only `forward` needs, those that `inverse` finds in its input, and
+    #: weights, which a stream names by their fingerprint.
+    unwritten: ClassVar[tuple[str, ...]] = ()
 
     def forward(self, x):
         """Return `x` one step closer to the bytes."""
@@ -65,9 +72,22 @@ class Stage:
         """`forward` of each; stages that compute with networks take those of one size together."""
         return [self.forward(x) for x in xs]
 
-    def inverse_many(self, ys: list, *limits) -> list:
-        """`inverse` of each, with the same further arguments for all."""
+    def inverse_many(self, ys: list, *limits: int) -> list:
+        """`inverse` of each. The last stage of a codec gets a second argument: the largest picture to accept.
+
+        Args:
+            ys: outputs of `forward`.
+            limits: for the last stage of a codec, whose `inverse` reads bytes: `max_pixels`.
+        """
         return [self.inverse(y, *limits) for y in ys]
+
+    def inverse_partial(self, payload: bytes, max_pixels: int):
+        """`inverse` of a last stage's payload that may be cut at its end: what is there, for embedded payloads.
+
+        Raises:
+            StreamError: the stage's payloads cannot be decoded in part.
+        """
+        raise StreamError(f"a part of what {type(self).__name__} writes cannot be decoded")
 
     def maps(self, x, y) -> dict:
         """What `forward`, which made `y` of `x`, has to show beside the values: arrays by name (`Trace`).
@@ -95,64 +115,183 @@ class Stage:
 
     def describe(self, payload: bytes) -> tuple[tuple[int, int], str]:
         """Size (H, W) and colour model of the picture in an entropy stage's payload, without decoding it."""
-        from .bitstream import ByteReader
-        from .picture import unpack_header
+        raise StreamError(f"what {type(self).__name__} writes does not say what it holds")
 
-        header, _ = unpack_header(ByteReader(payload), 1 << 62)
-        return header.size, header.color
+    def facts(self, payload: bytes) -> dict[str, Any]:
+        """What else an entropy stage's payload says before its symbols, by name: tables, side values."""
+        return {}
 
-    def for_decoding(self) -> "Stage":
-        """The stage reduced to the parameters that `inverse` needs and that its input does not carry.
+    def __str__(self):
+        """The class's name, with the fields that differ from their defaults."""
+        shown = [
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in dataclasses.fields(self)
+            if field.repr and getattr(self, field.name) != field.default
+        ]
+        return type(self).__name__ + (f"({', '.join(shown)})" if shown else "")
 
-        A stream records this one. By default it is the stage itself; a stage whose `inverse` reads everything from
-        its input (a quantizer whose step sizes travel with the coefficients) returns its class's default instance.
-        """
-        return self
 
+class Weighted(Stage):
+    """A stage that computes with trained weights: its field `weights` is the handle that its codec holds.
 
-def spec(stage: Stage):
-    """A stage as JSON-able data: its class name, with the fields that differ from the class's defaults.
-
-    >>> from codeckit.primitives import Subsample
-    >>> spec(Subsample()), spec(Subsample("4:4:4"))
-    ('Subsample', {'Subsample': {'sampling': '4:4:4'}})
+    A handle has a ``fingerprint`` (bytes), a ``device`` and ``on(device)``, which gives the handle for another device.
     """
-    fields = {
-        f.name: getattr(stage, f.name)
-        for f in dataclasses.fields(stage)
-        if f.default is dataclasses.MISSING or getattr(stage, f.name) != f.default
-    }
-    name = type(stage).__name__
-    return {name: fields} if fields else name
+
+    unwritten = ("weights",)
+
+    def find_weights(self, fingerprint: bytes):
+        """The handle of the weights that a stream was made with.
+
+        Raises:
+            StreamError: they are not known here.
+        """
+        raise TypeError(f"{type(self).__name__} defines no find_weights(fingerprint)")
+
+
+def register_stage(stage: type[Stage], id: str) -> type[Stage]:
+    """Give a stage class an id in this process, so that streams can name it. A distribution declares it instead.
+
+    Args:
+        stage: a frozen dataclass that derives from `Stage`.
+        id: ``"NAMESPACE:NAME@NUMBER"``; the namespace is yours, not codeckit's.
+
+    Raises:
+        ValueError: the id is malformed, or stands for another class.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Negate(Stage):
+    ...     def forward(self, x):
+    ...         return -x
+    ...     def inverse(self, y):
+    ...         return -y
+    >>> spec(register_stage(Negate, "my-lab:Negate@1")())
+    ['my-lab:Negate@1', {}]
+    """
+    namespace, colon, name = id.partition(":")
+    if not (namespace and colon and name.partition("@")[2].isdigit()) or namespace == plugins.OWN:
+        raise ValueError(f"a stage's id is 'NAMESPACE:NAME@NUMBER' with a namespace of your own, not {id!r}")
+    known = _registered.get(id) or (plugins.find(GROUP, id) and plugins.find(GROUP, id).load())
+    if known not in (None, stage):
+        raise ValueError(f"{id} is {known.__module__}.{known.__qualname__} already; a changed stage takes a new number")
+    _registered[id] = stage
+    return stage
+
+
+def stage_id(stage: Stage | type[Stage]) -> str:
+    """What streams call a stage.
+
+    Raises:
+        ValueError: its class is neither declared nor registered.
+
+    >>> from codeckit.primitives import YCbCr
+    >>> stage_id(YCbCr())
+    'codeckit:YCbCr@1'
+    """
+    kind = stage if isinstance(stage, type) else type(stage)
+    path = f"{kind.__module__}:{kind.__qualname__}"
+    found = _ids_of_own().get(path)
+    if found and plugins.find(GROUP, found).load() is kind:
+        return found
+    for id, known in _registered.items():
+        if known is kind:
+            return id
+    for declaration in plugins.declared(GROUP):
+        if declaration.path == path and declaration.load() is kind:
+            return declaration.id
+    name = f"NAMESPACE:{kind.__name__}@1"
+    raise ValueError(
+        f"the stage {kind.__module__}.{kind.__qualname__} has no id, so streams cannot name it: "
+        f"register_stage({kind.__name__}, {name!r}) for this process, or declare it in a distribution (docs/extend.md)"
+    )
+
+
+@functools.cache
+def _ids_of_own() -> dict[str, str]:
+    return {declaration.path: declaration.id for declaration in plugins.own(GROUP).values()}
+
+
+def stage_class(name: str) -> type[Stage]:
+    """The stage class with an id, or with a short name: ``"YCbCr@1"``, or ``"YCbCr"`` for the highest number.
+
+    Raises:
+        StreamError: there is none.
+
+    >>> stage_class("codeckit:YCbCr@1") is stage_class("YCbCr")
+    True
+    """
+    if "@" not in name:
+        numbers = [*(each.name for each in plugins.declared(GROUP)), *(id.partition(":")[2] for id in _registered)]
+        same = [each for each in numbers if each.partition("@")[0] == name]
+        name = max(same, key=lambda each: int(each.partition("@")[2]), default=name)
+    if name in _registered:
+        return _registered[name]
+    try:
+        declaration = plugins.find(GROUP, name)
+        found = declaration.load() if declaration else None
+    except (ValueError, ImportError) as error:
+        raise StreamError(str(error)) from error
+    if found is None:
+        by_name = [kind for id, kind in _registered.items() if id.partition(":")[2] == name]
+        if len(by_name) == 1:
+            return by_name[0]
+        namespace, colon, _ = name.partition(":")
+        hint = f"; it may come with the distribution {namespace!r}" if colon and namespace != plugins.OWN else ""
+        raise StreamError(f"no stage is called {name!r}{hint}")
+    if not (isinstance(found, type) and issubclass(found, Stage) and dataclasses.is_dataclass(found)):
+        raise StreamError(f"{name!r} is declared as {declaration.path}, which is no stage")
+    return found
+
+
+def spec(stage: Stage) -> list:
+    """A stage as JSON-able data: its id, and all fields that decoding needs.
+
+    >>> from codeckit.primitives import PadTo, Wavelet
+    >>> spec(Wavelet("5/3", levels=3)), spec(PadTo(16))
+    (['codeckit:Wavelet@1', {'kernel': '5/3', 'levels': 3, 'centred': False}], ['codeckit:PadTo@1', {'multiple': 16}])
+    """
+    return [stage_id(stage), {name: _plain(getattr(stage, name)) for name in written_fields(type(stage))}]
+
+
+def written_fields(kind: type[Stage]) -> tuple[str, ...]:
+    """The fields of a stage class that streams hold."""
+    return tuple(field.name for field in dataclasses.fields(kind) if field.name not in kind.unwritten)
 
 
 def from_spec(data) -> Stage:
     """The stage that `spec` described.
 
     Raises:
-        StreamError: the data names a stage that does not exist here, or gives it parameters that it refuses.
+        StreamError: the data names a stage that does not exist here, has other fields than the stage, or values that
+            the stage refuses.
 
-    >>> from_spec({"Subsample": {"sampling": "4:4:4"}})
-    Subsample(sampling='4:4:4', align=8)
+    >>> from_spec(["codeckit:PadTo@1", {"multiple": 16}])
+    PadTo(multiple=16)
     """
-    if isinstance(data, str):
-        data = {data: {}}
-    if not isinstance(data, dict) or len(data) != 1:
-        raise StreamError(f"a stage is described by its name or {{name: fields}}, not by {str(data)[:80]!r}")
-    ((name, fields),) = data.items()
-    from . import load_stage_class
-
-    stage_class = load_stage_class(name)
+    if not (isinstance(data, list | tuple) and len(data) == 2 and isinstance(data[0], str)):
+        raise StreamError(f"a stage is described by its id and its fields, not by {str(data)[:80]!r}")
+    id, fields = data
+    if not isinstance(fields, dict):
+        raise StreamError(f"the fields of {id[:80]} are {str(fields)[:80]!r}, no JSON object")
+    if ":" not in id:
+        raise StreamError(f"a stage's id is 'NAMESPACE:NAME@NUMBER', not {id[:80]!r}")
+    kind = stage_class(id)
+    wanted = written_fields(kind)
+    if set(fields) != set(wanted):
+        raise StreamError(f"{id} has the fields {', '.join(wanted) or '–'}, not {', '.join(fields)[:80] or '–'}")
     try:
-        return stage_class(**_hashable(fields))
+        return kind(**{name: _hashable(value) for name, value in fields.items()})
     except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
-        raise StreamError(f"the stage {name} cannot have the fields {str(fields)[:80]}: {error}") from error
+        raise StreamError(f"the stage {id} cannot have the fields {str(fields)[:80]}: {error}") from error
+
+
+def _plain(value):
+    """Tuples as the lists that JSON has, numpy's numbers as Python's."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _hashable(value):
-    """JSON gives lists where dataclasses hold tuples."""
-    if isinstance(value, dict):
-        return {str(key): _hashable(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return tuple(_hashable(item) for item in value)
-    return value
+    """The inverse: lists as the tuples that stages have."""
+    return tuple(_hashable(item) for item in value) if isinstance(value, list) else value

@@ -22,6 +22,7 @@ wide, where libjpeg has no filter) repeat samples.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numba import njit
@@ -175,6 +176,8 @@ class Subsample(Stage):
     [(24, 32), (16, 16), (16, 16)]
     """
 
+    unwritten: ClassVar[tuple[str, ...]] = ("sampling", "align")  # the factors travel with the picture
+
     sampling: str = "4:2:0"
     align: int = 8
 
@@ -215,7 +218,3 @@ class Subsample(Stage):
                 raise StreamError(f"plane {i} of {plane.shape} samples is smaller than {height}×{width}")
             planes.append(upsample(plane[:height, :width], v_max // v, h_max // h, picture.size))
         return picture.replace(planes=tuple(planes), factors=((1, 1),) * len(planes))
-
-    def for_decoding(self) -> "Subsample":
-        """The factors travel with the picture."""
-        return Subsample()

@@ -1,32 +1,34 @@
 """The JPEG codec on one screen."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from dataclasses import replace as replace_fields
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 from ...primitives.color import YCbCr
 from ...primitives.dct import BlockDCT
 from ...primitives.quantizers.table import BASES, QuantTable, scaled_tables
 from ...primitives.stage import Stage
 from ...primitives.subsample import SAMPLINGS, Subsample
-from ..base import Codec
+from ..base import Codec, Encoder
 from ..image_io import read_image, read_image_and_metadata
 from .huffman import JpegHuffman
+
+Subsampling = Literal["4:4:4", "4:2:2", "4:4:0", "4:2:0"]
 
 #: Metrics that a search can be tuned for.
 TUNES = ("psnr", "ms-ssim")
 
 
 def jpeg(
-    quality=75,
-    subsampling=None,
-    tables=None,
-    progressive=None,
-    optimize=True,
-    restart_interval=0,
-    metadata="drop",
-    effort=0,
-    tune="psnr",
+    quality: float = 75,
+    subsampling: Subsampling | None = None,
+    tables: Any = None,
+    progressive: bool | Literal["optimized", "exhaustive"] | None = None,
+    optimize: bool = True,
+    restart_interval: int = 0,
+    metadata: Literal["drop", "keep"] = "drop",
+    effort: int = 0,
+    tune: Literal["psnr", "ms-ssim"] = "psnr",
 ) -> Codec:
     """JPEG, as genuine `.jpg` files that every decoder opens.
 
@@ -75,10 +77,17 @@ def jpeg(
         "quantize": quantize,
         "entropy": JpegHuffman(progressive, bool(optimize), restart_interval),
     }
-    return JpegCodec("jpeg", stages, search=search, keep_metadata=metadata == "keep")
+    encoder = JpegEncoder(search, metadata == "keep") if search or metadata == "keep" else Encoder()
+    return Codec("jpeg", stages, encoder=encoder)
 
 
-def jpeg_context(quality=75, subsampling=None, tables=None, effort=0, tune="psnr") -> Codec:
+def jpeg_context(
+    quality: float = 75,
+    subsampling: Subsampling | None = None,
+    tables: Any = None,
+    effort: int = 0,
+    tune: Literal["psnr", "ms-ssim"] = "psnr",
+) -> Codec:
     """JPEG's stages with context mixing instead of Huffman codes: the same pixels in a `.ckt`, a fifth smaller.
 
     Args:
@@ -92,10 +101,16 @@ def jpeg_context(quality=75, subsampling=None, tables=None, effort=0, tune="psnr
     from ...primitives.entropy.dct_context import DctCoded
 
     built = jpeg(quality, subsampling, tables, effort=effort, tune=tune)
-    return replace_fields(built, name="jpeg-context", stages={**built.stages, "entropy": DctCoded()})
+    return replace(built, name="jpeg-context", stages={**built.stages, "entropy": DctCoded()})
 
 
-def jpeg_repack(quality=75, subsampling=None, tables=None, effort=0, tune="psnr") -> Codec:
+def jpeg_repack(
+    quality: float = 75,
+    subsampling: Subsampling | None = None,
+    tables: Any = None,
+    effort: int = 0,
+    tune: Literal["psnr", "ms-ssim"] = "psnr",
+) -> Codec:
     """A baseline `.jpg` file, repacked: `codeckit repack` makes such streams of files that exist.
 
     Args:
@@ -108,7 +123,7 @@ def jpeg_repack(quality=75, subsampling=None, tables=None, effort=0, tune="psnr"
     from .repack import Repacked
 
     built = jpeg(quality, subsampling, tables, effort=effort, tune=tune)
-    return replace_fields(built, name="jpeg-repack", stages={**built.stages, "entropy": Repacked()})
+    return replace(built, name="jpeg-repack", stages={**built.stages, "entropy": Repacked()})
 
 
 @dataclass(frozen=True)
@@ -146,46 +161,45 @@ class Search:
 
 
 @dataclass(frozen=True)
-class JpegCodec(Codec):
-    """JPEG with what its stages alone cannot do: a search over all of them together, and metadata of files.
+class JpegEncoder(Encoder):
+    """How JPEG's symbols are found where folding the stages is not enough: a search, and the metadata of files.
 
     Attributes:
-        search: how symbols and tables are searched; None to take each stage's own.
-        keep_metadata: take over the metadata of the files that are encoded.
+        search: how symbols and tables are searched; None for each stage's own.
+        keep_metadata: take over the metadata of the files that are encoded, and store their pixels as they are.
     """
+
+    folds: ClassVar[bool] = False
 
     search: Search | None = None
     keep_metadata: bool = False
 
-    def encode(self, image) -> bytes:
-        """Encode the pixels upright, or as they are stored with their metadata; see `Codec.encode`."""
-        if not self.keep_metadata:
-            return super().encode(image)
-        if not self.native:
-            raise ValueError("metadata='keep' works in .jpg files; a .ckt stream carries none")
-        pixels, metadata = read_image_and_metadata(image)
-        entropy = replace_fields(self.stages["entropy"], metadata=metadata)
-        stages = {**self.stages, "entropy": entropy}
-        return replace_fields(self, stages=stages, keep_metadata=False).encode(pixels)
+    def fold(self, stages: dict[str, Stage], image) -> Iterator[tuple[str, Stage, Any]]:
+        """The stages that ran, with their outputs; see `Encoder.fold`.
 
-    def fold(self, image) -> Iterator[tuple[str, Stage, object]]:
-        """The stages' outputs; see `Codec.fold`. Searched symbols replace those of the quantizer."""
+        With a search the sampling and the steps are those that it chose, and the symbols are those of the file.
+        """
+        if self.keep_metadata:
+            if not isinstance(stages["entropy"], JpegHuffman):
+                raise ValueError("metadata='keep' works in .jpg files; a .ckt stream carries none")
+            image, metadata = read_image_and_metadata(image)
+            stages = {**stages, "entropy": replace(stages["entropy"], metadata=metadata)}
         if self.search is None:
-            yield from super().fold(image)
+            yield from super().fold(stages, image)
             return
-        fixed = {"color": YCbCr(), "transform": BlockDCT()}
-        if any(self.stages[role] != stage for role, stage in fixed.items()):
+        if stages["color"] != YCbCr() or stages["transform"] != BlockDCT():
             raise ValueError("effort works with JPEG's own colour and transform stages; use effort=0 with others")
         from .search import optimize
 
         image = read_image(image)
-        quantized, data = optimize(image, self.search, self.stages["quantize"], self.stages["entropy"])
-        v, h = quantized.factors[0]
-        sampling = next(name for name, factors in SAMPLINGS.items() if factors == (v, h))
+        quantized, data = optimize(image, self.search, stages["quantize"], stages["entropy"])
+        sampling = next(name for name, factors in SAMPLINGS.items() if factors == quantized.factors[0])
+        chosen = QuantTable(tables=tuple(table.tolist() for table in quantized.tables[:2]))
         value = image
-        for role, stage in self.stages.items():
-            stage = Subsample(sampling) if role == "subsample" else stage
-            value = {"quantize": quantized, "entropy": data}.get(role)
-            if value is None:
-                value = image = stage.forward(image)
+        for role, stage in {**stages, "subsample": Subsample(sampling), "quantize": chosen}.items():
+            value = {"quantize": quantized, "entropy": data}[role] if role in _SEARCHED else stage.forward(value)
             yield role, stage, value
+
+
+#: The stages whose outputs a search chooses together.
+_SEARCHED = ("quantize", "entropy")

@@ -45,6 +45,8 @@ class JpegHuffman(Stage):
     """
 
     native: ClassVar[bool] = True
+    unwritten: ClassVar[tuple[str, ...]] = ("progressive", "optimize", "restart_interval", "metadata")
+
     progressive: bool | str = False
     optimize: bool = True
     restart_interval: int = 0

@@ -29,12 +29,13 @@ from ...primitives.entropy.dct_context import decode_blocks, encode_blocks
 from ...primitives.errors import StreamError
 from ...primitives.picture import MAX_PIXELS, Picture, check_size
 from ...primitives.stage import Stage
+from .. import profiles
 from . import kernels, markers, tables
 from .huffman import JpegHuffman, _Reader, coded_bytes, describe, scan_tokens
 from .markers import Header, Scan, Segments
 
-#: The codec's number in `.ckt` files.
-NUMBER = 28
+#: The codec whose streams these are.
+NAME = "jpeg-repack"
 
 #: What the payload holds.
 STORED, MODELLED = 1, 2
@@ -92,7 +93,8 @@ def repack(data: bytes) -> bytes:
     >>> unpack(repack(data)) == data, len(repack(data)) < len(data)
     (True, True)
     """
-    return container.pack(container.Container(NUMBER, pack_file(data)))
+    profile = profiles.own()[NAME]
+    return container.pack(container.Container(profile.written, profile.revision, pack_file(data)))
 
 
 def unpack(stream: bytes, max_pixels: int = MAX_PIXELS) -> bytes:
@@ -102,7 +104,7 @@ def unpack(stream: bytes, max_pixels: int = MAX_PIXELS) -> bytes:
         StreamError: the stream is cut, damaged or another codec's, or holds a picture larger than `max_pixels`.
     """
     held = container.unpack(stream)
-    if held.codec != NUMBER:
+    if held.codec != profiles.own()[NAME].written:
         raise StreamError("the stream is no repacked JPEG file; codeckit.decode decodes others")
     return unpack_file(held.payload, max_pixels)
 

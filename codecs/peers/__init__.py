@@ -1,20 +1,69 @@
 """Still-picture codecs that a library does whole, as one opaque stage under the same protocol.
 
-They stand in the same tables and plots as the codecs made of our own stages: real bytes out, decoded again.
+They stand in the same tables and plots as the codecs made of shared stages: real bytes out, decoded again. Names are
+imported at first use.
 """
 
-from .jpeg_encoders import jpegli, mozjpeg
-from .stills import PillowCoded, avif, describe, jpeg2000, jpegxl, libjpeg, png, webp
+import lazy_loader
 
-__all__ = [
-    "PillowCoded",
-    "avif",
-    "describe",
+from ..entry import Entry, Magic
+
+
+def _entry(
+    name: str,
+    summary: str,
+    extension: str,
+    magic: Magic = (),
+    quality: tuple[float, float] = (1, 100),
+    module: str = "stills",
+    requires: tuple[str, ...] = (),
+) -> Entry:
+    """What the entries share."""
+    return Entry(
+        name=name,
+        family="library",
+        media="image",
+        quality=quality,
+        summary=summary,
+        factory=f"codeckit.codecs.peers.{module}:{name}",
+        extension=extension,
+        magic=magic,
+        describer="codeckit.codecs.peers.stills:describe",
+        requires=requires,
+        install=f"pip install 'codeckit[{name}]'" if requires else "",
+    )
+
+
+LIBJPEG = _entry("libjpeg", "libjpeg-turbo, through Pillow", ".jpg")
+WEBP = _entry("webp", "WebP (libwebp), through Pillow", ".webp", (((0, b"RIFF"), (8, b"WEBP")),))
+AVIF = _entry("avif", "AVIF (libaom), through Pillow", ".avif", (((4, b"ftypavif"),),))
+PNG = _entry("png", "PNG: lossless", ".png", (((0, b"\x89PNG\r\n\x1a\n"),),), quality=(100, 100))
+# A JPEG 2000 or JPEG XL file is a container of boxes, or a bare codestream.
+JPEG2000 = _entry(
     "jpeg2000",
-    "jpegli",
+    "JPEG 2000 (OpenJPEG), through Pillow",
+    ".jp2",
+    (((0, b"\0\0\0\x0cjP  \r\n\x87\n"),), ((0, b"\xff\x4f\xff\x51"),)),
+)
+JPEGXL = _entry(
     "jpegxl",
-    "libjpeg",
-    "mozjpeg",
-    "png",
-    "webp",
-]
+    "JPEG XL (libjxl)",
+    ".jxl",
+    (((0, b"\xff\x0a"),), ((0, b"\0\0\0\x0cJXL \r\n\x87\n"),)),
+    requires=("pillow_jxl",),
+)
+MOZJPEG = _entry(
+    "mozjpeg", "MozJPEG: JPEG with trellis quantization", ".jpg", module="jpeg_encoders", requires=("pyvips",)
+)
+JPEGLI = _entry(
+    "jpegli", "jpegli: JPEG with adaptive quantization", ".jpg", module="jpeg_encoders", requires=("pyjpegli",)
+)
+
+__getattr__, __dir__, _lazy = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "jpeg_encoders": ["jpegli", "mozjpeg"],
+        "stills": ["PillowCoded", "avif", "describe", "jpeg2000", "jpegxl", "libjpeg", "png", "webp"],
+    },
+)
+__all__ = ["AVIF", "JPEG2000", "JPEGLI", "JPEGXL", "LIBJPEG", "MOZJPEG", "PNG", "WEBP", *_lazy]

@@ -6,13 +6,15 @@ Files are decoded by libjpeg-turbo.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
+from ...primitives.anatomy import Anatomy
 from ...primitives.picture import MAX_PIXELS
 from ...primitives.stage import Stage
 from ..base import Codec
+from .boxes import anatomy_of_file
 from .stills import PillowCoded, check_quality
 
 
@@ -26,6 +28,10 @@ class _JpegFile(Stage):
         """Decode a JPEG file into uint8 [H,W,3] or [H,W]."""
         return PillowCoded("JPEG").inverse(data, max_pixels)
 
+    def anatomy(self, x: np.ndarray, payload: bytes) -> Anatomy:
+        """Every field and cost of the file."""
+        return anatomy_of_file(payload)
+
 
 @dataclass(frozen=True)
 class MozjpegCoded(_JpegFile):
@@ -37,6 +43,8 @@ class MozjpegCoded(_JpegFile):
         tables: MozJPEG's quantization tables: 0 Annex K, 1 flat, 2 tuned for MS-SSIM, 3 its own default, up to 8.
         trellis: choose coefficients by rate and distortion.
     """
+
+    unwritten: ClassVar[tuple[str, ...]] = ("quality", "subsampling", "tables", "trellis")
 
     quality: int = 75
     subsampling: str = "4:2:0"
@@ -71,6 +79,8 @@ class JpegliCoded(_JpegFile):
         quality: 1 … 100.
     """
 
+    unwritten: ClassVar[tuple[str, ...]] = ("quality",)
+
     quality: int = 75
 
     def forward(self, image: np.ndarray) -> bytes:
@@ -85,7 +95,9 @@ class JpegliCoded(_JpegFile):
         return pyjpegli.encode(np.ascontiguousarray(rgb).tobytes(), width, height, self.quality)
 
 
-def mozjpeg(quality=75, subsampling="4:2:0", tables=3, trellis=True) -> Codec:
+def mozjpeg(
+    quality: float = 75, subsampling: Literal["4:4:4", "4:2:0"] = "4:2:0", tables: int = 3, trellis: bool = True
+) -> Codec:
     """MozJPEG: progressive JPEG with trellis quantization and searched scans.
 
     Args:
@@ -102,7 +114,7 @@ def mozjpeg(quality=75, subsampling="4:2:0", tables=3, trellis=True) -> Codec:
     return Codec("mozjpeg", {"library": MozjpegCoded(int(quality), subsampling, int(tables), bool(trellis))})
 
 
-def jpegli(quality=75) -> Codec:
+def jpegli(quality: float = 75) -> Codec:
     """jpegli: adaptive quantization, 4:4:4.
 
     Args:

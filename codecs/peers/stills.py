@@ -6,14 +6,16 @@ library's. WebP and AVIF have no grey here, so grey pictures come back as RGB.
 
 import io
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
+from ...primitives.anatomy import Anatomy
 from ...primitives.errors import StreamError
 from ...primitives.picture import MAX_PIXELS, check_size
 from ...primitives.stage import Stage
 from ..base import Codec
+from .boxes import anatomy_of_file
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,10 @@ class PillowCoded(Stage):
     """
 
     native: ClassVar[bool] = True
+    unwritten: ClassVar[tuple[str, ...]] = ("options",)
+
     format: str
     options: tuple[tuple[str, object], ...] = ()
-
-    def for_decoding(self) -> "PillowCoded":
-        """The file says everything else."""
-        return PillowCoded(self.format)
 
     def forward(self, image: np.ndarray) -> bytes:
         """Encode uint8 [H,W,3] or [H,W] into a file of the format."""
@@ -64,8 +64,17 @@ class PillowCoded(Stage):
         except (UnidentifiedImageError, OSError, RuntimeError, SyntaxError, ValueError, bomb) as error:
             raise StreamError(f"not a {self.format} file that can be decoded: {error}") from error
 
+    def anatomy(self, x: np.ndarray, payload: bytes) -> Anatomy:
+        """Every field and cost of a JPEG file; the outer structure of others."""
+        return anatomy_of_file(payload)
 
-def libjpeg(quality=75, subsampling="4:2:0", progressive=False, optimize=False) -> Codec:
+
+def libjpeg(
+    quality: float = 75,
+    subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = "4:2:0",
+    progressive: bool = False,
+    optimize: bool = False,
+) -> Codec:
     """libjpeg-turbo, as Pillow calls it.
 
     Args:
@@ -86,7 +95,7 @@ def libjpeg(quality=75, subsampling="4:2:0", progressive=False, optimize=False) 
     return Codec("libjpeg", {"library": PillowCoded("JPEG", options)})
 
 
-def webp(quality=75, lossless=False, method=4) -> Codec:
+def webp(quality: float = 75, lossless: bool = False, method: int = 4) -> Codec:
     """WebP, as libwebp codes it through Pillow.
 
     Args:
@@ -111,6 +120,8 @@ class Jpeg2000Coded(PillowCoded):
         quality: 1 … 100.
     """
 
+    unwritten: ClassVar[tuple[str, ...]] = ("options", "quality")
+
     format: str = "JPEG2000"
     quality: float = 50
 
@@ -121,7 +132,9 @@ class Jpeg2000Coded(PillowCoded):
         return PillowCoded(self.format, self.options + layers).forward(image)
 
 
-def jpeg2000(quality=50, ratio=None, decibels=None, lossless=False) -> Codec:
+def jpeg2000(
+    quality: float = 50, ratio: float | None = None, decibels: float | None = None, lossless: bool = False
+) -> Codec:
     """JPEG 2000 (`.jp2`), as OpenJPEG codes it: wavelet 9/7 and irreversible colour transform, or 5/3 without loss.
 
     Args:
@@ -149,7 +162,7 @@ def jpeg2000(quality=50, ratio=None, decibels=None, lossless=False) -> Codec:
     return Codec("jpeg2000", {"library": PillowCoded("JPEG2000", options)}, {"quality": None})
 
 
-def avif(quality=75, subsampling="4:2:0", speed=6) -> Codec:
+def avif(quality: float = 75, subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = "4:2:0", speed: int = 6) -> Codec:
     """AVIF, as libavif with libaom codes it through Pillow: the intra pictures of AV1.
 
     Args:
@@ -165,7 +178,7 @@ def avif(quality=75, subsampling="4:2:0", speed=6) -> Codec:
     return Codec("avif", {"library": PillowCoded("AVIF", options)})
 
 
-def png(quality=100, effort=6) -> Codec:
+def png(quality: float = 100, effort: int = 6) -> Codec:
     """PNG: without loss, so there is a single quality.
 
     Args:
@@ -177,7 +190,7 @@ def png(quality=100, effort=6) -> Codec:
     return Codec("png", {"library": PillowCoded("PNG", (("compress_level", int(effort)),))})
 
 
-def jpegxl(quality=75, lossless=False, effort=7) -> Codec:
+def jpegxl(quality: float = 75, lossless: bool = False, effort: int = 7) -> Codec:
     """JPEG XL, as libjxl codes it through the package pillow-jxl-plugin.
 
     Args:

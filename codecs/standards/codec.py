@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -46,6 +47,11 @@ class StandardCoded(VideoStage):
     [90, 90, 90]
     """
 
+    #: The bitstream says everything but its own name.
+    unwritten: ClassVar[tuple[str, ...]] = tuple(
+        "level rate preset subsampling matrix value_range bits gop low_delay tune threads".split()
+    )
+
     standard: str = "hevc"
     level: int = 26
     rate: str = "qp"
@@ -58,10 +64,6 @@ class StandardCoded(VideoStage):
     low_delay: bool = False
     tune: str = "psnr"
     threads: int = 1
-
-    def for_decoding(self) -> "StandardCoded":
-        """The bitstream says everything else."""
-        return StandardCoded(self.standard)
 
     def forward(self, image: np.ndarray) -> bytes:
         """Encode uint8 [H,W,3] or [H,W] as one intra picture."""
@@ -243,19 +245,19 @@ def from_planes(planes: tuple[np.ndarray, ...], bits: int, size: tuple[int, int]
 
 
 def standard_codec(
-    standard,
-    quality=None,
-    qp=None,
-    crf=None,
-    preset="",
-    subsampling="4:2:0",
-    matrix="bt601",
-    value_range="full",
-    bits=0,
-    gop=250,
-    low_delay=False,
-    tune="psnr",
-    threads=1,
+    standard: str,
+    quality: float | None = None,
+    qp: float | None = None,
+    crf: float | None = None,
+    preset: str | int = "",
+    subsampling: Literal["4:2:0", "4:2:2", "4:4:4"] = "4:2:0",
+    matrix: Literal["bt601", "bt709"] = "bt601",
+    value_range: Literal["full", "limited"] = "full",
+    bits: Literal[0, 8, 10, 12] = 0,
+    gop: int = 250,
+    low_delay: bool = False,
+    tune: Literal["psnr", "ssim", "none"] = "psnr",
+    threads: int = 1,
 ) -> Codec:
     """A video standard, for stills (intra) and for video.
 

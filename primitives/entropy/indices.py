@@ -39,6 +39,7 @@ for products of small alphabets; N. Zeghidour et al., "SoundStream", 2021, for r
 
 import itertools
 from dataclasses import dataclass
+from typing import ClassVar
 
 import constriction
 import numpy as np
@@ -82,9 +83,7 @@ class IndexCoded(Stage):
     for one more than the largest that occurs. `progressive`, whether a prefix of the data decodes.
     """
 
-    def for_decoding(self) -> Stage:
-        """Vocabulary and layers travel with the indices."""
-        return type(self)()
+    unwritten: ClassVar[tuple[str, ...]] = ("vocabulary", "progressive")  # both travel with the indices
 
     def known_sizes(self, dimensions: int) -> tuple[int, ...]:
         """The vocabulary sizes of so many dimensions, for stages that have a fixed vocabulary; they do not travel.
@@ -138,17 +137,27 @@ class IndexCoded(Stage):
         found.rest("indices", role="quantize")
         return Anatomy(tuple(found.parts))
 
-    def inverse(self, payload: bytes, max_pixels: int = MAX_PIXELS, partial: bool = False) -> Tokens:
+    def inverse(self, payload: bytes, max_pixels: int = MAX_PIXELS) -> Tokens:
         """Return the indices, int32 [N,D].
 
         Args:
             payload: what `forward` returned.
             max_pixels: the largest picture to accept; and a sixteenth of it is the largest number of indices.
-            partial: the payload may be cut. Of a progressive one the whole layers are decoded, [N,k].
 
         Raises:
-            StreamError: the payload is cut or damaged, or too large; or not even one layer of it is whole.
+            StreamError: the payload is cut or damaged, or too large.
         """
+        return self._read(payload, max_pixels, partial=False)
+
+    def inverse_partial(self, payload: bytes, max_pixels: int = MAX_PIXELS) -> Tokens:
+        """Return the dimensions [N,k] that a progressive payload holds whole, where its end may be missing.
+
+        Raises:
+            StreamError: as `inverse`; or the payload is not progressive, or not even one dimension is whole.
+        """
+        return self._read(payload, max_pixels, partial=True)
+
+    def _read(self, payload, max_pixels, partial):
         reader = ByteReader(payload)
         size, grid, dimensions, flags, sizes = _read_head(reader, max_pixels, self.known_sizes)
         progressive = bool(flags & _PROGRESSIVE)

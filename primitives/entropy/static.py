@@ -33,11 +33,10 @@ from dataclasses import dataclass
 import constriction
 import numpy as np
 
-from ..anatomy import Anatomy, Dissector, dissect_header
+from ..anatomy import Anatomy, Dissector
 from ..bitstream import BitReader, BitWriter, ByteReader, ByteWriter
 from ..errors import StreamError
-from ..picture import MAX_PIXELS, Picture, pack_header, unpack_header
-from ..stage import Stage
+from ..picture import MAX_PIXELS, HeaderStage, Picture, dissect_header, pack_header, unpack_header
 from . import huffman
 from .bits import pack_bits, unpack_bits
 from .layout import diagonals, frequency_order, from_scan, to_scan
@@ -189,7 +188,7 @@ def _join(classes, shape):
 
 
 @dataclass(frozen=True)
-class HuffmanCoded(_StaticCoded, Stage):
+class HuffmanCoded(_StaticCoded, HeaderStage):
     """Canonical Huffman codes of at most 16 bits, one a class (see `huffman`).
 
     A zero takes a bit, however likely it is. JPEG avoids that by coding runs of zeros and ends of blocks as symbols.
@@ -295,7 +294,7 @@ def _unpack_frequencies(tables, bits):
 
 
 @dataclass(frozen=True)
-class RangeCoded(_ModelCoded, Stage):
+class RangeCoded(_ModelCoded, HeaderStage):
     """Static frequencies, one table a class, and a range coder.
 
     >>> plane = np.array([[0, 0, 1], [0, -70000, 0]])
@@ -318,7 +317,7 @@ class RangeCoded(_ModelCoded, Stage):
 
 
 @dataclass(frozen=True)
-class AnsCoded(_ModelCoded, Stage):
+class AnsCoded(_ModelCoded, HeaderStage):
     """Static frequencies, one table a class, and an rANS coder.
 
     What an ANS coder decodes first was encoded last, so the classes and their symbols are encoded backwards.
@@ -343,7 +342,7 @@ class AnsCoded(_ModelCoded, Stage):
 
 
 @dataclass(frozen=True)
-class UniformCoded(Stage):
+class UniformCoded(HeaderStage):
     """Fixed-length codes: every value of a class takes the bits that tell the class's smallest value from its largest.
 
     With K different values between them that is log2 K bits, rounded up. Payload: the picture's header, the smallest

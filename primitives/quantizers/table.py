@@ -12,6 +12,7 @@ them as they are, 100 makes every step 1, and below 50 steps grow as 1/quality.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 from numba import njit
@@ -125,6 +126,8 @@ class QuantTable(Stage):
     80
     """
 
+    unwritten: ClassVar[tuple[str, ...]] = ("quality", "base", "tables")  # the tables travel with the picture
+
     quality: int = 75
     base: str = "annex-k"
     tables: tuple = ()
@@ -168,10 +171,6 @@ class QuantTable(Stage):
             raise StreamError("the stream's quantization tables do not fit its blocks")
         planes = tuple(dequantize(plane, table) for plane, table in zip(picture.planes, picture.tables, strict=True))
         return picture.replace(planes=planes, tables=())
-
-    def for_decoding(self) -> "QuantTable":
-        """The tables travel with the picture."""
-        return QuantTable()
 
 
 def _checked(tables) -> tuple:

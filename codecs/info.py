@@ -1,0 +1,75 @@
+"""What a stream says of itself, without decoding its pixels."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ..primitives import container
+from ..primitives.stage import spec
+from . import registry
+from .image_io import read_stream
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a stream says of itself.
+
+    Attributes:
+        codec: name of the codec that decodes it.
+        size: (H, W) in pixels.
+        channels: 1 for grey, 3 for colour, 0 for tokens.
+        bytes: size of the stream.
+        bpp: bits a pixel; NaN where the size is not known (tokens that were encoded as such).
+        details: what else its format tells (stages of a `.ckt` and what their payload says, process and sampling of a
+            `.jpg`, metadata).
+    """
+
+    codec: str
+    size: tuple[int, int]
+    channels: int
+    bytes: int
+    bpp: float
+    details: dict[str, Any]
+
+
+def info(stream) -> Info:
+    """What a stream holds, without decoding its pixels.
+
+    Args:
+        stream: bytes, or the path of a file.
+
+    Raises:
+        StreamError: no known format, or damaged.
+
+    >>> from codeckit import codec
+    >>> import numpy as np
+    >>> found = info(codec("jpeg").encode(np.zeros((20, 30, 3), np.uint8)))
+    >>> found.size, found.channels, found.details["process"], found.details["sampling"]
+    ((20, 30), 3, 'baseline', '2x2,1x1,1x1')
+    """
+    data = read_stream(stream)
+    if data[:3] == container.MAGIC:
+        name, size, channels, details = _of_ckt(container.unpack(data))
+    else:
+        entry = registry.sniff(data)
+        name, (size, channels, details) = entry.name, entry.describe(data)
+    pixels = size[0] * size[1]
+    return Info(name, size, channels, len(data), 8 * len(data) / pixels if pixels else math.nan, details)
+
+
+def _of_ckt(held: container.Container) -> tuple[str, tuple[int, int], int, dict[str, Any]]:
+    """Codec, size, channels and details of a `.ckt` picture."""
+    container.check_still(held)
+    codec = registry.codec_for(held)
+    *_, entropy = codec.stages.values()
+    size, color = entropy.describe(held.payload)
+    details: dict[str, Any] = {"format": f"ckt version {container.VERSION}", "revision": held.revision, "colour": color}
+    details["stages"] = {}
+    for role, stage in codec.stages.items():
+        id, fields = spec(stage)
+        shown = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+        details["stages"][role] = f"{id}({shown})" if shown else id
+    details |= entropy.facts(held.payload)
+    if held.weights:
+        details["weights"] = held.weights.hex()
+    return codec.name, size, {"grey": 1, "tokens": 0}.get(color, 3), details

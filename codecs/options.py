@@ -1,0 +1,81 @@
+"""Options of codecs: the annotations of a factory's arguments say what is legal, for type checkers and at run time."""
+
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, Literal, Union, get_args, get_origin
+
+
+def check_options(
+    codec: str, factory: Callable[..., Any], options: dict[str, Any], quality: tuple[float, float]
+) -> None:
+    """Refuse options of the wrong type, and values that are no choice, before a codec is built.
+
+    Args:
+        codec: its name, for the message.
+        factory: the function that takes the options; an argument without an annotation takes anything.
+        options: what it is to be given.
+        quality: lowest and highest value of the option ``quality``.
+
+    Raises:
+        ValueError: an option is of another type than its annotation, or ``quality`` lies outside.
+
+    >>> def factory(quality: float = 75, mode: Literal["fast", "small"] = "fast"): ...
+    >>> check_options("mine", factory, {"quality": "50"}, (1, 100))
+    Traceback (most recent call last):
+    ...
+    ValueError: mine takes quality as a number from 1 to 100, not '50'
+    >>> check_options("mine", factory, {"mode": "best"}, (1, 100))
+    Traceback (most recent call last):
+    ...
+    ValueError: mine takes mode as 'fast' or 'small', not 'best'
+    """
+    function = factory.func if isinstance(factory, functools.partial) else factory
+    annotations = typing.get_type_hints(function) if inspect.isfunction(function) else {}
+    for option, value in options.items():
+        annotation = annotations.get(option, Any)
+        legal = _described(annotation)
+        fits = _fits(value, annotation)
+        if option == "quality" and fits and isinstance(value, Real):
+            fits = quality[0] <= value <= quality[1]
+        if option == "quality":
+            legal = legal.replace("a number", f"a number from {quality[0]} to {quality[1]}")
+            legal = legal.replace("an integer", f"an integer from {quality[0]} to {quality[1]}")
+        if not fits:
+            raise ValueError(f"{codec} takes {option} as {legal}, not {value!r}")
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    """Whether a value is of an annotation's type; an integer is a number, True is not."""
+    origin = get_origin(annotation)
+    if annotation is Any:
+        return True
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, each) for each in get_args(annotation))
+    if origin is Literal:
+        return any(value == each and type(value) is type(each) for each in get_args(annotation))
+    if annotation in (None, type(None)):
+        return value is None
+    if annotation is float:
+        return isinstance(value, Real) and not isinstance(value, bool)
+    if annotation is int:
+        return isinstance(value, Integral) and not isinstance(value, bool)
+    return isinstance(value, origin or annotation)
+
+
+def _described(annotation: Any) -> str:
+    """An annotation in words."""
+    words = {float: "a number", int: "an integer", bool: "True or False", str: "a string", type(None): "None"}
+    if get_origin(annotation) in (Union, types.UnionType):
+        kinds = [_described(each) for each in get_args(annotation)]
+        return _listed(list(dict.fromkeys(kinds)))
+    if get_origin(annotation) is Literal:
+        return _listed([repr(each) for each in get_args(annotation)])
+    return words.get(annotation, getattr(get_origin(annotation) or annotation, "__name__", str(annotation)))
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

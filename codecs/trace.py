@@ -1,0 +1,141 @@
+"""What stands between the stages of a codec, and what each costs: the record of one encoding.
+
+A `Trace` shows what ran: the stages that an encoder's search chose, the symbols that the file holds, and the file.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..primitives import container, information
+from ..primitives.anatomy import Anatomy, Dissector
+from ..primitives.stage import Stage
+
+
+def trace(image: np.ndarray, ran: Iterable[tuple[str, Stage, object]], wrap) -> "Trace":
+    """Measure an encoding.
+
+    Args:
+        image: uint8 [H,W,3] or [H,W].
+        ran: role, stage and output of each step, as the encoder made them.
+        wrap: makes the stream of the stages by role and the payload.
+    """
+    steps, stages = [Step.of("image", "", image)], {}
+    for role, stage, value in ran:
+        steps.append(Step.of(role, type(stage).__name__, value, stage.maps(steps[-1].value, value)))
+        stages[role] = stage
+    return Trace(stages, tuple(steps), wrap(stages, steps[-1].value))
+
+
+def _arrays(value) -> tuple[np.ndarray, ...]:
+    return value.planes if hasattr(value, "planes") else (value,)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one stage made.
+
+    Attributes:
+        role: the stage's role in the codec, or ``"image"`` for the input.
+        stage: the stage's class name.
+        value: the stage's output: array, `Picture` or bytes.
+        bits: size of `value` as it stands: array elements times their width, or 8 bits a byte.
+        entropy: order-0 entropy of integer arrays, in bits, plane by plane, coefficient by coefficient (what an ideal
+            static coder with one table for each would need); None for others.
+        maps: what the stage shows beside that, arrays by name: for the rounding of a learned codec "latents", "scales",
+            "bits" (where the bits go), "bits by channel" and "side bits", see `codecs.learned.stages.LatentCoded.maps`.
+    """
+
+    role: str
+    stage: str
+    value: object
+    bits: int
+    entropy: float | None
+    maps: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, role: str, stage: str, value, maps: dict[str, np.ndarray] | None = None) -> "Step":
+        """Measure `value`."""
+        if isinstance(value, bytes):
+            return cls(role, stage, value, 8 * len(value), None, maps or {})
+        arrays = _arrays(value)
+        entropy = None
+        if all(np.issubdtype(array.dtype, np.integer) for array in arrays):
+            entropy = sum(information.class_entropy_bits(array) for array in arrays)
+        return cls(role, stage, value, sum(8 * array.nbytes for array in arrays), entropy, maps or {})
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of each plane; empty for bytes."""
+        return () if isinstance(self.value, bytes) else tuple(array.shape for array in _arrays(self.value))
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One image's way through a codec. ``print`` it for a table.
+
+    Attributes:
+        stages: those that ran, by role.
+        steps: the image, then each stage's output.
+        stream: the file.
+    """
+
+    stages: dict[str, Stage]
+    steps: tuple[Step, ...]
+    stream: bytes
+
+    @property
+    def native(self) -> bool:
+        """Whether the stream is a file of a standard format, without a `.ckt` container around the payload."""
+        return list(self.stages.values())[-1].native
+
+    def anatomy(self) -> Anatomy:
+        """What every bit of the stream is, and what every symbol took; computed anew at each call.
+
+        >>> import codeckit
+        >>> trace = codeckit.codec("jpeg").trace(np.zeros((64, 64), np.uint8))
+        >>> trace.anatomy().bits == 8 * len(trace.stream)
+        True
+        """
+        (*_, last), payload = self.stages.values(), self.steps[-1].value
+        found = last.anatomy(self.steps[-2].value, payload)
+        if self.native:
+            return found
+        around = Dissector(self.stream)
+        container.dissect(around, len(payload))
+        (*head, tail) = around.parts
+        return Anatomy((*head, *found.parts, tail), found.costs)
+
+    def bits_by_stage(self, anatomy: Anatomy | None = None) -> dict[str, float]:
+        """The bits of the file that serve each step, by role, ``"image"`` first; and ``"file"``, the container.
+
+        Every bit is counted once: the sum is the file. What serves a role that the codec lacks counts for its last
+        stage. The `anatomy` may be given where it is known already.
+
+        >>> import codeckit
+        >>> trace = codeckit.codec("jpeg").trace(np.zeros((64, 64), np.uint8))
+        >>> trace.bits_by_stage()
+        {'image': 40, 'color': 128, 'subsample': 8, 'transform': 0, 'quantize': 672, 'entropy': 536, 'file': 0}
+        """
+        bits = dict.fromkeys([*(step.role for step in self.steps), "file"], 0)
+        for part in (anatomy or self.anatomy()).parts:
+            bits[part.role if part.role in bits else self.steps[-1].role] += part.bits
+        return bits
+
+    def __str__(self):
+        rows = [("stage", "by", "shape", "dtype", "entropy (bits)", "bits")]
+        for step in self.steps:
+            shape = " ".join("×".join(map(str, shape)) for shape in step.shapes) or "bytes"
+            dtype = "" if isinstance(step.value, bytes) else str(_arrays(step.value)[0].dtype)
+            entropy = "" if step.entropy is None else f"{step.entropy:.0f}"
+            rows.append((step.role, step.stage, shape, dtype, entropy, str(step.bits)))
+        if not self.native:
+            rows.append(("file", ".ckt", "bytes", "", "", str(8 * len(self.stream))))
+        widths = [max(len(row[i]) for row in rows) for i in range(6)]
+        lines = []
+        for row in rows:
+            left = [cell.ljust(width) for cell, width in zip(row[:4], widths[:4], strict=True)]
+            right = [cell.rjust(width) for cell, width in zip(row[4:], widths[4:], strict=True)]
+            lines.append("  ".join(left + right).rstrip())
+        return "\n".join(lines)
