@@ -31,7 +31,7 @@ def check_options(
     >>> check_options("mine", factory, {"mode": "best"}, (1, 100))
     Traceback (most recent call last):
     ...
-    ValueError: mine takes mode as 'fast' or 'small', not 'best'
+    ValueError: mine takes mode as fast or small, not 'best'
     """
     function = factory.func if isinstance(factory, functools.partial) else factory
     annotations = typing.get_type_hints(function) if inspect.isfunction(function) else {}
@@ -73,7 +73,7 @@ def _described(annotation: Any) -> str:
         kinds = [_described(each) for each in get_args(annotation)]
         return _listed(list(dict.fromkeys(kinds)))
     if get_origin(annotation) is Literal:
-        return _listed([repr(each) for each in get_args(annotation)])
+        return _listed([str(each) for each in get_args(annotation)])
     return words.get(annotation, getattr(get_origin(annotation) or annotation, "__name__", str(annotation)))
 
 

@@ -9,8 +9,10 @@ settings.load_profile("codeckit")
 
 
 @pytest.fixture(autouse=True)
-def registry_as_it_was(monkeypatch):
-    """Codecs that a test or a docstring registers do not reach the next one."""
+def registered_as_before(monkeypatch):
+    """Codecs and stages that a test or a docstring registers do not reach the next one."""
     from codeckit.codecs import registry
+    from codeckit.primitives import stage
 
-    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
+    monkeypatch.setattr(registry, "_registered", {})
+    monkeypatch.setattr(stage, "_registered", {})

@@ -43,7 +43,8 @@ def test_import_is_light():
         return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
     assert loaded("", ("torch", "numba", "av", "scipy", "PIL", "numpy")) == []
-    assert loaded("codeckit.list_codecs()", ("torch", "numba", "av", "PIL")) == []
+    assert loaded("import codeckit.codecs.registry as r; r.names()", ("torch", "numba", "av", "PIL")) == []
+    assert loaded("codeckit.codec('webp'); codeckit.codecs.registry.sniff(b'RIFF0000WEBP')", ("torch", "numba")) == []
     encode = "codeckit.codec('jpeg').encode(__import__('numpy').zeros((8, 8), 'u1'))"
     assert loaded(encode, ("torch", "av", "matplotlib", "constriction")) == []
 
