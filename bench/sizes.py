@@ -13,8 +13,9 @@ import argparse
 import sys
 import time
 
-from ..api import decode, info
+from ..api import decode
 from ..codecs import registry
+from ..codecs.info import info
 from ..metrics import psnr
 from .pictures import photo
 from .report import align

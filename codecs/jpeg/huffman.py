@@ -81,7 +81,7 @@ class JpegHuffman(Stage):
         """Every field of the file, its first Huffman codes, and what every coefficient took (`anatomy`)."""
         from .anatomy import anatomy
 
-        return anatomy(data)
+        return anatomy(picture, data)
 
 
 class _Writer:
