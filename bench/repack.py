@@ -113,7 +113,7 @@ def context(images, qualities=(10, 30, 50, 75, 90), effort: int = 9) -> list[lis
         ratios, file_bytes, mixed_bytes = [], 0, 0
         for image in images:
             codec = registry.codec("jpeg", quality=quality, effort=level, progressive="exhaustive")
-            steps = {role: value for role, _, value in codec.fold(image.load())}
+            steps = {step.role: step.value for step in codec.trace(image.load()).steps}
             mixed = len(DctCoded().forward(steps["quantize"])) + 11
             ratios.append(mixed / len(steps["entropy"]) - 1)
             file_bytes, mixed_bytes = file_bytes + len(steps["entropy"]), mixed_bytes + mixed

@@ -257,7 +257,7 @@ def _layout(header, scan):
     frame = Picture((), header.size, tuple((c.v, c.h) for c in header.components))
     layout, offset = np.zeros((len(header.components), 7), np.int64), 0
     for i, component in enumerate(header.components):
-        height, width = frame.plane_size(i)
+        height, width = frame.plane_sizes[i]
         rows, columns = -(-height // 8), -(-width // 8)
         layout[i] = offset, columns, rows, component.h, component.v, 0, 0
         offset += rows * columns
