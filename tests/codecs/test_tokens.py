@@ -9,8 +9,9 @@ import math
 import codeckit
 import numpy as np
 import pytest
-from codeckit.bench import dataset, fuzz
-from codeckit.bench.pictures import photo
+from codeckit.bench import dataset
+from codeckit.bench.studies import fuzz
+from codeckit.bench.studies.pictures import photo
 from codeckit.codecs.registry import codec
 from codeckit.codecs.tokens import FeatureTransform, Reduce, load_model
 from codeckit.codecs.tokens.model import CLASSES, LEVELS, activity, step_of

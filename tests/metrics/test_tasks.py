@@ -235,7 +235,7 @@ def test_encoding_at_an_accuracy():
 
 @needs_network
 def test_tokens_at_an_accuracy():
-    from codeckit.bench.pictures import photo
+    from codeckit.bench.studies.pictures import photo
 
     picture = photo(224, 224, seed=3)
     low, high = (codeckit.encode(picture, "tokens", accuracy=a) for a in (0.3, 0.9))

@@ -9,10 +9,10 @@ import codeckit
 import numpy as np
 import pytest
 from codeckit.bench import Measurement, compare, run_comparison
-from codeckit.bench.chromium import NoBrowserError, browser, console, resize
 from codeckit.bench.crops import crops, matched_rate, most_different
 from codeckit.bench.datasets import dataset
 from codeckit.bench.records import Measurements
+from codeckit.bench.studies.chromium import NoBrowserError, browser, console, resize
 from codeckit.pages import report_page
 
 

@@ -8,7 +8,7 @@ import codeckit
 import numpy as np
 import pytest
 import torch
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies.pictures import photo
 from codeckit.metrics import UndefinedError
 from codeckit.metrics.tasks import TASKS
 from codeckit.primitives.tokens import REDUCERS, Tokens, load_backbone

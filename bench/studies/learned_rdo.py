@@ -2,8 +2,8 @@
 
 ::
 
-    python -m codeckit.bench.learned_rdo KODAK_FOLDER --codecs balle2017 --out results
-    python -m codeckit.bench.learned_rdo KODAK_FOLDER --codecs cheng2020 --effort 4 --qualities 1,4,8 --images 4
+    python -m codeckit.bench.studies.learned_rdo KODAK_FOLDER --codecs balle2017 --out results
+    python -m codeckit.bench.studies.learned_rdo KODAK_FOLDER --codecs cheng2020 --effort 4 --qualities 1,4,8 --images 4
 
 codes the photographs at some qualities with effort 0 and with `--effort`, decodes the files, and prints BD-rates of the
 second curve against the first, with the overlap of their ranges of quality. `--images N` takes every so many of them
@@ -13,11 +13,11 @@ until there are N.
 import argparse
 from pathlib import Path
 
-from ..codecs import registry
-from ..metrics import bd_rate
-from .datasets import dataset
-from .report import align, compare
-from .sweep import evaluate
+from ...codecs import registry
+from ...metrics import bd_rate
+from ..datasets import dataset
+from ..report import align, compare
+from ..sweep import evaluate
 
 
 def measure(specification: str, images, qualities, effort: int, out) -> tuple[list[list[str]], list[list[str]]]:

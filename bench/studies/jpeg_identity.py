@@ -1,7 +1,7 @@
 """Does our JPEG decoder give the same pixels as libjpeg-turbo? Decode many variants with both and count differences.
 
-    python -m codeckit.bench.jpeg_identity                      # 1000 variants, under a minute
-    python -m codeckit.bench.jpeg_identity --variants 3000 --seed 7 --kodak ~/kodak
+    python -m codeckit.bench.studies.jpeg_identity                      # 1000 variants, under a minute
+    python -m codeckit.bench.studies.jpeg_identity --variants 3000 --seed 7 --kodak ~/kodak
 
 The JPEG standard leaves a decoder freedom (rounding in the inverse DCT, chroma interpolation), so "correct" means a
 range. Nearly all software shows the pixels of libjpeg-turbo's default settings, and so does ours: the comparison is
@@ -39,8 +39,8 @@ import numpy as np
 import skimage.data
 from PIL import Image, ImageFile
 
-from .. import codec, decode
-from ..primitives import StreamError
+from ... import codec, decode
+from ...primitives import StreamError
 from . import pictures
 
 SIZES = [(1, 1), (1, 2), (2, 1), (3, 5), (7, 9), (8, 8), (9, 7), (15, 17), (16, 16), (17, 33), (31, 47), (64, 48)]

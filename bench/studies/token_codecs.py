@@ -1,7 +1,7 @@
 """The token codecs of our own networks: what a few tokens tell, and what `tokens-fsq` owes to its entropy coder.
 
-    python -m codeckit.bench.token_codecs vit --images IMAGENETTE/val [--step 5]
-    python -m codeckit.bench.token_codecs fsq --images PHOTOGRAPHS [--step 3]
+    python -m codeckit.bench.studies.token_codecs vit --images IMAGENETTE/val [--step 5]
+    python -m codeckit.bench.studies.token_codecs fsq --images PHOTOGRAPHS [--step 3]
 
 **vit**: bytes and accuracy of `tokens-vit` with 100, 25, 12 and 6 tokens, beside JPEG. Features are computed once.
 **fsq**: mean bytes of the payload of `tokens-fsq` with every coder of indices, and of the causal network alone (its
@@ -13,13 +13,13 @@ import sys
 
 import numpy as np
 
-from .. import codec
-from ..codecs.tokens.fsq import DIMENSIONS, NetworkIndices, load_tokenizer
-from ..metrics.tasks import Imagenette
-from ..primitives.entropy import AdaptiveIndices, FixedIndices, MixedIndices
-from ..primitives.tokens import Tokens, load_backbone
-from .datasets import dataset
-from .report import align
+from ... import codec
+from ...codecs.tokens.fsq import DIMENSIONS, NetworkIndices, load_tokenizer
+from ...metrics.tasks import Imagenette
+from ...primitives.entropy import AdaptiveIndices, FixedIndices, MixedIndices
+from ...primitives.tokens import Tokens, load_backbone
+from ..datasets import dataset
+from ..report import align
 
 
 def vit(images) -> list[list[str]]:

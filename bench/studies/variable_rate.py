@@ -2,8 +2,8 @@
 
 ::
 
-    python -m codeckit.bench.variable_rate balle2017-small --data pack.safetensors --out runs/cost --steps 2000
-    python -m codeckit.bench.variable_rate cheng2020-small --data pack.safetensors --out runs/cost --start weights
+    python -m codeckit.bench.studies.variable_rate balle2017-small --data pack.safetensors --out runs/cost --steps 2000
+    python -m codeckit.bench.studies.variable_rate cheng2020-small --data pack.safetensors --out runs/cost --start FILE
 
 From the weights that ship (or `--start`), the recipe goes on for some steps, once for all rates and once for each of
 three rates alone, with the same data, settings and number of steps. Then the held-out crops of the pack tell at which
@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..codecs.learned.weights import shipped
-from ..training import load_pack, recipe, train
-from .report import align
+from ...codecs.learned.weights import shipped
+from ...training import load_pack, recipe, train
+from ..report import align
 
 
 def rate_at(psnr: float, rows: list[dict]) -> float:

@@ -1,10 +1,10 @@
 """Damage streams in every way and see that decoding ends in a picture or a `StreamError`, soon and in little memory.
 
-    python -m codeckit.bench.fuzz                               # 20,000 mutations and the bombs, a few minutes
-    python -m codeckit.bench.fuzz --count 200000 --seed 7 --jobs 8
-    python -m codeckit.bench.fuzz --learned --count 5000        # `.ckt` files of every learned codec instead
-    python -m codeckit.bench.fuzz --tokens --count 5000         # `.ckt` files of tokens instead
-    python -m codeckit.bench.fuzz --repack --count 20000        # JPEG files, repacked and unpacked, are damaged
+    python -m codeckit.bench.studies.fuzz                               # 20,000 mutations and the bombs, a few minutes
+    python -m codeckit.bench.studies.fuzz --count 200000 --seed 7 --jobs 8
+    python -m codeckit.bench.studies.fuzz --learned --count 5000        # `.ckt` files of every learned codec instead
+    python -m codeckit.bench.studies.fuzz --tokens --count 5000         # `.ckt` files of tokens instead
+    python -m codeckit.bench.studies.fuzz --repack --count 20000        # JPEG files, repacked and unpacked, are damaged
 
 Streams are small JPEG files of all kinds and `.ckt` files of every entropy stage. A mutation flips bits, changes, cuts,
 inserts or moves bytes, splices two streams, duplicates, removes or swaps segments, or edits a header or length field.
@@ -37,9 +37,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .. import codec, decode
-from ..primitives import StreamError, Tokens, container
-from ..primitives.stage import Stage
+from ... import codec, decode
+from ...primitives import StreamError, Tokens, container
+from ...primitives.stage import Stage
 from . import pictures
 from .jpeg_identity import save, segments
 
@@ -99,7 +99,7 @@ def ckt_streams() -> list[bytes]:
 
     The learned one also has workers load torch before their memory limit counts: a changed codec number reaches it.
     """
-    from .. import primitives
+    from ... import primitives
 
     codecs = [codec("jpeg", quality=75).replace(entropy=getattr(primitives, name)()) for name in ENTROPY_STAGES]
     codecs += [codec("balle2017", quality=4), codec("jpeg2000-teaching", quality=60), codec("video-teaching")]
@@ -112,7 +112,7 @@ def ckt_streams() -> list[bytes]:
 
 def token_streams() -> list[bytes]:
     """Small `.ckt` files of tokens: the codec's own, and bare ones with every coder of indices."""
-    from ..primitives import AdaptiveIndices, FixedIndices, MixedIndices, StaticIndices
+    from ...primitives import AdaptiveIndices, FixedIndices, MixedIndices, StaticIndices
 
     rng = np.random.default_rng(3)
     features = rng.normal(0, 1, (49, 192)).astype(np.float32)
@@ -127,7 +127,7 @@ def token_streams() -> list[bytes]:
 
 def learned_streams(folder: Path) -> tuple[list[bytes], list[str]]:
     """Streams of every learned codec with small random weights, and the weight files, which go into a folder."""
-    from ..codecs.learned.networks import CHANNELS
+    from ...codecs.learned.networks import CHANNELS
     from .learned_models import random_weights
 
     picture, streams, files = pictures.photo(29, 37, seed=2), [], []
@@ -270,7 +270,7 @@ def mutate(seed: int, number: int, jpegs: list[bytes], ckts: list[bytes]) -> Cas
 
 def repack_streams() -> tuple[list[bytes], list[bytes]]:
     """JPEG files with what cameras put around them, and the same repacked."""
-    from ..codecs.jpeg.repack import repack
+    from ...codecs.jpeg.repack import repack
 
     more = [b"", b"", b"trailing bytes", b"\xff\xd8\xff\xe0 and a second picture"]
     files = [data + more[n % len(more)] for n, data in enumerate(jpeg_streams())]
@@ -349,7 +349,7 @@ def _jpeg_bombs():
 
 
 def _ckt_bombs():
-    from .. import primitives
+    from ... import primitives
 
     jpeg = codec("jpeg", quality=75)
     huge = (b"\xff" * 8 + b"\x7f", b"\xff\xff\xff\x7f", b"\x80\x80\x08")  # varints: 2⁶³-1, 2²⁸-1, 2¹⁷
@@ -421,7 +421,7 @@ def attempt(case: Case) -> Outcome:
 
 
 def _attempt_repacked(case, start):
-    from ..codecs.jpeg.repack import repack, unpack
+    from ...codecs.jpeg.repack import repack, unpack
 
     try:
         restored = unpack(case.data if case.originals != (case.data,) else repack(case.data), MAX_PIXELS)
@@ -441,7 +441,7 @@ def _work(connection, warm_up, weights):
     import resource
 
     if weights:
-        from ..codecs.learned import register_weights
+        from ...codecs.learned import register_weights
 
         for path in weights:
             register_weights(path)

@@ -2,7 +2,7 @@
 
 ::
 
-    python -m codeckit.bench.notebooks FOLDER [--out PAGES] [--threads 1]
+    python -m codeckit.bench.studies.notebooks FOLDER [--out PAGES] [--threads 1]
 
 FOLDER is ``docs/notebooks`` of a checkout. Their cells check what they claim, so one that runs is right. Prints a row a
 notebook: seconds, memory, and the size of its page.
@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from .report import align
+from ..report import align
 
 #: In the order in which they teach.
 ORDER = ("transform", "quantization", "entropy", "learned", "tokens", "build_your_own")

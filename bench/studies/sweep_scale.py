@@ -2,11 +2,11 @@
 
 ::
 
-    python -m codeckit.bench.sweep_scale overhead [IMAGES]     time beside codecs and metrics
-    python -m codeckit.bench.sweep_scale resume                kill `codeckit compare`, start it again
-    python -m codeckit.bench.sweep_scale dask                  two workers, one killed in the middle
-    python -m codeckit.bench.sweep_scale memory [--count N]    memory over N simulated pictures
-    python -m codeckit.bench.sweep_scale plan                  core-hours of 12 codecs on ImageNet
+    python -m codeckit.bench.studies.sweep_scale overhead [IMAGES]     time beside codecs and metrics
+    python -m codeckit.bench.studies.sweep_scale resume                kill `codeckit compare`, start it again
+    python -m codeckit.bench.studies.sweep_scale dask                  two workers, one killed in the middle
+    python -m codeckit.bench.studies.sweep_scale memory [--count N]    memory over N simulated pictures
+    python -m codeckit.bench.studies.sweep_scale plan                  core-hours of 12 codecs on ImageNet
 
 Each prints what it found and exits with 1 where that is not what it should be.
 """
@@ -26,14 +26,14 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import metrics as measures
-from ..codecs.base import Codec
-from ..codecs.registry import codec
-from .comparison import expand
-from .datasets import DatasetImage, dataset
-from .large import read_records, summarize, sweep
+from ... import metrics as measures
+from ...codecs.base import Codec
+from ...codecs.registry import codec
+from ..comparison import expand
+from ..datasets import DatasetImage, dataset
+from ..large import read_records, summarize, sweep
+from ..sweep import evaluate
 from .pictures import photo
-from .sweep import evaluate
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ _PLANNED = (
 
 def plan() -> int:
     """Processor seconds of each codec on the sample pictures, scaled to ImageNet's training set."""
-    from .report import align, curve_label
+    from ..report import align, curve_label
 
     images = [image.load() for image in dataset("sample")]
     pixels = sum(image.shape[0] * image.shape[1] for image in images)

@@ -1,7 +1,7 @@
 """Large pictures through learned codecs: peak memory, time, and whether tiles change anything.
 
-    python -m codeckit.bench.learned_large                                  # 24 megapixels, three codecs
-    python -m codeckit.bench.learned_large --codecs mbt2018 --size 2000 3000
+    python -m codeckit.bench.studies.learned_large                                  # 24 megapixels, three codecs
+    python -m codeckit.bench.studies.learned_large --codecs mbt2018 --size 2000 3000
 
 Every codec encodes and decodes a picture made by code in a process of its own, with random weights of full size
 (`learned_models`), and the process's peak resident memory is read at the end (``ru_maxrss``: everything, Python, torch
@@ -19,9 +19,9 @@ import time
 import numpy as np
 import torch
 
-from .. import codec
-from ..codecs.learned import stages
-from ..primitives.learned.tiles import tiled
+from ... import codec
+from ...codecs.learned import stages
+from ...primitives.learned.tiles import tiled
 from .learned_models import random_weights
 from .pictures import photo
 

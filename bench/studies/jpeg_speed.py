@@ -1,7 +1,7 @@
 """Our JPEG codec against libjpeg-turbo: speed, file size and PSNR at equal settings, in one run on one thread.
 
-    python -m codeckit.bench.jpeg_speed                         # on the photographs that scikit-image ships
-    python -m codeckit.bench.jpeg_speed --images ~/kodak --qualities 50 75 90 --repeats 7
+    python -m codeckit.bench.studies.jpeg_speed                         # on the photographs that scikit-image ships
+    python -m codeckit.bench.studies.jpeg_speed --images ~/kodak --qualities 50 75 90 --repeats 7
 
 For every quality, 4:2:0 and optimised Huffman tables, over all images:
 
@@ -21,9 +21,9 @@ import time
 import numpy as np
 from PIL import Image
 
-from .. import codec, decode
-from ..metrics import psnr
-from .datasets import dataset
+from ... import codec, decode
+from ...metrics import psnr
+from ..datasets import dataset
 
 #: What numpy's linear algebra reads when it is loaded.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")

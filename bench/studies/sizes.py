@@ -2,8 +2,8 @@
 
 ::
 
-    python -m codeckit.bench.sizes                              # all codecs that are installed, small sizes
-    python -m codeckit.bench.sizes --large --codecs hevc,vvc:preset=faster    # 16 megapixels too: minutes for some
+    python -m codeckit.bench.studies.sizes                            # all installed codecs, small sizes
+    python -m codeckit.bench.studies.sizes --large --codecs hevc,vvc:preset=faster  # and 16 megapixels
 
 A row a codec: "ok" where the decoded picture has the size and a PSNR that its quality lets expect, else what happened.
 Exit status 1 if anything did.
@@ -13,11 +13,11 @@ import argparse
 import sys
 import time
 
-from ..api import decode, info
-from ..codecs import registry
-from ..metrics import psnr
+from ...api import decode, info
+from ...codecs import registry
+from ...metrics import psnr
+from ..report import align
 from .pictures import photo
-from .report import align
 
 SIZES = ((1, 1), (3, 5), (33, 47), (257, 1), (100, 163))
 LARGE = (4096, 4096)

@@ -1,6 +1,6 @@
 """The ladder of entropy coders on real tokens: bits for each token, real bytes, and speed.
 
-    python -m codeckit.bench.token_ladder --train FOLDER --test FOLDER [--count 64] [--train-count 200]
+    python -m codeckit.bench.studies.token_ladder --train FOLDER --test FOLDER [--count 64] [--train-count 200]
 
 Tokens are EfficientNet-Lite0's features behind stage 5 (14 × 14 of 112 channels) of photographs. Tokenizers are fitted
 on the training pictures: principal components and FSQ (8·5·5·5), vector quantization (1024 words), residual
@@ -19,16 +19,16 @@ from functools import partial
 
 import numpy as np
 
-from .. import codec
-from ..primitives import ContextCoded, HuffmanCoded, RangeCoded, UniformCoded
-from ..primitives.entropy import AdaptiveIndices, FixedIndices, MixedIndices, StaticIndices
-from ..primitives.entropy.causal import CausalNetwork
-from ..primitives.entropy.indices import DecisionCoded
-from ..primitives.quantizers import FSQ, ProductQuantizer, ResidualQuantizer, VectorQuantizer
-from ..primitives.tokens import Tokens, load_backbone
-from ..training.causal import fit
-from .datasets import dataset
-from .report import align
+from ... import codec
+from ...primitives import ContextCoded, HuffmanCoded, RangeCoded, UniformCoded
+from ...primitives.entropy import AdaptiveIndices, FixedIndices, MixedIndices, StaticIndices
+from ...primitives.entropy.causal import CausalNetwork
+from ...primitives.entropy.indices import DecisionCoded
+from ...primitives.quantizers import FSQ, ProductQuantizer, ResidualQuantizer, VectorQuantizer
+from ...primitives.tokens import Tokens, load_backbone
+from ...training.causal import fit
+from ..datasets import dataset
+from ..report import align
 
 
 @dataclass(frozen=True)

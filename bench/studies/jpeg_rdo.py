@@ -2,7 +2,7 @@
 
 ::
 
-    python -m codeckit.bench.jpeg_rdo KODAK_FOLDER --out results
+    python -m codeckit.bench.studies.jpeg_rdo KODAK_FOLDER --out results
 
 encodes the pictures with `jpeg` at effort 9, tuned for PSNR and for MS-SSIM, with Pillow's default JPEG, with MozJPEG
 (trellis, optimised scans; flat tables, its best for PSNR; tables 2 and 3 for MS-SSIM; 4:2:0 and 4:4:4) and with jpegli,
@@ -15,11 +15,11 @@ best setting for a metric is the one against which our gain is smallest.
 import argparse
 from pathlib import Path
 
-from ..codecs import registry
-from ..metrics import bd_rate
-from .datasets import dataset
-from .report import align, compare
-from .sweep import evaluate
+from ...codecs import registry
+from ...metrics import bd_rate
+from ..datasets import dataset
+from ..report import align, compare
+from ..sweep import evaluate
 
 #: Qualities of ours; rivals' reach as far, on their own scales.
 QUALITIES = (5, 10, 20, 35, 55, 75, 88)

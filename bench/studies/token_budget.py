@@ -1,7 +1,7 @@
 """Accuracy that is left with a quarter, an eighth and a sixteenth of the tokens, and what these cost in bits.
 
-    python -m codeckit.bench.token_budget transformer --images IMAGENETTE/val [--count 500] [--plot FILE.svg]
-    python -m codeckit.bench.token_budget convolutional --images LABELLED_FOLDER [--count 200]
+    python -m codeckit.bench.studies.token_budget transformer --images IMAGENETTE/val [--count 500] [--plot FILE.svg]
+    python -m codeckit.bench.studies.token_budget convolutional --images LABELLED_FOLDER [--count 200]
 
 **transformer**: our small vision transformer on Imagenette, as in "Compression Tells Intelligence": its tower makes
 10 × 10 tokens of 192 channels, a reducer keeps K of them, and its reader sees these alone. Attention is the tower's
@@ -27,12 +27,12 @@ import sys
 
 import numpy as np
 
-from .. import codec
-from ..metrics.tasks import ImageNet, Imagenette
-from ..primitives.tokens import REDUCERS, Reduced, Tokens, encode_subset, load_backbone, merge_similar, unmerge
-from ..primitives.tokens.reducers import ATTENDING, qpid
-from .datasets import dataset
-from .report import align
+from ... import codec
+from ...metrics.tasks import ImageNet, Imagenette
+from ...primitives.tokens import REDUCERS, Reduced, Tokens, encode_subset, load_backbone, merge_similar, unmerge
+from ...primitives.tokens.reducers import ATTENDING, qpid
+from ..datasets import dataset
+from ..report import align
 
 STAGE = 5
 SHARES = (0.25, 0.125, 0.0625)

@@ -2,8 +2,8 @@
 
 ::
 
-    python -m codeckit.bench.integer_cost                                    # weights that ship, sample pictures
-    python -m codeckit.bench.integer_cost FOLDER --weights runs/new.safetensors --qualities 1 4 8
+    python -m codeckit.bench.studies.integer_cost                            # weights that ship, sample pictures
+    python -m codeckit.bench.studies.integer_cost FOLDER --weights runs/new.safetensors --qualities 1 4 8
 
 Encoder and decoder must agree on probabilities to the last bit, so everything that predicts them is computed in
 integers, with tables of finite precision (`codecs.learned.probabilities`). That is not free. For every weight file and
@@ -22,13 +22,13 @@ import argparse
 import numpy as np
 import torch
 
-from ..codecs import registry
-from ..codecs.learned.stages import LatentCoded
-from ..codecs.learned.weights import load_weights, read_header, shipped
-from ..primitives import container
-from ..primitives.pad import PadTo
-from .datasets import dataset
-from .report import align
+from ...codecs import registry
+from ...codecs.learned.stages import LatentCoded
+from ...codecs.learned.weights import load_weights, read_header, shipped
+from ...primitives import container
+from ...primitives.pad import PadTo
+from ..datasets import dataset
+from ..report import align
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """Our learned codecs against CompressAI: time and size with the same weights on the same picture, in one run.
 
-    python -m codeckit.bench.learned_speed                                # three codecs, 768×512, all cores
-    python -m codeckit.bench.learned_speed --codecs mbt2018 cheng2020-attn --threads 1 --repeats 5
+    python -m codeckit.bench.studies.learned_speed                                # three codecs, 768×512, all cores
+    python -m codeckit.bench.studies.learned_speed --codecs mbt2018 cheng2020-attn --threads 1 --repeats 5
 
 Weights are random, of full size (`learned_models`). For every codec:
 
@@ -24,10 +24,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .. import codec
-from ..codecs.learned import export, import_compressai, load_weights
-from ..codecs.learned.networks import CHANNELS, load_network
-from ..primitives import container
+from ... import codec
+from ...codecs.learned import export, import_compressai, load_weights
+from ...codecs.learned.networks import CHANNELS, load_network
+from ...primitives import container
 from .jpeg_speed import medians
 from .learned_models import plausible
 from .pictures import photo

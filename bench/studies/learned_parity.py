@@ -1,7 +1,7 @@
 """The six networks shared with CompressAI, trained there and compared here: the same weights, the same numbers.
 
-    python -m codeckit.bench.learned_parity                                     # on a picture made by code
-    python -m codeckit.bench.learned_parity --data pack.safetensors --images KODAK
+    python -m codeckit.bench.studies.learned_parity                                     # on a picture made by code
+    python -m codeckit.bench.studies.learned_parity --data pack.safetensors --images KODAK
 
 CompressAI's model is trained for some hundred steps with its own code, small and from its own random start: enough
 that its latents, densities and predictions are those of a codec and no longer random. Its state dict is loaded here,
@@ -30,9 +30,9 @@ import numpy as np
 import torch
 from tqdm import trange
 
-from .. import codec, dataset, metrics
-from ..codecs.learned import export, import_compressai
-from ..codecs.learned.networks import CHANNELS, load_network
+from ... import codec, dataset, metrics
+from ...codecs.learned import export, import_compressai
+from ...codecs.learned.networks import CHANNELS, load_network
 from .learned_speed import MODELS
 from .pictures import photo
 
@@ -173,7 +173,7 @@ def main(argv=None) -> int:
         print(f"this bench compares with compressai: {error}", file=sys.stderr)
         return 1
     if args.data:
-        from ..training.data import load_pack
+        from ...training.data import load_pack
 
         crops = load_pack(args.data).training
     else:

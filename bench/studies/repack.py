@@ -2,9 +2,9 @@
 
 ::
 
-    python -m codeckit.bench.repack KODAK_FOLDER                       # qualities 50, 75, 90, baseline and progressive
-    python -m codeckit.bench.repack KODAK_FOLDER --large PHOTOS        # and 12-megapixel mosaics of a folder's pictures
-    python -m codeckit.bench.repack KODAK_FOLDER --context             # `jpeg-context` against our progressive files
+    python -m codeckit.bench.studies.repack KODAK_FOLDER                 # qualities 50, 75, 90; both scan orders
+    python -m codeckit.bench.studies.repack KODAK_FOLDER --large PHOTOS  # and 12-megapixel mosaics of PHOTOS
+    python -m codeckit.bench.studies.repack KODAK_FOLDER --context       # `jpeg-context` against progressive files
 
 Files are written by libjpeg-turbo through Pillow with its defaults (4:2:0). *saved* is the mean over files of
 1 − packed / file; *of baseline* the same with the size of the baseline file of that picture and quality below, whatever
@@ -24,11 +24,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image
 
-from ..codecs import registry
-from ..codecs.jpeg.repack import is_modelled, repack, unpack
-from ..primitives import DctCoded
-from .datasets import dataset
-from .report import align
+from ...codecs import registry
+from ...codecs.jpeg.repack import is_modelled, repack, unpack
+from ...primitives import DctCoded
+from ..datasets import dataset
+from ..report import align
 
 
 def save(image: np.ndarray, **options) -> bytes:

@@ -1,6 +1,6 @@
 """How long codeckit takes to start: the import, and whole commands with compiled code cached.
 
-    python -m codeckit.bench.startup
+    python -m codeckit.bench.studies.startup
 
 Goals: the import under 0.2 s, ``codeckit encode a.png a.jpg --codec jpeg`` as a whole process under 1 s. Each line is
 the median of so many fresh processes, less nothing: the interpreter's own start is in it.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from .datasets import dataset
+from ..datasets import dataset
 
 
 def seconds(command: list[str], repeats: int) -> float:

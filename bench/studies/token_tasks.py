@@ -1,7 +1,7 @@
 """One stream, several tasks: what machines get out of the same tokens, without these being coded again.
 
-    python -m codeckit.bench.token_tasks --train IMAGENETTE/train --test IMAGENETTE/val [--count 200] [--qualities
-    1,2,4,6,8]
+    python -m codeckit.bench.studies.token_tasks --train IMAGENETTE/train --test IMAGENETTE/val
+        [--count 200] [--qualities 1,2,4,6,8]
 
 The pictures of the test folder (Imagenette, ten of ImageNet's classes) are coded once. From what was decoded, tokens or
 a picture, four readers work:
@@ -17,11 +17,11 @@ import sys
 
 import numpy as np
 
-from .. import codec
-from ..metrics.tasks import IMAGENETTE, ImageNet, LinearProbe
-from ..primitives.tokens.backbone import load_backbone
-from .datasets import dataset
-from .report import align
+from ... import codec
+from ...metrics.tasks import IMAGENETTE, ImageNet, LinearProbe
+from ...primitives.tokens.backbone import load_backbone
+from ..datasets import dataset
+from ..report import align
 
 
 def evenly(images, count: int):

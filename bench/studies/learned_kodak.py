@@ -2,10 +2,10 @@
 
 ::
 
-    python -m codeckit.bench.learned_kodak KODAK_FOLDER --anchors ANCHORS --out results
-    python -m codeckit.bench.learned_kodak KODAK_FOLDER --anchors ANCHORS --out results --weights runs/new.safetensors
-    python -m codeckit.bench.learned_kodak KODAK_FOLDER --anchors ANCHORS --out plain --entropy LatentCoded
-    python -m codeckit.bench.learned_kodak KODAK_FOLDER --anchors ANCHORS --out searched --effort 8 --qualities 1 3 5 8
+    python -m codeckit.bench.studies.learned_kodak KODAK_FOLDER --anchors ANCHORS --out results
+    python -m codeckit.bench.studies.learned_kodak KODAK_FOLDER --anchors ANCHORS --out new --weights new.safetensors
+    python -m codeckit.bench.studies.learned_kodak KODAK_FOLDER --anchors ANCHORS --out plain --entropy LatentCoded
+    python -m codeckit.bench.studies.learned_kodak KODAK_FOLDER --anchors ANCHORS --out rdo --effort 8 --qualities 1 5
 
 codes the 24 photographs at the qualities 1 … 8 with `balle2017` and `cheng2020`, and beside them with the library
 codecs that are there, writes every file, decodes it again, and prints BD-rates for PSNR and MS-SSIM (the latter on its
@@ -25,14 +25,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from ..codecs import registry
-from ..codecs.learned.weights import read_header, shipped
-from ..metrics import bd_rate
-from ..primitives.stage import Stage
-from .datasets import dataset
-from .records import Measurements, Summary
-from .report import Curve, Report, align, compare
-from .sweep import evaluate
+from ...codecs import registry
+from ...codecs.learned.weights import read_header, shipped
+from ...metrics import bd_rate
+from ...primitives.stage import Stage
+from ..datasets import dataset
+from ..records import Measurements, Summary
+from ..report import Curve, Report, align, compare
+from ..sweep import evaluate
 
 #: Pictures in the Kodak set.
 PICTURES = 24

@@ -1,6 +1,6 @@
 """What each part of the codec `tokens` is worth: the bits for tokens that the network takes for the original ones.
 
-    python -m codeckit.bench.token_ablation --train PHOTOS --test PHOTOS [--train-count 400] [--count 100]
+    python -m codeckit.bench.studies.token_ablation --train PHOTOS --test PHOTOS [--train-count 400] [--count 100]
 
 Each line is a way of making numbers of EfficientNet-Lite0's 7 × 7 × 192 map before they are rounded; their bits are
 ideal ones, of a static coder that knows each component's standard deviation and the frequencies that belong to it
@@ -14,10 +14,10 @@ import sys
 import numpy as np
 from scipy.fft import dctn, idctn
 
-from ..primitives.tokens import load_backbone
-from ..training import token_model
-from .datasets import dataset
-from .report import align
+from ...primitives.tokens import load_backbone
+from ...training import token_model
+from ..datasets import dataset
+from ..report import align
 
 SOURCE, STAGE = "efficientnet-lite0/6", 6
 STEPS = tuple(4 * 2 ** (n / 2) for n in range(8))

@@ -2,7 +2,7 @@
 
 ::
 
-    python -m codeckit.bench.explain_pages [IMAGE] [--codecs a,b] [--out FOLDER]
+    python -m codeckit.bench.studies.explain_pages [IMAGE] [--codecs a,b] [--out FOLDER]
 
 Prints a row a page: its size, how long it took to make, console errors, whether the divider moved and whether the page
 is as wide as a phone. With ``--out`` the pages and screenshots of them stay there.
@@ -15,11 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from ..codecs.registry import codec, parse_spec
-from ..pages import explain
+from ...codecs.registry import codec, parse_spec
+from ...pages import explain
+from ..datasets import dataset
+from ..report import align
 from .chromium import browser, console, resize
-from .datasets import dataset
-from .report import align
 
 CODECS = "jpeg,balle2017,cheng2020,tokens,tokens-vit,jpeg2000-teaching"
 

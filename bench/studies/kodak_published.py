@@ -2,7 +2,7 @@
 
 ::
 
-    python -m codeckit.bench.kodak_published KODAK_FOLDER
+    python -m codeckit.bench.studies.kodak_published KODAK_FOLDER
 
 codes the 24 Kodak photographs (768×512, PNG) at eight qualities and prints our means beside the published ones. They
 must agree in all printed digits: the encoders are the same (libjpeg-turbo and libwebp through Pillow), so a difference
@@ -18,10 +18,10 @@ of it.
 import argparse
 from dataclasses import dataclass
 
-from ..codecs import registry
-from .datasets import dataset
-from .report import align, curve_label
-from .sweep import evaluate
+from ...codecs import registry
+from ..datasets import dataset
+from ..report import align, curve_label
+from ..sweep import evaluate
 
 
 @dataclass(frozen=True)

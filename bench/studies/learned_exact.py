@@ -1,8 +1,8 @@
 """Do streams of learned codecs decode to the same symbols everywhere? Every way to encode against every way to decode.
 
-    python -m codeckit.bench.learned_exact                                  # all codecs, all ways that there are here
-    python -m codeckit.bench.learned_exact --python ../other/bin/python     # and another torch, with codeckit installed
-    python -m codeckit.bench.learned_exact --codecs balle2017 --shipped     # the weights that ship, not random ones
+    python -m codeckit.bench.studies.learned_exact                               # all codecs, every way that works here
+    python -m codeckit.bench.studies.learned_exact --python ../other/bin/python  # and another torch (and codeckit)
+    python -m codeckit.bench.studies.learned_exact --codecs balle2017 --shipped  # shipped weights, not random ones
 
 A *way* is a process of its own: one thread or two, with other instruction sets, other memory formats (and so another
 order of additions in float32 convolutions), four pictures at once, a GPU, another version of torch. Each encodes four
@@ -23,9 +23,9 @@ from pathlib import Path
 
 import torch
 
-from .. import codec
-from ..codecs.learned import NETWORKS, load_weights
-from ..primitives import container
+from ... import codec
+from ...codecs.learned import NETWORKS, load_weights
+from ...primitives import container
 from .learned_models import random_weights
 from .pictures import photo
 
@@ -44,7 +44,7 @@ class Way:
 
     def run(self, *arguments: str) -> None:
         """Run this module's worker in a process of that kind."""
-        command = [self.python, "-m", "codeckit.bench.learned_exact", "--worker", *self.arguments, *arguments]
+        command = [self.python, "-m", "codeckit.bench.studies.learned_exact", "--worker", *self.arguments, *arguments]
         subprocess.run(command, check=True, env={**os.environ, **self.environment})
 
 

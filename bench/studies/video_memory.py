@@ -2,8 +2,8 @@
 
 ::
 
-    python -m codeckit.bench.video_memory                       # hevc, 1000 frames
-    python -m codeckit.bench.video_memory --codec video-teaching --frames 200
+    python -m codeckit.bench.studies.video_memory                       # hevc, 1000 frames
+    python -m codeckit.bench.studies.video_memory --codec video-teaching --frames 200
 
 Frames are made one at a time by a generator; the stream goes into a file and is decoded from it. Resident memory of
 this process is read after each frame; what counts is how much its highest value grows from the moment at which every
@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..codecs import registry
-from ..codecs.frames import Frames
-from ..codecs.video import decode_video
+from ...codecs import registry
+from ...codecs.frames import Frames
+from ...codecs.video import decode_video
 from .pictures import photo
 
 LIMIT_MIB = 50

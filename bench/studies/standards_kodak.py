@@ -2,7 +2,7 @@
 
 ::
 
-    python -m codeckit.bench.standards_kodak KODAK_FOLDER --out journal.jsonl
+    python -m codeckit.bench.studies.standards_kodak KODAK_FOLDER --out journal.jsonl
 
 prints four comparisons, each with the figure that it should come to:
 
@@ -21,11 +21,11 @@ Source of BPG's curve: CompressAI, ``results/image/kodak/bpg_444_x265_ycbcr.json
 import argparse
 import statistics
 
-from ..codecs import registry
-from ..metrics import bd_rate
-from .datasets import dataset
-from .report import align, curve_label
-from .sweep import evaluate
+from ...codecs import registry
+from ...metrics import bd_rate
+from ..datasets import dataset
+from ..report import align, curve_label
+from ..sweep import evaluate
 
 #: (bpp, PSNR) of BPG 4:4:4.
 BPG = (
