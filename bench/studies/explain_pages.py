@@ -18,7 +18,7 @@ from pathlib import Path
 from ...codecs.registry import codec, parse_spec
 from ...pages import explain
 from ..datasets import dataset
-from ..report import align
+from ..tables import align
 from .chromium import browser, console, resize
 
 CODECS = "jpeg,balle2017,cheng2020,tokens,tokens-vit,jpeg2000-teaching"

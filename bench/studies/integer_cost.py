@@ -28,7 +28,7 @@ from ...codecs.learned.weights import load_weights, read_header, shipped
 from ...primitives import container
 from ...primitives.pad import PadTo
 from ..datasets import dataset
-from ..report import align
+from ..tables import align
 
 
 @torch.no_grad()

@@ -18,8 +18,9 @@ from pathlib import Path
 from ...codecs import registry
 from ...metrics import bd_rate
 from ..datasets import dataset
-from ..report import align, compare
+from ..report import compare
 from ..sweep import evaluate
+from ..tables import align
 
 #: Qualities of ours; rivals' reach as far, on their own scales.
 QUALITIES = (5, 10, 20, 35, 55, 75, 88)

@@ -19,9 +19,10 @@ import argparse
 from dataclasses import dataclass
 
 from ...codecs import registry
+from ..curves import curve_label
 from ..datasets import dataset
-from ..report import align, curve_label
 from ..sweep import evaluate
+from ..tables import align
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,12 @@ from ...codecs import registry
 from ...codecs.learned.weights import read_header, shipped
 from ...metrics import bd_rate
 from ...primitives.stage import Stage
+from ..curves import Curve
 from ..datasets import dataset
 from ..records import Measurements, Summary
-from ..report import Curve, Report, align, compare
+from ..report import Report, compare
 from ..sweep import evaluate
+from ..tables import align
 
 #: Pictures in the Kodak set.
 PICTURES = 24

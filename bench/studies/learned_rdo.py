@@ -16,8 +16,9 @@ from pathlib import Path
 from ...codecs import registry
 from ...metrics import bd_rate
 from ..datasets import dataset
-from ..report import align, compare
+from ..report import compare
 from ..sweep import evaluate
+from ..tables import align
 
 
 def measure(specification: str, images, qualities, effort: int, out) -> tuple[list[list[str]], list[list[str]]]:

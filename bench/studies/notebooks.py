@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ..report import align
+from ..tables import align
 
 #: In the order in which they teach.
 ORDER = ("transform", "quantization", "entropy", "learned", "tokens", "build_your_own")

@@ -28,7 +28,7 @@ from ...codecs import registry
 from ...codecs.jpeg.repack import is_modelled, repack, unpack
 from ...primitives import DctCoded
 from ..datasets import dataset
-from ..report import align
+from ..tables import align
 
 
 def save(image: np.ndarray, **options) -> bytes:

@@ -19,7 +19,8 @@ from ...codecs import registry
 from ...codecs.image_io import write_atomically
 from ..comparison import run_comparison
 from ..datasets import dataset
-from ..report import Report, markdown
+from ..report import Report
+from ..tables import markdown
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -16,7 +16,7 @@ import time
 from ...api import decode, info
 from ...codecs import registry
 from ...metrics import psnr
-from ..report import align
+from ..tables import align
 from .pictures import photo
 
 SIZES = ((1, 1), (3, 5), (33, 47), (257, 1), (100, 163))

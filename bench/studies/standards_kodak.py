@@ -23,9 +23,10 @@ import statistics
 
 from ...codecs import registry
 from ...metrics import bd_rate
+from ..curves import curve_label
 from ..datasets import dataset
-from ..report import align, curve_label
 from ..sweep import evaluate
+from ..tables import align
 
 #: (bpp, PSNR) of BPG 4:4:4.
 BPG = (

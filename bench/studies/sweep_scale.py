@@ -26,9 +26,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import metrics as measures
 from ...codecs.base import Codec
 from ...codecs.registry import codec
+from ...metrics import resolve
 from ..comparison import expand
 from ..datasets import DatasetImage, dataset
 from ..large import read_records, summarize, sweep
@@ -63,19 +63,16 @@ def overhead(images: str) -> int:
         one.decode(one.encode(dataset("sample:chelsea")[0].load()))  # compile, import
     clocked = [_Clocked(one.name, one.stages, one.setting) for one in settings]
     spent = _Clocked.spent
-    names = {name: function for name, function in measures.METRICS.items() if name in ("psnr", "ms-ssim")}
 
-    def measured(function):
-        def metric(reference, image):
-            return _clock(spent, function, reference, image)
+    def clocked_metric(metric):
+        return replace(metric, function=lambda reference, image: _clock(spent, metric.function, reference, image))
 
-        metric.__name__ = function.__name__
-        return metric
+    metrics = [clocked_metric(metric) for metric in resolve(("psnr", "ms-ssim"))]
 
     with tempfile.TemporaryDirectory() as folder:
         spent[0] = 0.0
         start = time.perf_counter()
-        table = evaluate(clocked, images, [measured(f) for f in names.values()], out=Path(folder) / "journal.jsonl")
+        table = evaluate(clocked, images, metrics, out=Path(folder) / "journal.jsonl")
         whole = time.perf_counter() - start
     rest = 1 - spent[0] / whole
     jobs = f"{len(table)} jobs in {whole:.1f} s: codecs and metrics {spent[0]:.1f} s"
@@ -205,7 +202,8 @@ _PLANNED = (
 
 def plan() -> int:
     """Processor seconds of each codec on the sample pictures, scaled to ImageNet's training set."""
-    from ..report import align, curve_label
+    from ..curves import curve_label
+    from ..tables import align
 
     images = [image.load() for image in dataset("sample")]
     pixels = sum(image.shape[0] * image.shape[1] for image in images)
@@ -224,11 +222,11 @@ def plan() -> int:
         hours = rate * _PIXELS * _PICTURES * _RATES / 3600
         total += hours
         rows.append([label, f"{1e9 * rate:.0f}", f"{hours:,.0f}"])
-    functions = measures.METRICS["psnr"], measures.METRICS["ms-ssim"]
+    metrics = resolve(("psnr", "ms-ssim"))
     start = time.process_time()
     for image in images:
-        for function in functions:
-            function(image, image[::-1].copy())
+        for metric in metrics:
+            metric(image, image[::-1].copy())
     rate = (time.process_time() - start) / pixels
     hours = rate * _PIXELS * _PICTURES * _RATES * len(settings) / 3600
     rows.append(["PSNR and MS-SSIM, all", f"{1e9 * rate:.0f}", f"{hours:,.0f}"])

@@ -17,7 +17,7 @@ from scipy.fft import dctn, idctn
 from ...primitives.tokens import load_backbone
 from ...training import token_model
 from ..datasets import dataset
-from ..report import align
+from ..tables import align
 
 SOURCE, STAGE = "efficientnet-lite0/6", 6
 STEPS = tuple(4 * 2 ** (n / 2) for n in range(8))

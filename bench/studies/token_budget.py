@@ -32,7 +32,7 @@ from ...metrics.tasks import ImageNet, Imagenette
 from ...primitives.tokens import REDUCERS, Reduced, Tokens, encode_subset, load_backbone, merge_similar, unmerge
 from ...primitives.tokens.reducers import ATTENDING, qpid
 from ..datasets import dataset
-from ..report import align
+from ..tables import align
 
 STAGE = 5
 SHARES = (0.25, 0.125, 0.0625)

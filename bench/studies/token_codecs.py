@@ -19,7 +19,7 @@ from ...metrics.tasks import Imagenette
 from ...primitives.entropy import AdaptiveIndices, FixedIndices, MixedIndices
 from ...primitives.tokens import Tokens, load_backbone
 from ..datasets import dataset
-from ..report import align
+from ..tables import align
 
 
 def vit(images) -> list[list[str]]:

@@ -28,7 +28,7 @@ from ...primitives.quantizers import FSQ, ProductQuantizer, ResidualQuantizer, V
 from ...primitives.tokens import Tokens, load_backbone
 from ...training.causal import fit
 from ..datasets import dataset
-from ..report import align
+from ..tables import align
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from ... import codec
 from ...metrics.tasks import IMAGENETTE, ImageNet, LinearProbe
 from ...primitives.tokens.backbone import load_backbone
 from ..datasets import dataset
-from ..report import align
+from ..tables import align
 
 
 def evenly(images, count: int):

@@ -23,7 +23,7 @@ import numpy as np
 
 from ...codecs.learned.weights import shipped
 from ...training import load_pack, recipe, train
-from ..report import align
+from ..tables import align
 
 
 def rate_at(psnr: float, rows: list[dict]) -> float:

@@ -106,7 +106,7 @@ def test_in_a_browser(tmp_path):
         psnr = driver.execute_script(drawn)
         assert [round(value, 2) for value, _ in psnr] == [30.03, 30.05]
         buttons = driver.find_elements("css selector", "#metrics button")
-        assert [button.text for button in buttons] == ["PSNR", "MS-SSIM", "lpips"]
+        assert [button.text for button in buttons] == ["PSNR", "MS-SSIM", "LPIPS ↓"]
         buttons[2].click()
         assert [round(value, 2) for value, _ in driver.execute_script(drawn)] == [0.23, 0.25]
         assert driver.execute_script(axis) == "log"
