@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from codeckit.bench import integer_cost, variable_rate
 from codeckit.bench.datasets import dataset
+from codeckit.bench.studies import integer_cost, variable_rate
 from codeckit.codecs.learned.weights import shipped
 from codeckit.training import data
 from codeckit.training import recipes as recipes_

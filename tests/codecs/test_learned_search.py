@@ -3,8 +3,8 @@
 import codeckit
 import numpy as np
 import pytest
-from codeckit.bench.learned_models import random_weights
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies.learned_models import random_weights
+from codeckit.bench.studies.pictures import photo
 from codeckit.codecs.learned.search import RATE_WEIGHT, lambda_at
 from skimage.data import astronaut
 

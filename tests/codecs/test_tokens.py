@@ -9,8 +9,9 @@ import math
 import codeckit
 import numpy as np
 import pytest
-from codeckit.bench import dataset, fuzz
-from codeckit.bench.pictures import photo
+from codeckit.bench import dataset
+from codeckit.bench.studies import fuzz
+from codeckit.bench.studies.pictures import photo
 from codeckit.codecs.registry import codec
 from codeckit.codecs.tokens import FeatureTransform, Reduce, load_model
 from codeckit.codecs.tokens.model import CLASSES, LEVELS, activity, step_of
@@ -297,7 +298,7 @@ def test_fewer_tokens_are_fewer_bytes():
 @needs_network
 def test_the_transformer_reads_what_was_sent():
     picture = photo(160, 160, seed=5)
-    task = tasks.TASKS["imagenette"]
+    (task,) = tasks.resolve("imagenette")
     decoded = codeckit.decode(codec("tokens-vit", quality=8, budget=100).encode(picture))
     assert tasks.agreement(task.predict(decoded), task.predict(picture)) > 0.95
     assert task.predict(codeckit.decode(codec("tokens-vit", quality=2, budget=6).encode(picture))).shape == (10,)

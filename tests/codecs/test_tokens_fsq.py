@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from codeckit import metrics
-from codeckit.bench import fuzz
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies import fuzz
+from codeckit.bench.studies.pictures import photo
 from codeckit.codecs.registry import codec
 from codeckit.codecs.tokens import fsq
 from codeckit.codecs.tokens.tokenizer import Tokenizer, fit_table, initialize, levels_of

@@ -8,9 +8,9 @@ import codeckit
 import numpy as np
 import pytest
 import torch
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies.pictures import photo
 from codeckit.metrics import UndefinedError
-from codeckit.metrics.tasks import TASKS
+from codeckit.metrics.tasks import resolve
 from codeckit.primitives.tokens import REDUCERS, Tokens, load_backbone
 from codeckit.primitives.tokens.vit import VisionTransformer, VitSize, read_vit
 from codeckit.training import vit as training
@@ -99,7 +99,7 @@ def test_the_backbone_makes_and_reads_tokens():
 
 @needs_stem
 def test_the_task():
-    task = TASKS["imagenette"]
+    (task,) = resolve("imagenette")
     image = photo(100, 100, seed=2)
     scores = task.predict(image)
     best = list(codeckit.metrics.tasks.IMAGENETTE.items())[int(scores.argmax())]

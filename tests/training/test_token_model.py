@@ -5,7 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 from codeckit.bench import dataset
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies.pictures import photo
 from codeckit.codecs.tokens.model import read_model
 from codeckit.training import token_model
 from safetensors.numpy import load_file, save_file
