@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from codeckit.codecs.learned.lambdas import LAMBDAS, lambda_at
+from codeckit.codecs.learned.lambdas import LAMBDAS
 from codeckit.codecs.learned.networks import NETWORKS
 from codeckit.training import losses
 from pytorch_msssim import ms_ssim
@@ -60,16 +60,6 @@ def test_half_precision_keeps_the_rate(name):
     assert {term.dtype for term in half} == {torch.float32}
     assert float(half.bpp) == pytest.approx(float(single.bpp), rel=0.01)
     assert float(half.loss.detach()) == pytest.approx(float(single.loss.detach()), rel=0.01)
-
-
-@pytest.mark.parametrize("distortion", LAMBDAS)
-def test_lambda_interpolates_its_table(distortion):
-    table = LAMBDAS[distortion]
-    whole = lambda_at(torch.arange(1, 9).float(), table)
-    np.testing.assert_allclose(whole, table, rtol=1e-5)
-    between = lambda_at(torch.tensor([1.25, 7.75]), table)
-    expected = [table[0] ** 0.75 * table[1] ** 0.25, table[6] ** 0.25 * table[7] ** 0.75]
-    np.testing.assert_allclose(between, expected, rtol=1e-5)
 
 
 def test_qualities_are_spread_evenly():
