@@ -22,6 +22,7 @@ Mutation number n is a function of the seed and n alone. Needs Linux.
 """
 
 import argparse
+import json
 import multiprocessing
 import re
 import sys
@@ -38,8 +39,8 @@ import numpy as np
 from PIL import Image
 
 from ... import codec, decode
-from ...primitives import StreamError, Tokens, container
-from ...primitives.stage import Stage
+from ...primitives import StreamError, Tokens, container, plugins
+from ...primitives.stage import GROUP, spec
 from . import pictures
 from .jpeg_identity import save, segments
 
@@ -344,7 +345,7 @@ def _jpeg_bombs():
     frame = _segment(0xC0, b"\x08\x40\x00\x40\x00\x01\x01\x11\x00")
     yield Case("bomb: 1000 frame headers", _jpeg(16, 16, grey, scans=one, more=frame * 1000))
     yield Case("bomb: nothing but markers", b"\xff\xd8" * 100_000)
-    for code in (b"", b"\xff", b"\xff\xd8", b"\xff\xd8\xff", b"c", b"ckt", b"ckt\x01", b"\0" * 100):
+    for code in (b"", b"\xff", b"\xff\xd8", b"\xff\xd8\xff", b"c", b"ckt", b"ckt\x02", b"\0" * 100):
         yield Case(f"bomb: the stream {code[:4]!r}", code)
 
 
@@ -356,9 +357,10 @@ def _ckt_bombs():
     for name in ENTROPY_STAGES:
         coded = jpeg.replace(entropy=getattr(primitives, name)())
         held = container.unpack(coded.encode(pictures.photo(16, 16)))
+        coder = ["entropy", *spec(coded.stages["entropy"])]
 
-        def pack(payload, parameters=held.parameters):
-            return container.pack(container.Container(1, payload, parameters))
+        def pack(payload, stages=held.stages, revision=1):
+            return container.pack(container.Container(1, revision, payload, {container.STAGES: stages}))
 
         for at in range(40):
             for number in huge:
@@ -367,9 +369,14 @@ def _ckt_bombs():
                 )
                 yield Case(f"bomb: {name} huge at {at}", pack(held.payload[:at] + number + held.payload[at + 1 :]))
         for role in ("color", "subsample", "transform", "quantize", "entropy", "more"):
-            for stage in Stage.classes:
-                swapped = f'{{"entropy":"{name}","{role}":"{stage}"}}'.encode()
-                yield Case(f"bomb: {name} and {stage} as {role}", pack(held.payload, swapped))
+            for declaration in plugins.own(GROUP).values():
+                try:
+                    id, fields = spec(declaration.load()())
+                except TypeError:
+                    continue  # a stage without defaults for all fields
+                swapped = json.dumps([[role, id, fields], *([] if role == "entropy" else [coder])]).encode()
+                yield Case(f"bomb: {name} and {id} as {role}", pack(held.payload, swapped))
+                yield Case(f"bomb: {name} and {id} as the only {role}", pack(held.payload, swapped, revision=0))
         for value in (
             "-1",
             "0",
@@ -382,14 +389,15 @@ def _ckt_bombs():
             '"' + "A" * 10000 + '"',
             "[" * 100_000,
         ):
-            for stage, parameter in (
-                ("BlockDCT", "n"),
-                ("Wavelet", "levels"),
-                ("DeadZone", "step"),
-                ("Embedded", "bits"),
+            for stage, fields in (
+                ("BlockDCT", '"size":{},"method":"float"'),
+                ("Wavelet", '"kernel":"9/7","levels":{},"centred":true'),
+                ("DeadZone", '"step":{},"reconstruction":0.5'),
+                ("PadTo", '"multiple":{}'),
             ):
-                edited = f'{{"entropy":"{name}","transform":{{"{stage}":{{"{parameter}":{value}}}}}}}'.encode()
-                yield Case(f"bomb: {stage}({parameter}={value[:8]})", pack(held.payload, edited))
+                edited = f'["transform","codeckit:{stage}@1",{{{fields.format(value)}}}]'
+                stages = f"[{edited},{json.dumps(coder)}]".encode()
+                yield Case(f"bomb: {stage} with {value[:8]}", pack(held.payload, stages))
 
 
 # --- running --------------------------------------------------------------------------------------------------------

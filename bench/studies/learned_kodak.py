@@ -28,7 +28,7 @@ from pathlib import Path
 from ...codecs import registry
 from ...codecs.learned.weights import read_header, shipped
 from ...metrics import bd_rate
-from ...primitives.stage import Stage
+from ...primitives.stage import stage_class
 from ..curves import Curve
 from ..datasets import dataset
 from ..records import Measurements, Summary

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ...api import decode_video
 from ...codecs import registry
 from ...codecs.frames import Frames
-from ...api import decode_video
 from .pictures import photo
 
 LIMIT_MIB = 50

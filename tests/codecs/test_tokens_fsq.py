@@ -15,8 +15,6 @@ from codeckit.codecs.tokens import fsq
 from codeckit.codecs.tokens.tokenizer import Tokenizer, fit_table, initialize, levels_of
 from codeckit.primitives import StreamError, container
 from codeckit.primitives.tokens import Tokens
-from codeckit.training import tokenizer as training
-from codeckit.training.data import Pack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -137,7 +135,7 @@ def test_other_rungs_code_the_same_symbols(picture):
         assert (codeckit.decode(stream) == codeckit.decode(own)).all() and len(stream) > len(own)
 
 
-# --- the network and its training ---
+# --- the network ---
 
 
 def crops(count=24, side=64):
@@ -168,28 +166,3 @@ def test_tables_are_means():
     for v in range(3):
         assert network.table[1, v].item() == pytest.approx(float(y[:, 1][drawn == v].mean()), abs=0.05)
     assert levels_of(torch.tensor([6.0, 1.0, 0.1]), 0.6) == (33, 5, 3)
-
-
-def test_training_resumes_exactly(tmp_path):
-    pack = Pack(crops(20, 96), crops(4, 96))
-    recipe = training.TokenizerRecipe(dimensions=6, counts=(2, 6), steps=6, batch=2, patch=64, report=3)
-    quiet = dict(progress=lambda line: None)
-    whole = training.train(recipe, pack, tmp_path / "whole", **quiet)
-
-    def killed(line):
-        if '"step": 6' in line:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        training.train(recipe, pack, tmp_path / "parts", progress=killed)
-    stopped = training.train(recipe, pack, tmp_path / "parts", **quiet)
-    assert all((a == b).all() for a, b in zip(whole.parameters(), stopped.parameters(), strict=True))
-    with pytest.raises(ValueError, match="another recipe"):
-        training.train(dataclasses.replace(recipe, seed=1), pack, tmp_path / "parts", **quiet)
-    model = training.export_run(tmp_path / "whole", pack, tmp_path / "model.safetensors", steps=4, **quiet)
-    assert fsq.read_model(tmp_path / "model.safetensors").fingerprint == model.fingerprint
-    data = bytearray((tmp_path / "model.safetensors").read_bytes())
-    data[-3] ^= 1
-    (tmp_path / "damaged.safetensors").write_bytes(data)
-    with pytest.raises(ValueError, match="damaged"):
-        fsq.read_model(tmp_path / "damaged.safetensors")
