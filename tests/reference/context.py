@@ -201,9 +201,7 @@ class _Plane:
             (3 * _sign(corner[k]) + _sign(right[k])) * 9 + signs,
             min(magnitude, 5) * 9 + signs,
             (3 * sign(here, near[0]) + sign(here, near[1])) * 3 + sign(here, near[2]),
-            _sign(self.at(row // 2, column // 2)[0])
-            if self.n == 1
-            else 3 * _sign(two_left[k]) + _sign(two_above[k]),
+            _sign(self.at(row // 2, column // 2)[0]) if self.n == 1 else 3 * _sign(two_left[k]) + _sign(two_above[k]),
             3 * _sign(before[k]) + _sign(above[k]) if p else 0,
         )
         self.nonzero += 1

@@ -1,6 +1,7 @@
 """FixedIndices, StaticIndices, AdaptiveIndices, MixedIndices and NetworkIndices: docs/format/indices.md."""
 
 import itertools
+import json
 from decimal import Decimal, localcontext
 
 import numpy as np
@@ -164,8 +165,14 @@ def mixed_indices(payload: bytes):
     return p.decode(layer)
 
 
-def network_indices(payload: bytes, levels, tensors):
-    """`levels` of the tokenizer, and its tensors w1 … b3."""
+def tokenizer(said, tensors):
+    """Levels of a tokenizer's file, and the tensors w1 … b3 of its causal network."""
+    causal = {name[7:]: tensor for name, tensor in tensors.items() if name.startswith("causal.")}
+    return json.loads(said["levels"]), causal
+
+
+def network_indices(payload: bytes, model):
+    levels, tensors = model
     p = _Payload(payload, levels)
     contexts = _Contexts(p, p.count * sum((size - 1).bit_length() for size in p.sizes))
     sets, activity = Sets([65536] + [0] * 8), np.zeros(p.grid, np.int64)
