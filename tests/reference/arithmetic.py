@@ -60,23 +60,27 @@ class Decoder:
         check(self.position == len(self.data) + 3, "the arithmetic code is longer than its contents")
 
 
-class Counters:
-    """Counters by the key of their context: [value, count], made as they are needed."""
+class Made(dict):
+    """Counters or weight sets by key, made as they are needed."""
 
-    def __init__(self, limit: int, initial=lambda key: (0, 0)):
-        self.found, self.limit, self.initial = {}, limit, initial
+    def __init__(self, first):
+        super().__init__()
+        self.first = first  # a list, or a function of the key that gives one
 
-    def __getitem__(self, key) -> list[int]:
-        counter = self.found.get(key)
-        if counter is None:
-            counter = self.found[key] = list(self.initial(key))
-        return counter
+    def __missing__(self, key):
+        self[key] = list(self.first(key) if callable(self.first) else self.first)
+        return self[key]
 
-    def update(self, counter: list[int], bit: int) -> None:
-        value, count = counter
-        target = (1 << 21) - 1 if bit else -(1 << 21)
-        counter[0] = value + ((target - value) * (131072 // (2 * count + 3)) >> 16)
-        counter[1] = min(count + 1, self.limit)
+
+#: A counter is a list [value, count].
+NEW_COUNTER = [0, 0]
+
+
+def update(counter, bit: int, limit: int) -> None:
+    value, count = counter
+    target = (1 << 21) - 1 if bit else -(1 << 21)
+    counter[0] = value + ((target - value) * (131072 // (2 * count + 3)) >> 16)
+    counter[1] = min(count + 1, limit)
 
 
 def p12(counter) -> int:
@@ -85,19 +89,6 @@ def p12(counter) -> int:
 
 def p16(counter) -> int:
     return (counter[0] >> 6) + 32768
-
-
-class Sets:
-    """Weight sets by key, made as they are needed."""
-
-    def __init__(self, first):
-        self.found, self.first = {}, first
-
-    def __getitem__(self, key) -> list[int]:
-        weights = self.found.get(key)
-        if weights is None:
-            weights = self.found[key] = list(self.first(key) if callable(self.first) else self.first)
-        return weights
 
 
 def dot(weights, inputs) -> int:
@@ -109,21 +100,37 @@ def learn(weights, inputs, error: int) -> None:
         weights[m] += (x * error * 12 + (1 << 17)) >> 18
 
 
-def mixed_decision(decoder, counters, contexts, weight_sets, combine, extra=()) -> int:
-    """One decision: its contexts (keys of counters), its weight sets, and how their results become one.
+def mixed_decision(decoder, contexts, weight_sets, combine, limit: int = 255, opinion=()) -> int:
+    """One decision from the counters of its contexts and its weight sets.
 
-    `extra` are inputs besides those of the counters; they come first.
+    `combine` makes a probability of the mixers' results; `opinion` holds inputs besides those of the counters.
     """
-    own = [counters[key] for key in contexts]
-    inputs = [*extra, *(STRETCH[p12(counter)] for counter in own)]
+    inputs = [*opinion, *(STRETCH[p12(counter)] for counter in contexts)]
     results = [dot(weights, inputs) for weights in weight_sets]
-    bit = decoder.decide(SQUASH[combine(results)])
+    bit = decoder.decide(combine(results))
     for weights, result in zip(weight_sets, results, strict=True):
         learn(weights, inputs, 65535 * bit - SQUASH[result])
-    for counter in own:
-        counters.update(counter, bit)
+    for counter in contexts:
+        update(counter, bit, limit)
+    return bit
+
+
+def half_sum(results) -> int:
+    """What two mixers say together."""
+    return SQUASH[sum(results) >> 1]
+
+
+def adaptive_decision(decoder, counter, limit: int) -> int:
+    """One decision from one counter alone."""
+    bit = decoder.decide(min(max(p16(counter), 32), 65503))
+    update(counter, bit, limit)
     return bit
 
 
 def level(v: int) -> int:
     return v if v < 4 else min(15, (v * v).bit_length() - 1) if v < 256 else 15
+
+
+def sign(x: int) -> int:
+    """0, 1, 2 for zero, positive, negative."""
+    return 1 if x > 0 else 2 if x < 0 else 0

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .arithmetic import Counters, Decoder, Sets, level, mixed_decision
+from .arithmetic import NEW_COUNTER, SQUASH, Decoder, Made, level, mixed_decision, sign
 from .container import Reader, check, picture_header
 
 _AROUND = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
@@ -77,19 +77,15 @@ def bit_plane_coded(payload: bytes, levels: int = 5, order: str = "quality"):
     return header, planes
 
 
-def _sign(x):
-    return 1 if x > 0 else 2 if x < 0 else 0
-
-
 class _Passes:
     def __init__(self, code, cut):
         self.cut, self.length = cut, len(code)
         self.decoder = Decoder(code + bytes(16) if cut else code)
-        self.counters, self.sets = Counters(255), Sets([14000] * 6)
+        self.counters, self.sets = Made(NEW_COUNTER), Made([14000] * 6)
 
     def decide(self, kind, colour, octave, contexts):
-        keys = [(m, kind, colour, context) for m, context in enumerate(contexts)]
-        return mixed_decision(self.decoder, self.counters, keys, [self.sets[kind, colour, octave]], sum)
+        counters = [self.counters[m, kind, colour, context] for m, context in enumerate(contexts)]
+        return mixed_decision(self.decoder, counters, [self.sets[kind, colour, octave]], lambda found: SQUASH[found[0]])
 
     def code(self, number, band, b):
         colour, octave = band.component > 0, min(band.octave, 7)
@@ -143,8 +139,8 @@ def _bit_contexts(band, b, y, x, around):
 
 
 def _sign_contexts(band, y, x, around):
-    nw, n, ne, w, e, _, s, _ = map(_sign, around)
-    before, kind = _sign(band.before.value(y, x)) if band.before else 0, band.kind
+    nw, n, ne, w, e, _, s, _ = map(sign, around)
+    before, kind = sign(band.before.value(y, x)) if band.before else 0, band.kind
     beside, above = 3 * w + e, 3 * n + s
     return (
         (kind * 9 + beside) * 9 + above,

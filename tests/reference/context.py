@@ -4,15 +4,10 @@ import math
 
 import numpy as np
 
-from .arithmetic import Counters, Decoder, Sets, level, mixed_decision
+from .arithmetic import NEW_COUNTER, Decoder, Made, half_sum, level, mixed_decision, sign
 from .container import Reader, check, picture_header
 
 _FAR = 1 << 20
-
-
-def half_sum(results):
-    """What two mixers say together."""
-    return sum(results) >> 1
 
 
 def context_coded(payload: bytes):
@@ -54,7 +49,7 @@ def decode_planes(data: bytes, shapes, memory=None) -> list[np.ndarray]:
 
 class _Statistics:
     def __init__(self):
-        self.counters, self.by_slot, self.by_activity = Counters(255), Sets([10000] * 6), Sets([10000] * 6)
+        self.counters, self.by_slot, self.by_activity = Made(NEW_COUNTER), Made([10000] * 6), Made([10000] * 6)
 
 
 def _neighbours(shape):
@@ -72,10 +67,6 @@ def _neighbours(shape):
 
 def _octave(at, extent):
     return (64 * at // extent).bit_length()
-
-
-def _sign(x):
-    return 1 if x > 0 else 2 if x < 0 else 0
 
 
 class _Plane:
@@ -102,10 +93,8 @@ class _Plane:
 
     def decide(self, contexts, slot, activity, kind):
         s = self.statistics
-        keys = [(m, slot, context, kind) for m, context in enumerate(contexts)]
-        return mixed_decision(
-            self.decoder, s.counters, keys, [s.by_slot[slot, kind], s.by_activity[activity, kind]], half_sum
-        )
+        counters = [s.counters[m, slot, context, kind] for m, context in enumerate(contexts)]
+        return mixed_decision(self.decoder, counters, [s.by_slot[slot, kind], s.by_activity[activity, kind]], half_sum)
 
     def position(self, row, column):
         n, where = self.n, (row, column)
@@ -160,11 +149,8 @@ class _Plane:
         p = self.previous
         before = p.at(row, column) if p else self.nothing
 
-        def size(block, index):
-            return abs(block[index]) if index is not None else 0
-
-        def sign(block, index):
-            return _sign(block[index]) if index is not None else 0
+        def of(block, index):
+            return block[index] if index is not None else 0
 
         west, north, diagonal = abs(left[k]), abs(above[k]), abs(corner[k]) + abs(right[k])
         far = abs(two_left[k]) + abs(two_above[k])
@@ -179,9 +165,9 @@ class _Plane:
             wide = around + far
             beside = abs(p.at(row, column - 1)[0]) + abs(p.at(row, column + 1)[0]) if p else 0
         else:
-            up, across, both = (size(here, near[j]) for j in range(3))
-            wide = around + sum(size(left, j) + size(above, j) for j in near)
-            beside = size(before, near[3]) + size(before, near[4])
+            up, across, both = (abs(of(here, near[j])) for j in range(3))
+            wide = around + sum(abs(of(left, j)) + abs(of(above, j)) for j in near)
+            beside = abs(of(before, near[3])) + abs(of(before, near[4]))
         steps = 2 * (up + across) + both
         contexts = (
             min(west, 7) * 32 + min(north, 7) * 4 + min(steps, 3),
@@ -195,14 +181,14 @@ class _Plane:
         magnitude = self.magnitude(contexts, slot, activity, int(self.n > 1 and k == end - 1))
         if not magnitude:
             return 0
-        signs = 3 * _sign(left[k]) + _sign(above[k])
+        signs = 3 * sign(left[k]) + sign(above[k])
         contexts = (
             signs,
-            (3 * _sign(corner[k]) + _sign(right[k])) * 9 + signs,
+            (3 * sign(corner[k]) + sign(right[k])) * 9 + signs,
             min(magnitude, 5) * 9 + signs,
-            (3 * sign(here, near[0]) + sign(here, near[1])) * 3 + sign(here, near[2]),
-            _sign(self.at(row // 2, column // 2)[0]) if self.n == 1 else 3 * _sign(two_left[k]) + _sign(two_above[k]),
-            3 * _sign(before[k]) + _sign(above[k]) if p else 0,
+            (3 * sign(of(here, near[0])) + sign(of(here, near[1]))) * 3 + sign(of(here, near[2])),
+            sign(self.at(row // 2, column // 2)[0]) if self.n == 1 else 3 * sign(two_left[k]) + sign(two_above[k]),
+            3 * sign(before[k]) + sign(above[k]) if p else 0,
         )
         self.nonzero += 1
         self.block += magnitude if k else 0

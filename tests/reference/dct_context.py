@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .arithmetic import LIMIT, SQUASH, STRETCH, Counters, Decoder, Sets, dot, learn, level, p12
+from .arithmetic import LIMIT, NEW_COUNTER, SQUASH, Decoder, Made, level, mixed_decision
 from .container import Reader, check, picture_header
 
 _FIRST_MAP = [SQUASH[min(256 * j - LIMIT, LIMIT)] for j in range(24)]
@@ -63,8 +63,8 @@ def decode_blocks(data: bytes, grids, tables) -> list[np.ndarray]:
 
 class _Segment:
     def __init__(self, code):
-        self.decoder, self.counters = Decoder(code), Counters(255)
-        self.own, self.activity, self.maps = Sets([10281] * 9), Sets([10281] * 9), Sets(_FIRST_MAP)
+        self.decoder, self.counters = Decoder(code), Made(NEW_COUNTER)
+        self.own, self.activity, self.maps = Made([10281] * 9), Made([10281] * 9), Made(_FIRST_MAP)
         self.shape = self.blocks = None
 
     def plane(self, index, rows, columns, steps):
@@ -79,21 +79,19 @@ class _Segment:
         return self.blocks
 
     def decide(self, what, contexts, node, own, activity):
-        keys = [(m, what, context, node) for m, context in enumerate(contexts)]
-        counters = [self.counters[key] for key in keys]
-        inputs = [STRETCH[p12(counter)] for counter in counters]
-        sets, entries = (self.own[own, node], self.activity[activity, node]), self.maps[own, node]
-        results = [dot(weights, inputs) for weights in sets]
-        d = sum(results) >> 1
-        j, part = (d + LIMIT) >> 8, (d + LIMIT) & 255
-        refined = (entries[j] * (256 - part) + entries[j + 1] * part) >> 8
-        bit = self.decoder.decide(min(max((SQUASH[d] + 3 * refined) >> 2, 1), 65535))
+        counters = [self.counters[m, what, context, node] for m, context in enumerate(contexts)]
+        entries, j, part = self.maps[own, node], 0, 0
+
+        def combine(results):
+            nonlocal j, part
+            d = sum(results) >> 1
+            j, part = (d + LIMIT) >> 8, (d + LIMIT) & 255
+            refined = (entries[j] * (256 - part) + entries[j + 1] * part) >> 8
+            return min(max((SQUASH[d] + 3 * refined) >> 2, 1), 65535)
+
+        bit = mixed_decision(self.decoder, counters, (self.own[own, node], self.activity[activity, node]), combine)
         j += part >> 7
         entries[j] += (65535 * bit - entries[j]) >> 6
-        for weights, result in zip(sets, results, strict=True):
-            learn(weights, inputs, 65535 * bit - SQUASH[result])
-        for counter in counters:
-            self.counters.update(counter, bit)
         return bit
 
     def number(self, kind, bits, contexts):

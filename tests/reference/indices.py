@@ -2,11 +2,12 @@
 
 import itertools
 import json
+import math
 from decimal import Decimal, localcontext
 
 import numpy as np
 
-from .arithmetic import STRETCH, Counters, Decoder, Sets, mixed_decision, p16
+from .arithmetic import NEW_COUNTER, SQUASH, STRETCH, Decoder, Made, adaptive_decision, half_sum, mixed_decision
 from .container import Bits, Reader, check
 from .static import RangeDecoder, read_frequencies, words_of
 
@@ -90,13 +91,10 @@ def adaptive_indices(payload: bytes):
     def layer(data, dimensions):
         decoder = Decoder(data)
         for d in dimensions:
-            counters = Counters(255)
+            counters = Made(NEW_COUNTER)
 
             def decide(node, before, counters=counters):
-                counter = counters[node]
-                bit = decoder.decide(min(max(p16(counter), 32), 65503))
-                counters.update(counter, bit)
-                return bit
+                return adaptive_decision(decoder, counters[node], 255)
 
             p.values[d] = [_walk(p.sizes[d], decide) for _ in range(p.count)]
         decoder.finish()
@@ -108,7 +106,7 @@ class _Contexts:
     """The eight contexts of an index, and the counters in their hash tables."""
 
     def __init__(self, payload, decisions):
-        self.values, (_, self.columns), self.counters = payload.values, payload.grid, Counters(255)
+        self.values, (_, self.columns), self.counters = payload.values, payload.grid, Made(NEW_COUNTER)
         self.mask = (1 << min(max((2 * decisions - 1).bit_length(), 12), 22)) - 1
 
     def find(self, d, n):
@@ -125,12 +123,12 @@ class _Contexts:
         self.agreement = 4 * (left == above) + 2 * (left == corner) + (above == corner)
 
     def at(self, node):
-        """Keys of the counters, and the trust in them."""
+        """The counters, and the trust in them."""
         places = [((h + node) * 0xD6E8FEB86659FD93 & _MASK) >> 32 & self.mask for h in self.hashes]
-        keys = list(enumerate(places))
-        counts = [self.counters[keys[m]][1] for m in (1, 4, 6)]
+        found = [self.counters[key] for key in enumerate(places)]
+        counts = [found[m][1] for m in (1, 4, 6)]
         seen = [(count > 0) + (count > 2) + (count > 9) for count in counts]
-        return keys, 16 * seen[0] + 4 * seen[1] + seen[2]
+        return found, 16 * seen[0] + 4 * seen[1] + seen[2]
 
 
 def _hash(m, d, y, z):
@@ -143,18 +141,17 @@ def _hash(m, d, y, z):
 def mixed_indices(payload: bytes):
     p = _Payload(payload)
     contexts = _Contexts(p, sum(p.count * max((size - 1).bit_length(), 1) for size in p.sizes))
-    sets = Sets([7000] * 8)
+    sets = Made([7000] * 8)
 
     def layer(data, dimensions):
         decoder = Decoder(data)
         for d in dimensions:
 
             def decide(node, before, d=d):
-                keys, trust = contexts.at(node)
+                counters, trust = contexts.at(node)
                 chosen = (min(d, 15), before), ("agreement", contexts.agreement, before), trust
-                weights = [sets[key] for key in chosen]
                 return mixed_decision(
-                    decoder, contexts.counters, keys, weights, lambda found: found[0] + found[1] + 2 * found[2] >> 2
+                    decoder, counters, [sets[key] for key in chosen], lambda d: SQUASH[d[0] + d[1] + 2 * d[2] >> 2]
                 )
 
             for n in range(p.count):
@@ -175,7 +172,7 @@ def network_indices(payload: bytes, model):
     levels, tensors = model
     p = _Payload(payload, levels)
     contexts = _Contexts(p, p.count * sum((size - 1).bit_length() for size in p.sizes))
-    sets, activity = Sets([65536] + [0] * 8), np.zeros(p.grid, np.int64)
+    sets, activity = Made([65536] + [0] * 8), np.zeros(p.grid, np.int64)
 
     def layer(data, dimensions):
         decoder = Decoder(data)
@@ -188,12 +185,10 @@ def network_indices(payload: bytes, model):
                 while high - low > 1:
                     middle = (low + high) >> 1
                     upper = sum(f[middle:high])
-                    keys, trust = contexts.at(low << 8 | high)
+                    counters, trust = contexts.at(low << 8 | high)
                     opinion = STRETCH[min(max((upper << 12) // total, 1), 4095)]
                     weights = [sets["dimension", d], sets["trust", trust]]
-                    bit = mixed_decision(
-                        decoder, contexts.counters, keys, weights, lambda found: sum(found) >> 1, [opinion]
-                    )
+                    bit = mixed_decision(decoder, counters, weights, half_sum, opinion=[opinion])
                     low, high, total = (middle, high, upper) if bit else (low, middle, total - upper)
                 p.values[d, n] = low
             if d:
@@ -255,27 +250,20 @@ def subset(data: bytes, grid: tuple[int, int]) -> np.ndarray:
     bits = Bits(reader.rest())
     mask = np.zeros(grid, bool)
     if not bits.read(1):
-        number = bits.read((_choose(total, kept) - 1).bit_length())
+        number = bits.read((math.comb(total, kept) - 1).bit_length())
         position = total - 1
         for i in range(kept, 0, -1):
-            while _choose(position, i) > number:
+            while math.comb(position, i) > number:
                 position -= 1
             mask.flat[position] = True
-            number -= _choose(position, i)
+            number -= math.comb(position, i)
     elif bits.read(1):
         mask.flat[:] = [bits.read(1) for _ in range(total)]
     else:
         length = bits.read(16)
-        _quadtree(mask, 0, Decoder(bits.read(8 * length).to_bytes(length, "big")), Counters(30))
+        _quadtree(mask, 0, Decoder(bits.read(8 * length).to_bytes(length, "big")), Made(NEW_COUNTER))
     check(mask.sum() == kept, "another number of positions")
     return mask
-
-
-def _choose(n, k):
-    product = 1
-    for i in range(k):
-        product = product * (n - i) // (i + 1)
-    return product
 
 
 def _quadtree(part, depth, decoder, counters):
@@ -283,9 +271,7 @@ def _quadtree(part, depth, decoder, counters):
         if question == "full" and part.size == 1:
             bit = 1
         else:
-            counter = counters[depth, question]
-            bit = decoder.decide(min(max(p16(counter), 32), 65503))
-            counters.update(counter, bit)
+            bit = adaptive_decision(decoder, counters[depth, question], 30)
         if bit:
             part[...] = value
             return

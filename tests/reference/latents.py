@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 
-from .arithmetic import HALF, STRETCH, Counters, Decoder, Sets, level, mixed_decision
+from .arithmetic import HALF, NEW_COUNTER, SQUASH, STRETCH, Decoder, Made, level, mixed_decision
 from .container import Reader, check
 from .networks import Network
 from .tables import Rans, edge, gaussian, last_at_most, mixture_of, scale_index, tables_of
@@ -136,7 +136,7 @@ def _q(s, t):
 
 
 def _third(results):
-    return sum(results) // 3
+    return SQUASH[sum(results) // 3]
 
 
 class _Plane:
@@ -149,7 +149,7 @@ class _Plane:
 
         def first_counter(key):
             m, context, kind = key
-            return counters[m - 1][context][kind] if counters is not None and kind < 8 else (0, 0)
+            return counters[m - 1, context, kind].tolist() if counters is not None and kind < 8 else NEW_COUNTER
 
         def first_weights(key):
             (mixer, number), kind = key
@@ -157,12 +157,12 @@ class _Plane:
                 return weights[(0, 28, 284)[mixer] + number, kind].tolist()
             return [32768] + [3640] * 9
 
-        self.counters, self.sets = Counters(400, first_counter), Sets(first_weights)
+        self.counters, self.sets = Made(first_counter), Made(first_weights)
 
     def decide(self, decoder, kind, share, contexts, sets):
-        keys = [(m, context, kind) for m, context in enumerate(contexts, 1)]
+        counters = [self.counters[m, context, kind] for m, context in enumerate(contexts, 1)]
         weights = [self.sets[which, kind] for which in sets]
-        return mixed_decision(decoder, self.counters, keys, weights, _third, [STRETCH[share >> 4]])
+        return mixed_decision(decoder, counters, weights, _third, limit=400, opinion=[STRETCH[share >> 4]])
 
     def position(self, decoder, where, distributions, order):
         row, column = where
@@ -266,22 +266,11 @@ class _Plane:
 
 
 def _experience(data, channels):
-    """Counters [9][contexts][8] of (value, count) as needed, and weights [sets,8,10]."""
+    """Counters [9,contexts,8,2] and weights [sets,8,10]."""
     contexts, sets = np.frombuffer(data[:8], "<u4").tolist()
     check((contexts, sets) == (max(2048, 16 * channels), 284 + channels), "the experience is another codec's")
     kept, size = zlib.decompress(data[8:]), 9 * contexts * 8
     values = np.frombuffer(kept, "<i2", size).astype(np.int64) << 6
     counts = np.frombuffer(kept, "u1", size, 2 * size)
     counters = np.stack((values, counts), -1).reshape(9, contexts, 8, 2)
-    return _Lazy(counters), np.frombuffer(kept, "<i4", offset=3 * size).reshape(sets, 8, 10)
-
-
-class _Lazy:
-    """Pairs of plain integers of an array, indexed step by step."""
-
-    def __init__(self, array):
-        self.array = array
-
-    def __getitem__(self, index):
-        part = self.array[index]
-        return _Lazy(part) if part.ndim > 1 else part.tolist()
+    return counters, np.frombuffer(kept, "<i4", offset=3 * size).reshape(sets, 8, 10)

@@ -1,6 +1,7 @@
 """Frequency tables, Gaussians and mixtures, the rANS stream, TokenCoded: docs/format/tables.md."""
 
 import functools
+import itertools
 from bisect import bisect_right
 from decimal import ROUND_CEILING, Decimal, localcontext
 
@@ -43,7 +44,7 @@ def scales():
     """(inverse, reach, thresholds)."""
     first, step = Decimal("0.11"), (Decimal(256) / Decimal("0.11")).ln() / 63
     sigma = [first * (step * i).exp() for i in range(64)]
-    between = [256 * (a * b).sqrt() for a, b in zip(sigma, sigma[1:], strict=False)]
+    between = [256 * (a * b).sqrt() for a, b in itertools.pairwise(sigma)]
     thresholds = [int(value.to_integral_value(ROUND_CEILING)) for value in between]
     return [round(2**24 / s) for s in sigma], [round(Decimal("4.5") * 256 * s) for s in sigma], thresholds
 
