@@ -14,6 +14,9 @@ _BASIS = [
 _EDGES = ([k for k in range(1, 8)], [8 * k for k in range(1, 8)])
 _NOTHING = [0] * 64
 
+#: Blocks in half of the smallest code that has segments.
+SEGMENT = 40000
+
 
 def _zigzag():
     cells = [(u, v) for u in range(8) for v in range(8)]
@@ -47,7 +50,7 @@ def dct_coded(payload: bytes):
 def decode_blocks(data: bytes, grids, tables) -> list[np.ndarray]:
     """Planes of blocks, of the given numbers of rows and columns."""
     reader = Reader(data)
-    count = max(min(sum(rows * columns for rows, columns in grids) // 40000, 64) // 2 * 2, 1)
+    count = max(min(sum(rows * columns for rows, columns in grids) // SEGMENT, 64) // 2 * 2, 1)
     lengths = [reader.varint() for _ in range(count - 1)]
     planes = [np.zeros((rows, columns, 8, 8), np.int64) for rows, columns in grids]
     for t in range(count):
