@@ -47,7 +47,7 @@ class Encoder:
             image: what `Codec.encode` takes.
             see: called with role, stage and output of each step, if anybody wants to see them.
         """
-        value = read_image(image)
+        value: Any = read_image(image)
         for role, stage in stages.items():
             value = stage.forward(value)
             if see:
@@ -92,7 +92,7 @@ class Codec:
                 raise ValueError(f"the stage {role!r} is {stage!r}; stages derive from codeckit.primitives.Stage")
         if self.weights is not None:
             bound = {
-                role: replace_fields(stage, weights=self.weights) if isinstance(stage, Weighted) else stage
+                role: stage.with_weights(self.weights) if isinstance(stage, Weighted) else stage
                 for role, stage in self.stages.items()
             }
             object.__setattr__(self, "stages", bound)
