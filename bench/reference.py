@@ -81,11 +81,11 @@ def random_planes(rng, shapes, largest: int) -> Picture:
 
 def of_any_axes(rng) -> Picture:
     """Planes of two to five axes."""
-    blocks = ((), (), (3,), (4, 4), (2, 3, 2), (1, 1), (8, 8), (40,))
+    blocks = ((), (), (3,), (4, 4), (2, 3, 2), (1, 1), (8, 8), (40,), (1100,))
 
     def shape():
         block = blocks[rng.integers(len(blocks))]
-        most = 13 if len(block) == 0 else 4
+        most = 13 if not block else 2 if block[0] > 1000 else 4
         return (*rng.integers(1, most, 2).tolist(), *block)
 
     return random_planes(rng, shape, (1 << 31) - 1)

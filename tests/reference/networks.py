@@ -108,15 +108,8 @@ class Network:
     def at(self, x, row, column):
         """The output at one position, of a network whose first layer has a kernel and whose others have none."""
         p = self.padding
-        seen = np.pad(x, ((p, p), (p, p), (0, 0)))[row : row + 2 * p + 1, column : column + 2 * p + 1]
-        y = np.clip(seen, -self.input_limit, self.input_limit).astype(float)
-        first, self.layers[0].padding = p, 0
-        try:
-            for layer in self.layers:
-                y = layer(y)
-        finally:
-            self.layers[0].padding = first
-        return y[0, 0].astype(np.int64)
+        top, left = max(row - p, 0), max(column - p, 0)
+        return self(x[top : row + p + 1, left : column + p + 1])[row - top, column - left]
 
 
 def _unmasked(weight, k, checkerboard):
