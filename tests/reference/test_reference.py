@@ -12,8 +12,8 @@ import codeckit
 import numpy as np
 import pytest
 import torch
-from codeckit.bench.pictures import photo
-from codeckit.bench.reference import CODERS, agrees
+from codeckit.bench.studies.pictures import photo
+from codeckit.bench.studies.reference import CODERS, agrees
 from codeckit.codecs.jpeg import repack
 from codeckit.codecs.learned import export, load_weights
 from codeckit.codecs.learned.networks import CHANNELS, NETWORKS

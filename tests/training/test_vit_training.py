@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies.pictures import photo
 from codeckit.primitives.tokens.vit import VitSize
 from codeckit.training import vit
 from codeckit.training.callbacks import WEIGHTS

@@ -1,7 +1,7 @@
 """Random streams of every entropy coder, decoded by the reference decoder that was written from docs/format.md.
 
-    python -m codeckit.bench.reference                          # 200 of each coder, about half an hour
-    python -m codeckit.bench.reference --count 20 --coder ContextCoded --seed 7
+    python -m codeckit.bench.studies.reference                          # 200 of each coder, about half an hour
+    python -m codeckit.bench.studies.reference --count 20 --coder ContextCoded --seed 7
 
 The reference decoder (`tests/reference/`) is plain Python, so planes are small. They vary in number, shape, spread and
 structure: noise, smooth fields, constants, values at the limits of what a coder takes. Stream n of a coder is a
@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..codecs.tokens.fsq import NetworkIndices, load_tokenizer
-from ..codecs.tokens.model import load_model
-from ..codecs.tokens.stages import TokenCoded
-from ..primitives import stage as stage_module
-from ..primitives.entropy import (
+from ...codecs.tokens.fsq import NetworkIndices, load_tokenizer
+from ...codecs.tokens.model import load_model
+from ...codecs.tokens.stages import TokenCoded
+from ...primitives import stage as stage_module
+from ...primitives.entropy import (
     AdaptiveIndices,
     AnsCoded,
     BitPlaneCoded,
@@ -35,8 +35,8 @@ from ..primitives.entropy import (
     StaticIndices,
     UniformCoded,
 )
-from ..primitives.picture import COLORS, Picture
-from ..primitives.token_grid import Tokens
+from ...primitives.picture import COLORS, Picture
+from ...primitives.token_grid import Tokens
 
 
 def load_reference():
@@ -183,7 +183,7 @@ def same(reference, stage: "stage_module.Stage", value, payload: bytes) -> bool:
 
 def model_file(stage):
     """The file of the model that ships with codeckit for a stage, or None."""
-    from ..codecs.tokens import fsq, model
+    from ...codecs.tokens import fsq, model
 
     if isinstance(stage, NetworkIndices):
         return fsq.SHIPPED
