@@ -48,8 +48,8 @@ from torch import Tensor, nn
 from ..bench.datasets import dataset
 from ..codecs.image_io import write_atomically
 from ..metrics.tasks import IMAGENETTE
-from ..primitives.tokens.backbone import load_backbone
-from ..primitives.tokens.vit import VisionTransformer, VitSize, load_stem
+from ..primitives.tokens.backbones import load_backbone
+from ..primitives.tokens.vit import VisionTransformer, VitSize, load_stem, write_vit
 
 #: Side of the pictures that are kept, and of those that the teacher sees.
 SIDE, TEACHER_SIDE = 160, 256
@@ -376,8 +376,7 @@ def export_run(run, out) -> None:
     with safe_open(Path(run) / "weights.safetensors", "pt") as file:
         said = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}
-    tensors = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
-    write_atomically(out, save(tensors, said))
+    write_vit(out, said, {name: (t.half() if t.is_floating_point() else t).numpy() for name, t in tensors.items()})
 
 
 def _log(out, line, progress):

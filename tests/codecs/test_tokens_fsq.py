@@ -15,6 +15,7 @@ from codeckit.codecs.tokens import fsq
 from codeckit.codecs.tokens.tokenizer import Tokenizer, fit_table, initialize, levels_of
 from codeckit.primitives import StreamError, container
 from codeckit.primitives.tokens import Tokens
+from codeckit.primitives.weights import read_tensors, write_tensors
 from codeckit.training import tokenizer as training
 from codeckit.training.data import Pack
 from hypothesis import given, settings
@@ -67,7 +68,7 @@ def test_symbols_come_back(seed, rows, columns, dimensions, progressive):
     stage = fsq.NetworkIndices(progressive)
     tokens = Tokens(symbols(seed, rows * columns, dimensions), (rows, columns), size=(16 * rows, 16 * columns))
     payload = stage.forward(tokens)
-    back = stage.for_decoding().inverse(payload)
+    back = fsq.NetworkIndices().inverse(payload)
     assert (back.features == tokens.features).all() and (back.grid, back.size) == (tokens.grid, tokens.size)
     assert stage.describe(payload) == (tokens.size, "rgb")
 
@@ -112,14 +113,19 @@ def test_damage_gives_a_picture_or_a_stream_error(picture):
         assert back.dtype == np.uint8 and back.ndim == 3
     assert outcomes == {"refused", "picture"}
     held = container.unpack(streams[0])
+    foreign = container.pack(dataclasses.replace(held, sections={**held.sections, container.WEIGHTS: b"abcd"}))
     with pytest.raises(StreamError, match="weights"):
-        codeckit.decode(container.pack(dataclasses.replace(held, weights=b"abcd")))
+        codeckit.decode(foreign)
+    with pytest.raises(StreamError, match="weights"):
+        codec("tokens-fsq").decode(foreign[:-5], partial=True)
 
 
 def test_bad_options_and_tokens():
     for quality in (0, 9, 2.5, True):
-        with pytest.raises(ValueError, match="whole number from 1 to 8"):
+        with pytest.raises(ValueError, match="an integer from 1 to 8"):
             codec("tokens-fsq", quality=quality)
+        with pytest.raises(ValueError, match="whole number from 1 to 8"):
+            fsq.Tokenize(quality)
     stage = fsq.Tokenize()
     with pytest.raises(StreamError, match="grid"):
         stage.inverse(Tokens(symbols(0, 4, 3), (2, 2), size=(100, 100)))
@@ -192,4 +198,8 @@ def test_training_resumes_exactly(tmp_path):
     data[-3] ^= 1
     (tmp_path / "damaged.safetensors").write_bytes(data)
     with pytest.raises(ValueError, match="damaged"):
+        fsq.read_model(tmp_path / "damaged.safetensors")
+    said, tensors = read_tensors(tmp_path / "model.safetensors", fsq.FORMAT)
+    write_tensors(tmp_path / "damaged.safetensors", fsq.FORMAT, {**said, "levels": "[3, 3, 3, 3, 3, 3]"}, tensors)
+    with pytest.raises(ValueError, match="damaged"):  # metadata that decoding depends on, too
         fsq.read_model(tmp_path / "damaged.safetensors")

@@ -12,7 +12,8 @@ from codeckit.bench.pictures import photo
 from codeckit.metrics import UndefinedError
 from codeckit.metrics.tasks import TASKS
 from codeckit.primitives.tokens import REDUCERS, Tokens, load_backbone
-from codeckit.primitives.tokens.vit import VisionTransformer, VitSize, read_vit
+from codeckit.primitives.tokens.vit import FORMAT, SHIPPED, VisionTransformer, VitSize, read_vit, write_vit
+from codeckit.primitives.weights import fingerprint, read_tensors, write_tensors
 from codeckit.training import vit as training
 from PIL import Image
 
@@ -115,8 +116,20 @@ def test_the_task():
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "a.safetensors").write_bytes(b"nothing")
     for path in (tmp_path / "a.safetensors", training.__file__):
-        with pytest.raises(ValueError, match="no weights of a vision transformer"):
+        with pytest.raises(ValueError, match="no safetensors file"):
             read_vit(path)
+    said, tensors = read_tensors(SHIPPED, FORMAT)
+    write_vit(tmp_path / "b.safetensors", said, tensors)
+    assert read_vit(tmp_path / "b.safetensors").fingerprint == load_backbone("vit-imagenette").fingerprint
+    for damage in ({"size": said["size"].replace("10}", "11}")}, {"backbone": "00000000"}, {"fingerprint": ""}):
+        write_tensors(tmp_path / "b.safetensors", FORMAT, {**said, **damage}, tensors)
+        with pytest.raises(ValueError, match="damaged"):
+            read_vit(tmp_path / "b.safetensors")
+    other = {**said, "backbone": "00000000"}
+    other["fingerprint"] = fingerprint(f"vit {said['size']} 00000000", tensors).hex()
+    write_tensors(tmp_path / "b.safetensors", FORMAT, other, tensors)
+    with pytest.raises(ValueError, match="goes with the weights 00000000 of efficientnet-lite0"):
+        read_vit(tmp_path / "b.safetensors")
 
 
 # --- training ---
@@ -142,6 +155,7 @@ def test_lessons_are_cut_where_the_views_are(tmp_path):
     assert labels.tolist() == [0, 0, 0, -1] and features.shape == (4, 100, 128) and scores.shape == (4, 2)
 
 
+@needs_stem
 def test_training_learns_and_resumes_exactly(tmp_path):
     """On maps that show their class."""
     generator = torch.Generator().manual_seed(0)

@@ -19,7 +19,8 @@ def test_round_trip(tmp_path):
     assert metadata == {"format": "example 1", **said} == read_metadata(path, "example 1")
     assert tensors.keys() == TENSORS.keys()
     for name, array in TENSORS.items():
-        assert tensors[name].dtype == array.dtype and tensors[name].shape == array.shape and np.array_equal(tensors[name], array)
+        assert tensors[name].dtype == array.dtype and tensors[name].shape == array.shape
+        assert np.array_equal(tensors[name], array)
     assert check_fingerprint(path, metadata, "name", tensors) == fingerprint("name", TENSORS)
 
 
