@@ -174,8 +174,9 @@ def _numbers(text: str) -> list[int | float]:
 
 
 def _encode(options) -> int:
-    from .api import encode, info
+    from .api import encode
     from .codecs.image_io import write_atomically
+    from .codecs.info import info
     from .codecs.registry import parse_spec
 
     name, settings = parse_spec(options.codec)
@@ -242,9 +243,10 @@ def _print_video(path, as_json) -> int:
 
 def _encode_folder(options, name, settings) -> int:
     """Every picture of a folder; those of one size go through networks together."""
-    from .api import encode, info
+    from .api import encode
     from .bench import dataset
     from .codecs.image_io import write_atomically
+    from .codecs.info import info
     from .codecs.registry import codec, entry
 
     pictures = [image.source for image in dataset(options.input)]

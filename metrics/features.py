@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from .distortion import UndefinedError
+from .measure import Metric, UndefinedError
 
 _BACKBONE, _STAGE = "efficientnet-lite0", 6
 
@@ -45,5 +45,4 @@ def feature_snr(reference: np.ndarray, decoded) -> float:
     return 10 * math.log10(float(np.mean((original - original.mean(0)) ** 2, dtype=np.float64)) / squares)
 
 
-#: `evaluate` hands tokens only to measures that say so.
-feature_snr.takes_tokens = True
+FEATURE_SNR = Metric("feature-snr", feature_snr, title="feature SNR", unit="dB", digits=2, takes_tokens=True)

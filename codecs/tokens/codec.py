@@ -52,8 +52,7 @@ class TokenCodec(Codec):
         *_, entropy = self.stages.values()
         if tokens.size == (0, 0) and not isinstance(entropy, TokenCoded | IndexCoded):
             raise ValueError(f"{type(entropy).__name__} needs the picture's size: encode_tokens(…, size=(H, W))")
-        *_, (_, _, payload) = self.fold(tokens)
-        return self.wrap(self.stages, payload)
+        return self.encode(tokens)
 
     def decode_tokens(self, stream, *, max_pixels: int = MAX_PIXELS, partial: bool = False) -> Tokens:
         """The inverse of `encode_tokens`: what `decode` returns.

@@ -6,7 +6,6 @@ layer and other tasks start, of the tokens as they will be decoded comes close t
 stages only transform, and the decoder knows nothing of it.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,7 +15,7 @@ from ...primitives.picture import Picture
 from ...primitives.stage import Stage
 from ...primitives.token_grid import Tokens
 from ...primitives.tokens.backbones import load_backbone
-from ..base import Encoder
+from ..base import Encoder, See
 from ..image_io import read_image
 from .model import TokenModel, step_of
 from .stages import FeatureTransform
@@ -27,7 +26,7 @@ _RATE = 0.15
 
 @dataclass(frozen=True)
 class TokenEncoder(Encoder):
-    """Folds pictures or `Tokens`, and refines what `FeatureTransform` returns.
+    """Encodes pictures or `Tokens`, and refines what `FeatureTransform` returns.
 
     Attributes:
         refine: number of descent steps, 0 for none; they need the backbone's packages. Single tokens have no grid whose
@@ -42,28 +41,29 @@ class TokenEncoder(Encoder):
         if isinstance(self.refine, bool) or not isinstance(self.refine, int) or not 0 <= self.refine <= 1000:
             raise ValueError(f"refine is a number of steps from 0 to 1000, not {self.refine!r}")
 
-    def fold(self, stages: dict[str, Stage], image) -> Iterator[tuple[str, Stage, Any]]:
-        """Role, stage and output of each step; see `Encoder.fold`.
+    def encode(self, stages: dict[str, Stage], image, see: See | None = None) -> tuple[dict[str, Stage], bytes]:
+        """The stages and the payload; see `Encoder.encode`.
 
         Args:
             stages: the codec's, by role.
-            image: what `Codec.encode` takes; or `Tokens`, which have no need of the stage ``"features"``.
+            image: what `Codec.encode` takes; or `Tokens`, which do without the stage ``"features"``.
+            see: called with role, stage and output of each step.
 
         Raises:
             ValueError: a picture for stages that make no tokens of pictures, or tokens that they do not take.
         """
-        if isinstance(image, Tokens):
-            value: Any = image
-            stages = {role: stage for role, stage in stages.items() if role != "features"}
-        elif "features" in stages:
-            value = read_image(image)
-        else:
+        if not isinstance(image, Tokens) and "features" not in stages:
             raise ValueError("this codec codes tokens that you have, not pictures: use encode_tokens(tokens, grid)")
+        value: Any = image if isinstance(image, Tokens) else read_image(image)
         for role, stage in stages.items():
+            if role == "features" and isinstance(image, Tokens):
+                continue
             before, value = value, stage.forward(value)
             if self.refine and isinstance(stage, FeatureTransform) and not stage.model.single:
                 value = refined(value, before, stage.model, self.refine)
-            yield role, stage, value
+            if see:
+                see(role, stage, value)
+        return stages, value
 
 
 def refined(picture: Picture, tokens: Tokens, model: TokenModel, steps: int) -> Picture:

@@ -32,6 +32,7 @@ from ...primitives.stage import Weighted
 from ...primitives.token_grid import Tokens
 from ...primitives.weights import check_fingerprint, fingerprint, read_tensors, write_tensors
 from ..base import Codec
+from ..image_io import read_image
 
 #: The file that comes with the package.
 SHIPPED = Path(__file__).parent / "shipped" / "tokenizer-fsq.safetensors"
@@ -259,7 +260,11 @@ class TokenizerCodec(Codec):
         >>> tokens_fsq(quality=1).tokenize(np.zeros((20, 40, 3), np.uint8)).map.shape
         (2, 3, 3)
         """
-        return next(value for role, _, value in self.fold(image) if role == "tokenize")
+        *stages, _ = self.stages.values()
+        value = read_image(image)
+        for stage in stages:
+            value = stage.forward(value)
+        return value
 
 
 def tokens_fsq(quality: int = 4, progressive: bool = False) -> TokenizerCodec:

@@ -9,11 +9,12 @@ Imagenette is ten of these classes, easily told apart; its reader is our own sma
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from ...primitives.token_grid import Tokens
-from ..distortion import UndefinedError
+from ..measure import UndefinedError
 from .base import score_scores
 
 
@@ -29,6 +30,7 @@ class ImageNet:
     name: str = "imagenet"
     backbone: str = "efficientnet-lite0"
     measures: tuple[str, ...] = ("top1", "top5", "information")
+    classification: ClassVar[bool] = True
 
     def predict(self, decoded) -> np.ndarray:
         """The 1000 logits.
@@ -78,6 +80,7 @@ class Imagenette:
 
     name: str = "imagenette"
     measures: tuple[str, ...] = ("top1", "top5", "information")
+    classification: ClassVar[bool] = True
 
     def predict(self, decoded) -> np.ndarray:
         """The 10 logits, of a picture or of any number of the transformer's tokens.
@@ -103,13 +106,10 @@ class Imagenette:
         )
 
 
-#: Tasks by the names that tables use.
-TASKS = {
-    task.name: task
-    for task in (
-        ImageNet(),
-        ImageNet("imagenet-lite1", "efficientnet-lite1"),
-        ImageNet("imagenet-lite2", "efficientnet-lite2"),
-        Imagenette(),
-    )
-}
+IMAGENET_TASK = ImageNet()
+
+IMAGENET_LITE1_TASK = ImageNet("imagenet-lite1", "efficientnet-lite1")
+
+IMAGENET_LITE2_TASK = ImageNet("imagenet-lite2", "efficientnet-lite2")
+
+IMAGENETTE_TASK = Imagenette()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from codeckit.bench import Measurement, Measurements, SweepError, compare, run_comparison
 from codeckit.bench.comparison import expand, spread
-from codeckit.bench.report import curve_label
+from codeckit.bench.curves import curve_label
 from codeckit.codecs.registry import codec, parse_spec
 from codeckit.metrics import bd_rate, to_decibels
 from PIL import Image

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from codeckit.bench import SweepError, dataset, evaluate
-from codeckit.bench.sweep import read_journal
+from codeckit.bench.journal import read_journal
 from codeckit.codecs.base import Codec
 from codeckit.codecs.registry import codec, register_codec
 from codeckit.metrics import bpp, psnr

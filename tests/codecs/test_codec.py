@@ -6,7 +6,7 @@ import pickle
 import codeckit
 import numpy as np
 import pytest
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies.pictures import photo
 from codeckit.metrics import psnr
 from codeckit.primitives import (
     AnsCoded,

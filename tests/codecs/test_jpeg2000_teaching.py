@@ -7,7 +7,7 @@ from dataclasses import replace
 import codeckit
 import numpy as np
 import pytest
-from codeckit.bench.pictures import extremes, noise, photo
+from codeckit.bench.studies.pictures import extremes, noise, photo
 from codeckit.codecs.jpeg2000_teaching import decode_resolution, truncate
 from codeckit.metrics import psnr
 from codeckit.primitives import BitPlaneCoded, ComponentTransform, Picture, StreamError, YCbCr

@@ -8,7 +8,7 @@ from dataclasses import replace
 import codeckit
 import numpy as np
 import pytest
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies.pictures import photo
 from codeckit.codecs import registry
 from codeckit.codecs.standards import STANDARDS
 from codeckit.codecs.standards.codec import from_planes, padded, to_planes

@@ -7,8 +7,8 @@ from dataclasses import replace
 import codeckit
 import numpy as np
 import pytest
-from codeckit.bench import fuzz
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies import fuzz
+from codeckit.bench.studies.pictures import photo
 from codeckit.cli import main
 from codeckit.codecs.jpeg import JpegHuffman
 from codeckit.codecs.jpeg.repack import is_modelled, repack, unpack

@@ -10,8 +10,9 @@ from typing import get_args
 import codeckit
 import numpy as np
 import pytest
-from codeckit.bench import dataset, fuzz
-from codeckit.bench.pictures import photo
+from codeckit.bench import dataset
+from codeckit.bench.studies import fuzz
+from codeckit.bench.studies.pictures import photo
 from codeckit.codecs.registry import codec
 from codeckit.codecs.tokens import FeatureTransform, Reduce, TokenCoded, TokenEncoder, TokenWeights, load_model
 from codeckit.codecs.tokens.codec import Reducer
@@ -280,7 +281,7 @@ def test_refining_brings_the_embedding_closer():
     assert moved[0, 0].any() and not moved[1:].any() and not moved[0, 1:].any()  # the encoder moves the mean alone
     assert (np.rint(before) == after).all()  # and the trace shows what the file holds
     with pytest.raises(ValueError, match="encode_tokens"):
-        list(TokenEncoder().fold({"entropy": TokenCoded()}, picture))
+        TokenEncoder().encode({"entropy": TokenCoded()}, picture)
 
 
 @needs_network
@@ -339,7 +340,7 @@ def test_fewer_tokens_are_fewer_bytes():
 @needs_network
 def test_the_transformer_reads_what_was_sent():
     picture = photo(160, 160, seed=5)
-    task = tasks.TASKS["imagenette"]
+    (task,) = tasks.resolve("imagenette")
     decoded = codeckit.decode(codec("tokens-vit", quality=8, budget=100).encode(picture))
     assert tasks.agreement(task.predict(decoded), task.predict(picture)) > 0.95
     assert task.predict(codeckit.decode(codec("tokens-vit", quality=2, budget=6).encode(picture))).shape == (10,)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import codeckit
 import numpy as np
 import pytest
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies.pictures import photo
 from codeckit.codecs.video_teaching import Hybrid, _image, _Loop, _planes
 from codeckit.metrics import psnr
 from codeckit.primitives import StreamError

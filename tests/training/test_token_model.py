@@ -5,7 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 from codeckit.bench import dataset
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies.pictures import photo
 from codeckit.codecs.tokens.model import FORMAT, read_model, write_model
 from codeckit.primitives.weights import read_tensors, write_tensors
 from codeckit.training import token_model
