@@ -139,9 +139,9 @@ def _tokens(rng):
     shape = (int(rng.integers(1, 20)), 1, model.shape[2]) if model.single else model.shape
     symbols = random_values(rng, shape, (1 << 31) - 1)
     symbols[..., rng.integers(1, shape[2] + 1) :] = 0
-    level = np.full((1, 1), rng.integers(57), np.int32)
+    level = int(rng.integers(57))
     size = tuple(rng.integers(1, 300, 2).tolist()) if rng.random() < 0.7 else (0, 0)
-    return TokenCoded(str(source)), Picture((symbols.astype(np.int32), level), size, ((1, 1),) * 2, "other")
+    return TokenCoded(str(source)), Picture((symbols.astype(np.int32),), size, color="other", side={"level": level})
 
 
 #: For each coder a function of a generator to a stage and what it codes.
@@ -174,9 +174,9 @@ def same(reference, stage: "stage_module.Stage", value, payload: bytes) -> bool:
     found = reference.decode_payload(
         f"codeckit:{type(stage).__name__}@1", fields, payload, weights and reference.read_weights(weights)[1]
     )
-    planes, side = (value.planes, {}) if isinstance(value, Picture) else ([np.atleast_2d(value.features)], {})
+    planes, side = (value.planes, value.side) if isinstance(value, Picture) else ([np.atleast_2d(value.features)], {})
     if isinstance(stage, TokenCoded):
-        planes, side = [planes[0].reshape(-1, planes[0].shape[2])], {"level": int(planes[1][0, 0])}
+        planes = [planes[0].reshape(-1, planes[0].shape[2])]
     alike = len(found.planes) == len(planes) and all(map(np.array_equal, found.planes, planes))
     return alike and found.size == value.size and found.side == side
 

@@ -23,14 +23,16 @@ def read_safetensors(data: bytes) -> tuple[dict[str, str], dict[str, np.ndarray]
 
 def fingerprint(said, tensors) -> bytes:
     """Of any of the three kinds of files."""
-    kind = said["format"]
-    first = said["architecture"].encode() if kind == "codeckit weights 1" else b""
-    first = bytes.fromhex(said["backbone"]) if kind == "codeckit token model 1" else first
-    digest = hashlib.sha256(first)
+    first = {
+        "codeckit weights 1": lambda: said["architecture"].encode(),
+        "codeckit token model 1": lambda: bytes.fromhex(said["backbone"]),
+        "codeckit tokenizer 1": lambda: f"tokens-fsq {said['levels']} {said['widths']}".encode(),
+    }
+    digest = hashlib.sha256(first[said["format"]]())
     for name in sorted(tensors):
         array = tensors[name]
-        line = f"{name} {array.dtype.newbyteorder('<').str} {list(array.shape)}\n"
-        digest.update((line if kind == "codeckit tokenizer 1" else "\n" + line).encode() + array.tobytes())
+        line = f"\n{name} {array.dtype.newbyteorder('<').str} {list(array.shape)}\n"
+        digest.update(line.encode() + array.tobytes())
     return digest.digest()[:4]
 
 
