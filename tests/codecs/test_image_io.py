@@ -14,5 +14,5 @@ def test_picture_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="no picture or folder at"):
         picture_files(tmp_path / "none")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="no pictures in .* \\(folders in it are not searched\\)"):
+    with pytest.raises(ValueError, match=r"no pictures in .* \(folders in it are not searched\)"):
         picture_files(tmp_path / "empty")
