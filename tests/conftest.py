@@ -13,4 +13,4 @@ def registry_as_it_was(monkeypatch):
     """Codecs that a test or a docstring registers do not reach the next one."""
     from codeckit.codecs import registry
 
-    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
