@@ -174,8 +174,9 @@ def _numbers(text: str) -> list[int | float]:
 
 
 def _encode(options) -> int:
-    from .api import encode, info
+    from .api import encode
     from .codecs.image_io import write_atomically
+    from .codecs.info import info
     from .codecs.registry import parse_spec
 
     name, settings = parse_spec(options.codec)
@@ -224,7 +225,7 @@ def _encode_video(options, name, settings) -> int:
 
 
 def _print_video(path, as_json) -> int:
-    from .codecs.video import decode_video
+    from .api import decode_video
 
     video, size = decode_video(path), Path(path).stat().st_size
     height, width = video.size
@@ -242,9 +243,10 @@ def _print_video(path, as_json) -> int:
 
 def _encode_folder(options, name, settings) -> int:
     """Every picture of a folder; those of one size go through networks together."""
-    from .api import encode, info
+    from .api import encode
     from .bench import dataset
     from .codecs.image_io import write_atomically
+    from .codecs.info import info
     from .codecs.registry import codec, entry
 
     pictures = [image.source for image in dataset(options.input)]
@@ -316,8 +318,8 @@ def _decode_video(options, limit) -> int:
     from PIL import Image
     from tqdm import tqdm
 
+    from .api import decode_video
     from .codecs.image_io import write_atomically
-    from .codecs.video import decode_video
 
     if Path(options.output).suffix:
         raise ValueError(
@@ -338,13 +340,13 @@ def _decode_folder(options, limit) -> int:
     import itertools
 
     from .api import find_codec
-    from .primitives.tokens import Tokens
+    from .primitives.token_grid import Tokens
 
     paths = sorted(path for path in Path(options.input).iterdir() if path.is_file() and path.name[0] != ".")
     if not paths:
         raise ValueError(f"no streams in {options.input}")
     bar = iter(_progress(paths))
-    for codec, group in itertools.groupby(paths, lambda path: find_codec(path.read_bytes()).on(options.device)):
+    for codec, group in itertools.groupby(paths, lambda path: find_codec(path.read_bytes(), options.device)):
         group = list(group)
         for path, decoded in zip(group, codec.decode_many(group, **limit), strict=True):
             ending = "npz" if isinstance(decoded, Tokens) else "png"
@@ -363,7 +365,7 @@ def _write_decoded(decoded, stream, path) -> str:
     from PIL import Image
 
     from .codecs.image_io import upright, write_atomically
-    from .primitives.tokens import Tokens
+    from .primitives.token_grid import Tokens
 
     tokens, wanted = isinstance(decoded, Tokens), path.suffix.lower() == ".npz"
     if tokens != wanted:
@@ -448,7 +450,7 @@ def _convert(options, function, endings, name, judge=lambda data: True) -> tuple
 def _info(options) -> int:
     from dataclasses import asdict
 
-    from .api import info
+    from .codecs.info import info
 
     if _is_video(options.input):
         return _print_video(options.input, options.json)

@@ -17,7 +17,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "datasets": ["Dataset", "DatasetImage", "DatasetVideo", "dataset"],
         "records": ["Measurement", "Measurements", "Summary", "VideoMeasurement"],
         "report": ["Report", "compare"],
-        "sweep": ["Failure", "SweepError", "evaluate"],
+        "jobs": ["Failure"],
+        "sweep": ["SweepError", "evaluate"],
         "comparison": ["run_comparison"],
     },
 )

@@ -11,8 +11,9 @@ from pathlib import Path
 from ..codecs import registry
 from ..codecs.base import Codec
 from .crops import crops
+from .curves import curve_label, find_anchor
 from .datasets import dataset
-from .report import Report, compare, curve_label, find_anchor
+from .report import Report, compare
 from .sweep import SweepError, evaluate
 
 

@@ -12,9 +12,10 @@ import numpy as np
 from ..codecs.base import Codec
 from ..metrics import bpp, psnr
 from ..pages.report import Crop
+from .curves import Curve
 from .datasets import Dataset, DatasetVideo
 from .records import setting_key
-from .report import Curve, Report
+from .report import Report
 
 #: Pixels a side of a crop, and pictures that crops are taken of.
 SIDE, PICTURES = 176, 3
@@ -23,7 +24,7 @@ SIDE, PICTURES = 176, 3
 def matched_rate(curves: tuple[Curve, ...]) -> float:
     """The rate at which curves are compared: the middle of the range that they share.
 
-    >>> from codeckit.bench.report import Summary
+    >>> from codeckit.bench import Summary
     >>> def curve(*rates):
     ...     return Curve("x", tuple(Summary("x", {}, ("a",), rate, 0.1, 0.1, {}) for rate in rates))
     >>> round(matched_rate((curve(0.25, 4.0), curve(1.0, 8.0))), 3)

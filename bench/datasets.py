@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from ..codecs.frames import VIDEO_EXTENSIONS, Frames, read_video
-from ..codecs.image_io import EXTENSIONS, read_image
+from ..codecs.image_io import picture_files, read_image
 from .sources import Blob, is_url, stream
 
 #: The sample pictures, by name.
@@ -209,10 +209,7 @@ def _clips(name="", limit="", *rest):
 
 
 def _folder(folder, recursive):
-    files = folder.rglob("*") if recursive else folder.iterdir()
-    paths = sorted(path for path in files if path.suffix.lower() in EXTENSIONS and path.is_file())
-    if not paths:
-        raise ValueError(f"no pictures in {folder}" + ("" if recursive else " (folders in it are not searched)"))
+    paths = picture_files(folder, recursive)
     labels = _labels(folder)
     names = [path.relative_to(folder).as_posix() for path in paths]
     missing = sorted(labels.keys() - set(names))

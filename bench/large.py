@@ -16,14 +16,18 @@ setting, as a table of one record each, which `report.compare` takes like any ot
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from ..codecs.base import Codec
 from ..codecs.image_io import write_atomically
+from .columns import Columns
 from .datasets import DatasetImage
-from .records import Measurement, Measurements, setting_key
+from .records import Measurement, Measurements, setting_key, value_of_counts
 from .sweep import evaluate
 
 #: Pictures of a part.
@@ -72,7 +76,8 @@ def sweep(
 
     records, journal = Path(out) / "records", Path(out) / "journal.jsonl"
     records.mkdir(parents=True, exist_ok=True)
-    names = list(metrics) + [str(getattr(task, "name", task)) for task in tasks]
+    columns = Columns.of(metrics, tasks)
+    names = [each.name for each in (*columns.metrics, *columns.tasks)]
     _check_manifest(Path(out), codecs, names, part)
     count = 0
     bar = tqdm(unit="image", disable=None if progress else True)
@@ -107,7 +112,7 @@ def _check_manifest(folder, codecs, names, part):
 
 
 def _write_parquet(table: Measurements, path: Path) -> None:
-    """Records as rows: settings and values as JSON and columns; the file appears whole or not at all."""
+    """Records as rows: settings as JSON, values and counts as columns; the file appears whole or not at all."""
     import io
 
     try:
@@ -116,51 +121,97 @@ def _write_parquet(table: Measurements, path: Path) -> None:
     except ImportError as error:
         raise ImportError("Parquet needs pyarrow: pip install 'codeckit[tables]'") from error
     rows = []
-    for record in table:
-        row = asdict(record)
+    for number, record in enumerate(table.everything):
+        row = {**asdict(record), "setting": setting_key(record.setting), "baseline": number >= len(table)}
         row.pop("frames", None)
-        values = row.pop("values")
-        rows.append({**row, "setting": setting_key(record.setting), **{f"value.{k}": v for k, v in values.items()}})
+        for column, part in _PARTS.items():
+            row |= {f"{column}{name}": value for name, value in row.pop(part).items()}
+        rows.append(row)
     data = io.BytesIO()
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), data, compression="zstd")
     write_atomically(path, data.getvalue())
 
 
+#: Beginnings of columns that hold a record's dictionaries, and the dictionaries' names.
+_PARTS = {"value.": "values", "counts.": "counts"}
+
+
 def read_records(out) -> Iterator[Measurement]:
-    """All records of a sweep, part by part."""
+    """All records of a sweep, part by part, those of baselines included."""
+    return (record for record, _ in _read(out))
+
+
+def _read(out) -> Iterator[tuple[Measurement, bool]]:
+    """All records, and whether each is a baseline's."""
     import pyarrow.parquet
 
     for path in sorted((Path(out) / "records").glob("part-*.parquet")):
         for row in pyarrow.parquet.read_table(path).to_pylist():
-            values = {name[6:]: row.pop(name) for name in list(row) if name.startswith("value.")}
+            baseline = row.pop("baseline", False)
+            parts = {part: {} for part in _PARTS.values()}
+            for column, part in _PARTS.items():
+                for name in [name for name in row if name.startswith(column)]:
+                    value = row.pop(name)
+                    if value is not None:
+                        parts[part][name.removeprefix(column)] = tuple(value) if part == "counts" else value
             row.pop("fps", None)
-            yield Measurement(**{**row, "setting": json.loads(row["setting"])}, values=values)
+            yield Measurement(**{**row, "setting": json.loads(row["setting"])}, **parts), baseline
 
 
-def summarize(out) -> Measurements:
+@dataclass
+class _Sums:
+    """Running sums over the pictures of a codec and setting."""
+
+    setting: dict
+    baseline: bool
+    count: int = 0
+    numbers: dict[str, float] = field(default_factory=dict)
+    values: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, np.ndarray] = field(default_factory=dict)
+    counted: dict[str, int] = field(default_factory=dict)
+
+    def add(self, record: Measurement) -> None:
+        self.count += 1
+        for name in ("bytes", "bpp", "encode_s", "decode_s"):
+            self.numbers[name] = self.numbers.get(name, 0) + getattr(record, name)
+        for name, value in record.values.items():
+            self.values[name] = self.values.get(name, 0.0) + value
+        for name, counts in record.counts.items():
+            self.counts[name] = self.counts.get(name, 0.0) + np.asarray(counts)
+            self.counted[name] = self.counted.get(name, 0) + 1
+
+    def mean(self, codec: str, columns: Columns) -> Measurement:
+        """One record for all pictures."""
+        mean = {name: total / self.count for name, total in self.numbers.items()}
+        values = {name: total / self.count for name, total in self.values.items()}
+        whole = [name for name, counted in self.counted.items() if counted == self.count]
+        counts = {name: tuple(self.counts[name].tolist()) for name in whole}
+        values |= {name: value_of_counts(columns, name, [held]) for name, held in counts.items()}
+        values |= {name: math.nan for name in self.counts.keys() - counts.keys()}  # not defined for some picture
+        times = mean["encode_s"], mean["decode_s"]
+        return Measurement(
+            f"{self.count} pictures", codec, self.setting, round(mean["bytes"]), mean["bpp"], True, *times, values,
+            counts=counts,
+        )  # fmt: skip
+
+
+def summarize(out, metrics=(), tasks=()) -> Measurements:
     """The means over all pictures: one record a codec and setting, whose image is called "N pictures".
 
     Only codecs and settings that were measured on all pictures are comparable; a sweep measures all on all. A measure
-    that is not defined for some picture is NaN in the mean.
+    that is not defined for some picture is NaN in the mean; one that is made of counts is that of the summed counts.
+
+    Args:
+        out: folder of the sweep.
+        metrics, tasks: as for `evaluate`, those that no entry point declares: the files hold only their names.
     """
-    sums: dict[tuple[str, str], dict[str, float]] = {}
-    settings = {}
-    for record in read_records(out):
+    sums: dict[tuple[str, str], _Sums] = {}
+    for record, baseline in _read(out):
         key = record.codec, setting_key(record.setting)
-        settings[key] = record.setting
-        total = sums.setdefault(key, {"count": 0})
-        numbers = {"bytes": record.bytes, "bpp": record.bpp, "encode_s": record.encode_s, "decode_s": record.decode_s}
-        numbers |= {f"value.{name}": value for name, value in record.values.items()}
-        total["count"] += 1
-        for name, value in numbers.items():
-            total[name] = total.get(name, 0.0) + value
-    rows = []
-    for (codec, _), total in sums.items():
-        count = total.pop("count")
-        mean = {name: value / count for name, value in total.items()}
-        values = {name[6:]: value for name, value in mean.items() if name.startswith("value.")}
-        size = round(mean["bytes"])
-        times = mean["encode_s"], mean["decode_s"]
-        setting = settings[codec, _]
-        rows.append(Measurement(f"{count} pictures", codec, setting, size, mean["bpp"], True, *times, values))
-    return Measurements(rows)
+        sums.setdefault(key, _Sums(record.setting, baseline)).add(record)
+    names = dict.fromkeys(name for total in sums.values() for name in total.values)
+    columns = Columns.of(metrics, tasks) + Columns.named(names)
+    rows = [(total.mean(codec, columns), total.baseline) for (codec, _), total in sums.items()]
+    return Measurements(
+        (row for row, baseline in rows if not baseline), (row for row, baseline in rows if baseline), columns
+    )

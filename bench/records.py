@@ -1,17 +1,23 @@
 """Records: what was measured, one `Measurement` an image, codec and setting.
 
-A table of records is a plain sequence, `Measurements`. It converts to pandas and Parquet, and to JSON Lines and back:
-one JSON object a line, strict JSON, with the numbers that JSON lacks (infinite PSNR of a lossless codec, NaN of a
-measure that is not defined for a picture) as the strings "inf" and "nan".
+A table of records is a plain sequence, `Measurements`: the rows of the codecs that were asked for. Where tasks are
+measured, what these are held against (uncompressed and plainly downsampled pictures) stands in its `baselines`.
+
+A table converts to pandas and Parquet, and to JSON Lines and back: one JSON object a line, strict JSON, with the
+numbers that JSON lacks (infinite PSNR of a lossless codec, NaN of a measure that is not defined for a picture) as the
+strings "inf" and "nan".
 """
 
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from ..codecs.image_io import write_atomically
+from .columns import Columns
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,7 @@ class Measurement:
         encode_s, decode_s: seconds on one thread, median of the repeats.
         values: the measures' results by name, such as ``{"psnr": 34.5, "ms-ssim": 0.987}``; NaN where a measure is
             not defined for the picture.
+        counts: of measures that are made of counts (`codeckit.metrics.Measure.from_counts`), the picture's counts.
     """
 
     image: str
@@ -39,6 +46,7 @@ class Measurement:
     encode_s: float
     decode_s: float
     values: dict[str, float]
+    counts: dict[str, tuple[float, ...]] = field(default_factory=dict, kw_only=True)
 
     def to_json(self) -> dict:
         """As data that strict JSON can hold.
@@ -51,6 +59,8 @@ class Measurement:
         """
         data = asdict(self)
         data["values"] = {name: jsonable(value) for name, value in self.values.items()}
+        if not data["counts"]:
+            del data["counts"]
         return data
 
     @classmethod
@@ -64,7 +74,8 @@ class Measurement:
             return VideoMeasurement.from_json(data)
         try:
             values = {name: float(value) for name, value in data["values"].items()}
-            return cls(**{**data, "values": values})
+            counts = {name: tuple(map(float, held)) for name, held in data.get("counts", {}).items()}
+            return cls(**{**data, "values": values, "counts": counts})
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not a measurement: {error}") from error
 
@@ -122,7 +133,7 @@ class VideoMeasurement(Measurement):
 
 @dataclass(frozen=True)
 class Summary:
-    """A codec at one setting over a set of images: the means of the per-image values.
+    """A codec at one setting over a set of images: the means of the per-image values, or what summed counts give.
 
     Attributes:
         codec, setting: as in `Measurement`.
@@ -143,6 +154,9 @@ class Summary:
 class Measurements(Sequence):
     """An immutable sequence of `Measurement`.
 
+    Attributes:
+        baselines: the rows of ceilings and baselines, which the sequence does not hold.
+
     >>> table = Measurements([Measurement("a", "x", {"quality": 5}, 10, 1.0, True, 0.1, 0.1, {"psnr": 30.0}),
     ...                       Measurement("b", "x", {"quality": 5}, 30, 3.0, True, 0.3, 0.1, {"psnr": 34.0})])
     >>> summary, = table.summary()
@@ -150,37 +164,63 @@ class Measurements(Sequence):
     (2.0, {'psnr': 32.0})
     """
 
-    def __init__(self, records: Iterable[Measurement] = ()):
+    def __init__(self, records: Iterable[Measurement] = (), baselines=(), columns: Columns | None = None):
         self._records = tuple(records)
+        self.baselines = tuple(baselines)
+        self._columns = columns
+
+    @property
+    def columns(self) -> Columns:
+        """What the values are; looked up by their names if the table was not told."""
+        if self._columns is None:
+            self._columns = Columns.named(name for record in self.everything for name in record.values)
+        return self._columns
+
+    @property
+    def everything(self) -> tuple[Measurement, ...]:
+        """All rows: those of the sequence, then the baselines'."""
+        return self._records + self.baselines
 
     def __len__(self):
         return len(self._records)
 
     def __getitem__(self, index):
         found = self._records[index]
-        return Measurements(found) if isinstance(index, slice) else found
+        return Measurements(found, self.baselines, self._columns) if isinstance(index, slice) else found
 
     def __eq__(self, other):
-        return self._records == other._records if isinstance(other, Measurements) else NotImplemented
+        if not isinstance(other, Measurements):
+            return NotImplemented
+        return (self._records, self.baselines) == (other._records, other.baselines)
 
     __hash__ = None
 
     def __add__(self, other: "Measurements") -> "Measurements":
-        return Measurements(self._records + other._records) if isinstance(other, Measurements) else NotImplemented
+        if not isinstance(other, Measurements):
+            return NotImplemented
+        new = tuple(record for record in other.baselines if record not in self.baselines)
+        columns = None if self._columns is other._columns is None else self.columns + other.columns
+        return Measurements(self._records + other._records, self.baselines + new, columns)
 
     def __repr__(self):
         codecs = ", ".join(dict.fromkeys(record.codec for record in self))
         return f"<{len(self)} measurements of {codecs or 'nothing'}>"
 
     def summary(self) -> tuple[Summary, ...]:
-        """Means over images for each codec and setting, in the order in which they first occur."""
+        """Means over images for each codec and setting, in the order in which they first occur, without baselines.
+
+        Raises:
+            ValueError: a measure is made of counts, and nothing tells how; see `from_jsonl`.
+        """
         groups: dict[tuple[str, str], list[Measurement]] = {}
         for record in self:
             groups.setdefault((record.codec, setting_key(record.setting)), []).append(record)
-        return tuple(_summarize(group) for group in groups.values())
+        return tuple(_summarize(group, self.columns) for group in groups.values())
 
     def to_pandas(self):
         """A pandas DataFrame: a row a measurement, options as columns ``setting.NAME``, measures under their names.
+
+        Counts are lists in columns ``counts.NAME``; the rows of baselines stand last, and are True in ``baseline``.
 
         Raises:
             ImportError: pandas is not installed.
@@ -190,10 +230,11 @@ class Measurements(Sequence):
         except ImportError as error:
             raise ImportError("tables need pandas and pyarrow: pip install 'codeckit[tables]'") from error
         rows = []
-        for record in self:
-            row = asdict(record)
-            setting, values = row.pop("setting"), row.pop("values")
-            rows.append({**row, **{f"setting.{name}": value for name, value in setting.items()}, **values})
+        for number, record in enumerate(self.everything):
+            row = {**asdict(record), "baseline": number >= len(self)}
+            for part in ("setting", "counts"):
+                row |= {f"{part}.{name}": value for name, value in row.pop(part).items()}
+            rows.append({**row, **row.pop("values")})
         return pandas.DataFrame(rows)
 
     def to_parquet(self, path) -> None:
@@ -201,28 +242,46 @@ class Measurements(Sequence):
         self.to_pandas().to_parquet(path)
 
     def to_jsonl(self, path) -> None:
-        """Write one JSON object a line; the file appears whole or not at all."""
-        write_atomically(path, "".join(json_line(record.to_json()) for record in self))
+        """Write one JSON object a line, baselines last and marked; the file appears whole or not at all."""
+        lines = [json_line(record.to_json()) for record in self]
+        lines += [json_line({**record.to_json(), "baseline": True}) for record in self.baselines]
+        write_atomically(path, "".join(lines))
 
     @classmethod
-    def from_jsonl(cls, path) -> "Measurements":
+    def from_jsonl(cls, path, metrics=(), tasks=()) -> "Measurements":
         """The inverse of `to_jsonl`.
+
+        Args:
+            path: the file.
+            metrics, tasks: as for `evaluate`, those that are not declared by an entry point: a file holds only their
+                names.
 
         Raises:
             ValueError: a line is not a measurement; the message names it.
         """
-        records = []
+        records, baselines = [], []
         for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
             try:
-                records.append(Measurement.from_json(json.loads(line)))
-            except ValueError as error:
+                data = json.loads(line)
+                baseline = data.pop("baseline", False)
+                (baselines if baseline else records).append(Measurement.from_json(data))
+            except (ValueError, AttributeError, TypeError) as error:
                 raise ValueError(f"{path}, line {number}: {error}") from error
-        return cls(records)
+        if not metrics and not tasks:
+            return cls(records, baselines)
+        return cls(records, baselines, Columns.of(metrics, tasks) + cls(records, baselines).columns)
 
 
-def _summarize(group: list[Measurement]) -> Summary:
+def _summarize(group: list[Measurement], columns: Columns) -> Summary:
     def mean(numbers):
         return sum(numbers) / len(group)
+
+    def of_set(name):
+        if not any(name in record.counts for record in group):
+            return mean([record.values[name] for record in group])
+        if not all(name in record.counts for record in group):
+            return math.nan  # not defined for some image
+        return value_of_counts(columns, name, [record.counts[name] for record in group])
 
     # Only what was measured on every image has a mean over all.
     names = [name for name in group[0].values if all(name in record.values for record in group)]
@@ -233,8 +292,25 @@ def _summarize(group: list[Measurement]) -> Summary:
         bpp=mean([record.bpp for record in group]),
         encode_s=mean([record.encode_s for record in group]),
         decode_s=mean([record.decode_s for record in group]),
-        values={name: mean([record.values[name] for record in group]) for name in names},
+        values={name: of_set(name) for name in names},
     )
+
+
+def value_of_counts(columns: Columns, name: str, counts) -> float:
+    """A set's value of a measure that is made of counts.
+
+    Args:
+        columns: what the table's values are.
+        name: of the column.
+        counts: one list of counts an image, [N,n].
+
+    Raises:
+        ValueError: the column is not known to be made of counts.
+    """
+    from_counts = columns[name].from_counts if name in tuple(columns) else None
+    if from_counts is None:
+        raise ValueError(f"{name} is made of counts, and no declared metric or task tells how; pass it to from_jsonl")
+    return float(from_counts(np.sum(np.asarray(counts, np.float64), axis=0)))
 
 
 def setting_key(setting: dict) -> str:

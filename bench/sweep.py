@@ -1,53 +1,32 @@
 """Sweeps: every codec on every image or video; real bytes, decoded again, compared with the input.
 
-Each (codec, image) pair is a job of its own, so jobs run in any order and in as many processes as there are cores, each
-on one thread. A finished job is appended to a journal (`out`) as one line of JSON by one ``write``, so a sweep that is
-killed has lost only what it was doing: the same call continues where it stopped. A job is known by a digest of the
-codec's name, setting and stages and of the image's name and content; whatever of these changes is measured anew. (A
-codec whose *code* has changed looks the same: start such a sweep with a new journal.)
+Each (codec, image) pair is a job of its own (`codeckit.bench.jobs`), so jobs run in any order and in as many processes
+as there are cores, each on one thread. A finished job is appended to a journal (`out`), so a sweep that is killed has
+lost only what it was doing: the same call continues where it stopped. A job is known by a digest of the codec's name,
+setting and stages and of the image's name and content; whatever of these changes is measured anew. (A codec whose
+*code* has changed looks the same: start such a sweep with a new journal.)
 
 Times belong to the run that measured them. To compare codecs' speeds, measure all in one run, with ``jobs=1``: several
 workers share caches and memory.
 """
 
-import contextlib
 import hashlib
 import json
-import math
-import os
 import re
-import statistics
-import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
-import threadpoolctl
-
-from .. import metrics as measures
 from ..codecs import registry
 from ..codecs.base import Codec
 from ..codecs.baselines import baselines
-from ..codecs.frames import read_video
-from ..codecs.image_io import write_atomically
+from ..metrics import resolve
 from ..metrics.tasks import resolve as resolve_tasks
 from .datasets import DatasetImage, DatasetVideo, dataset
 from .executors import run
-from .records import Measurement, Measurements, VideoMeasurement, json_line, setting_key
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A job that raised an error: which, and what it said."""
-
-    image: str
-    codec: str
-    setting: dict
-    error: str
-
-    def __str__(self):
-        return f"{self.codec} {setting_key(self.setting)} on {self.image}: {self.error}"
+from .jobs import Asked, Failure, Job, registered_here, work
+from .journal import open_journal, read_journal
+from .records import Measurement, Measurements, setting_key
 
 
 class SweepError(RuntimeError):
@@ -59,9 +38,13 @@ class SweepError(RuntimeError):
     """
 
     def __init__(self, table: Measurements, failures: tuple[Failure, ...]):
-        super().__init__(f"{len(failures)} of {len(table) + len(failures)} jobs failed; the first: {failures[0]}")
+        count = len(table.everything) + len(failures)
+        super().__init__(f"{len(failures)} of {count} jobs failed; the first: {failures[0]}")
         self.table = table
         self.failures = failures
+
+    def __reduce__(self):
+        return SweepError, (self.table, self.failures)
 
 
 def evaluate(
@@ -83,10 +66,11 @@ def evaluate(
         codecs: configured codecs, one a setting.
         images: what `dataset` takes: a data set, a folder, ``"sample"``, arrays, video files, ``"clips"``, or a list of
             these.
-        metrics: names in `codeckit.metrics.METRICS` or functions ``(reference, image) -> float`` on uint8 arrays.
-        tasks: names in `codeckit.metrics.tasks.TASKS` (``"imagenet"``) or `Task` objects, whose values appear as
-            ``"imagenet/top1"`` and so on. They need labelled images, and add the codecs ``uncompressed`` and
-            ``downsample``, which their accuracy is held against.
+        metrics: names of declared metrics (`codeckit.metrics.list_metrics`), `Metric` objects, or functions
+            ``(reference, image) -> float`` on uint8 arrays, higher for better, whose names head their columns.
+        tasks: names of declared tasks (`codeckit.metrics.tasks.list_tasks`; ``"imagenet"``) or `Task` objects, whose
+            values appear as ``"imagenet/top1"`` and so on. They need labelled images. The codecs ``uncompressed`` and
+            ``downsample``, which a task's values are held against, are measured too.
         jobs: worker processes; −1 for one a core.
         out: file of JSON Lines that keeps finished jobs; the next call with the same file skips them.
         keep: folder for the streams themselves, one file a job; None to keep none.
@@ -94,11 +78,13 @@ def evaluate(
             has coded one picture there.
         progress: show a progress bar on stderr, if that is a terminal.
         executor: what runs the jobs: ``"local"``, ``"dask"`` or ``"ray"``, or a cluster by its address
-            (`codeckit.bench.executors`). Its workers must reach the pictures and weights by the same paths.
+            (`codeckit.bench.executors`). Its workers must reach the pictures and weights by the same paths, and have
+            the distributions installed whose codecs, metrics and tasks are used.
 
     Returns:
-        One `Measurement` a codec and image, codec by codec; of a video a `VideoMeasurement`, which also holds every
-        frame's. A measure that is not defined for a picture (MS-SSIM below 161 samples a side) is NaN.
+        One `Measurement` a codec and image, codec by codec, of the codecs that were asked for and of no others; of a
+        video a `VideoMeasurement`, which also holds every frame's. A measure that is not defined for a picture
+        (MS-SSIM below 161 samples a side) is NaN. What tasks are held against stands in the table's ``baselines``.
 
     Raises:
         SweepError: jobs failed. All others were run; the error carries their measurements, and the next call with the
@@ -113,102 +99,69 @@ def evaluate(
     """
     codecs = [codecs] if isinstance(codecs, Codec) else list(codecs)
     images = dataset(images)
-    measured = _Measures(measures.resolve(metrics), resolve_tasks(tasks))
-    if not codecs or not images:
-        raise ValueError("evaluate needs at least one codec and one image")
-    if measured.tasks:
-        unlabelled = next((image.name for image in images if image.label is None), None)
-        if unlabelled is not None:
-            raise ValueError(
-                f"tasks need labelled images, and {unlabelled} has no label; a folder's labels.csv (file,label) or, "
-                "with dataset(folder, recursive=True), the names of its folders give them"
-            )
-        present = {codec.name for codec in codecs}
-        codecs += [codec for codec in baselines() if codec.name not in present]
-    if repeats < 1:
-        raise ValueError(f"repeats is at least 1, not {repeats}")
-    _check_names(codecs)
+    asked = Asked(resolve(metrics), resolve_tasks(tasks))
+    _check(codecs, images, asked, repeats)
+    held_against = _baselines(codecs) if asked.tasks else []
 
-    fingerprints = [image.fingerprint() for image in images]
-    wanted = {
-        job_key(codec, image, fingerprint, bool(measured.tasks)): _Job(codec, image, fingerprint, order)
-        for codec in codecs
-        for order, (image, fingerprint) in enumerate(zip(images, fingerprints, strict=True))
-    }
-    done = {} if out is None else read_journal(out)
-    done = {key: done[key] for key in wanted if key in done and measured.names <= done[key].values.keys()}
-    if keep is not None:
-        Path(keep).mkdir(parents=True, exist_ok=True)
-        done = {
-            key: done[key] for key in done if (Path(keep) / stream_name(wanted[key].codec, wanted[key].image)).exists()
-        }
-    missing = {key: job for key, job in wanted.items() if key not in done}
+    planned = _plan([*codecs, *held_against], images, bool(asked.tasks), keep)
+    done = _finished(planned, asked, out)
+    failures = _do(planned, done, asked, out, jobs=jobs, repeats=repeats, progress=progress, executor=executor)
 
-    from tqdm import tqdm
-
-    failures = []
-    bar = tqdm(total=len(wanted), initial=len(done), unit="image", disable=None if progress else True)
-    with bar, _journal(out) as append:
-        for key, result in _run(missing, measured, repeats, keep, jobs, executor):
-            failed = isinstance(result, Failure)
-            if failed:
-                failures.append(result)
-            else:
-                done[key] = result
-            append({"job": key, **({"failure": asdict(result)} if failed else {"measurement": result.to_json()})})
-            bar.update()
-    table = Measurements(_only(done[key], measured) for key in wanted if key in done)
+    wanted = set(map(_identity, codecs))
+    rows = {key: _only(done[key], asked) for key in planned if key in done}
+    table = Measurements(
+        (row for key, row in rows.items() if _identity(planned[key].codec) in wanted),
+        (row for key, row in rows.items() if _identity(planned[key].codec) not in wanted),
+        asked.columns,
+    )
     if failures:
         raise SweepError(table, tuple(failures))
     return table
 
 
-def _check_names(codecs):
+# --- what is to be done ---
+
+
+def _identity(codec: Codec) -> tuple[str, str]:
+    return codec.name, setting_key(codec.setting)
+
+
+def _check(codecs, images, asked, repeats):
+    """Refuse what cannot be measured, before any work."""
+    if not codecs or not images:
+        raise ValueError("evaluate needs at least one codec and one image")
+    if repeats < 1:
+        raise ValueError(f"repeats is at least 1, not {repeats}")
+    unlabelled = next((image.name for image in images if image.label is None), None)
+    if asked.tasks and unlabelled is not None:
+        raise ValueError(
+            f"tasks need labelled images, and {unlabelled} has no label; a folder's labels.csv (file,label) or, "
+            "with dataset(folder, recursive=True), the names of its folders give them"
+        )
     stages = {}
     for codec in codecs:
         own = repr(codec.stages)
-        if stages.setdefault((codec.name, setting_key(codec.setting)), own) != own:
+        if stages.setdefault(_identity(codec), own) != own:
             raise ValueError(f"two different codecs are called {codec.name} {codec.setting}; give one another name")
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A codec on a picture; `order` is the picture's place in its data set."""
-
-    codec: Codec
-    image: DatasetImage
-    fingerprint: str
-    order: int
+def _baselines(codecs):
+    """The baselines that were not asked for themselves."""
+    present = {codec.name for codec in codecs}
+    return [codec for codec in baselines() if codec.name not in present]
 
 
-@dataclass(frozen=True)
-class _Measures:
-    """What is computed of every decoded picture: functions by name, and tasks."""
-
-    functions: dict
-    tasks: tuple
-
-    @property
-    def names(self):
-        """The names of all values, as the keys of a dictionary: in order, without repetition."""
-        values = (f"{task.name}/{measure}" for task in self.tasks for measure in task.measures)
-        return dict.fromkeys([*self.functions, *values]).keys()
-
-    def of(self, reference, decoded, label) -> dict[str, float]:
-        """All values; NaN where one is not defined."""
-        values = {name: _value(function, reference, decoded) for name, function in self.functions.items()}
-        for task in self.tasks:
-            try:
-                scores = task.score(task.predict(decoded), label)
-            except measures.UndefinedError:
-                scores = dict.fromkeys(task.measures, math.nan)
-            values.update({f"{task.name}/{measure}": float(scores[measure]) for measure in task.measures})
-        return values
-
-
-def _only(record: Measurement, measured) -> Measurement:
-    """A journal may hold more measures than were asked for."""
-    return replace(record, values={name: record.values[name] for name in measured.names})
+def _plan(codecs, images, labelled, keep) -> dict[str, Job]:
+    """All jobs by their keys, codec by codec."""
+    if keep is not None:
+        Path(keep).mkdir(parents=True, exist_ok=True)
+    fingerprints = [image.fingerprint() for image in images]
+    planned = {}
+    for codec in codecs:
+        for order, (image, fingerprint) in enumerate(zip(images, fingerprints, strict=True)):
+            kept = None if keep is None else str(Path(keep) / stream_name(codec, image))
+            planned[job_key(codec, image, fingerprint, labelled)] = Job(codec, image, fingerprint, order, kept)
+    return planned
 
 
 def job_key(codec: Codec, image: DatasetImage, fingerprint: str, labelled: bool = False) -> str:
@@ -229,173 +182,79 @@ def stream_name(codec: Codec, image: DatasetImage) -> str:
     'coffee-jpeg-quality=75-subsampling=4_4_4.jpg'
     """
     parts = [image.name, codec.name, *(f"{option}={value}" for option, value in codec.setting.items())]
-    native = codec.native and registry.is_registered(codec.name) and not isinstance(image, DatasetVideo)
-    ending = registry.entry(codec.name).extension if native else ".ckt"
+    ending = extension(codec) if codec.native and not isinstance(image, DatasetVideo) else ".ckt"
     return re.sub(r"[^\w.=+-]+", "_", "-".join(parts)) + ending
 
 
-# --- the journal ---
+def extension(codec: Codec) -> str:
+    """File name ending of the files that a codec writes: ``.ckt``, or that of a native format.
 
+    The registry knows it of the codecs that ship; of a codec of one's own, what Pillow calls its format, or the codec
+    that ships and ends in the same stage. ``.bin`` where nothing tells.
 
-def read_journal(path) -> dict[str, Measurement]:
-    """The finished jobs of a journal, by key; none if there is no such file.
-
-    A last line without its newline is what a killed run left: it is cut off.
-
-    Raises:
-        ValueError: the file holds something else.
+    >>> from codeckit.codecs.peers.stills import PillowCoded
+    >>> extension(Codec("mine", {"library": PillowCoded("BMP")}))
+    '.bmp'
     """
-    path = Path(path)
-    if not path.exists():
-        return {}
-    data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
-        os.truncate(path, len(whole))
-    found = {}
-    for number, line in enumerate(whole.splitlines(), 1):
-        try:
-            entry = json.loads(line)
-            if "measurement" in entry:
-                found[entry["job"]] = Measurement.from_json(entry["measurement"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}, line {number} is not a sweep's journal: {error}") from error
-    return found
+    if not codec.native:
+        return ".ckt"
+    own = registry.entry(codec.name).extension if registry.is_registered(codec.name) else ".ckt"
+    return own if own != ".ckt" else _extension_of_stage(list(codec.stages.values())[-1])
 
 
-@contextlib.contextmanager
-def _journal(path):
-    """A function that appends an entry: one line by one write, so that no line is ever half there behind another."""
-    if path is None:
-        yield lambda entry: None
-        return
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+def _extension_of_stage(stage) -> str:
+    from PIL import Image
 
-    def append(entry):
-        line = json_line(entry).encode()
-        if os.write(file, line) != len(line):
-            raise OSError(f"{path}: the disk is full")
+    from ..codecs.peers.stills import PillowCoded
 
-    try:
-        yield append
-    finally:
-        os.close(file)
+    known = [entry for entry in registry.list_codecs() if entry.extension != ".ckt" and entry.available]
+    if isinstance(stage, PillowCoded):
+        endings = [ending for ending, name in Image.registered_extensions().items() if name == stage.format]
+        usual = [entry.extension for entry in known if entry.extension in endings]
+        return next(iter([*usual, *endings]), ".bin")
+    same = (entry.extension for entry in known if type(list(entry.load()().stages.values())[-1]) is type(stage))
+    return next(same, ".bin")
 
 
-# --- the jobs ---
+# --- doing it ---
 
 
-def _run(jobs_by_key, measured, repeats, keep, jobs, executor):
-    """(key, `Measurement` or `Failure`) of every job, as they finish."""
-    own = [entry for entry in registry.list_codecs() if entry.family == "own"]
+def _finished(planned, asked, out) -> dict[str, Measurement]:
+    """The planned jobs that the journal holds with everything that is asked, and whose streams are kept if they are to
+    be."""
+    journal = {} if out is None else read_journal(out)
+    names = set(asked.columns)
+    return {
+        key: journal[key]
+        for key, job in planned.items()
+        if key in journal and names <= journal[key].values.keys() and (job.kept is None or Path(job.kept).exists())
+    }
+
+
+def _do(planned, done, asked, out, *, jobs, repeats, progress, executor) -> list[Failure]:
+    """Run the jobs that are not in `done`; what they give goes there and into the journal. Returns the failures."""
+    from tqdm import tqdm
+
     # All codecs on one picture, then on the next: a worker that has read a picture keeps it for the next job.
-    order = sorted(jobs_by_key.items(), key=lambda item: item[1].order)
-    work = [(key, own, job.codec, job.image, job.fingerprint, measured, repeats, keep) for key, job in order]
-    yield from run(_work, work, executor, jobs if len(work) > 1 or executor != "local" else 1)
+    missing = sorted(((key, planned[key]) for key in planned if key not in done), key=lambda item: item[1].order)
+    own = registered_here()
+    sent = [(key, own, job, asked, repeats) for key, job in missing]
+    workers = jobs if len(sent) > 1 or executor != "local" else 1
+    failures = []
+    bar = tqdm(total=len(planned), initial=len(done), unit="image", disable=None if progress else True)
+    with bar, open_journal(out) as append:
+        for key, result in run(work, sent, executor, workers):
+            if isinstance(result, Failure):
+                failures.append(result)
+                append({"job": key, "failure": asdict(result)})
+            else:
+                done[key] = result
+                append({"job": key, "measurement": result.to_json()})
+            bar.update()
+    return failures
 
 
-def _work(key, own, codec, image, fingerprint, measured, repeats, keep):
-    """One job in a worker process, to which the codecs that the user registered are new."""
-    for entry in own:
-        if not registry.is_registered(entry.name):
-            registry.register_codec(entry.name, entry.factory, quality=entry.quality, summary=entry.summary)
-    return key, _measure(codec, image, fingerprint, measured, repeats, keep)
-
-
-_warm = set()  # codecs that have coded something in this process
-
-
-_loaded = {}  # the picture that was read last in this process, by its fingerprint
-
-
-def _load(image, fingerprint):
-    if fingerprint not in _loaded:
-        _loaded.clear()
-        _loaded[fingerprint] = image.load()
-    return _loaded[fingerprint]
-
-
-def _measure(codec, image, fingerprint, measured, repeats, keep):
-    try:
-        if isinstance(image, DatasetVideo):
-            return _measure_video(codec, image, measured, repeats, keep)
-        reference = _load(image, fingerprint)
-        key = codec.name, setting_key(codec.setting)
-        if key not in _warm:  # the first time, modules are imported, code is compiled and weights are read
-            codec.decode(codec.encode(reference))
-            _warm.add(key)
-        with threadpoolctl.threadpool_limits(1):
-            encode_s, stream = _timed(codec.encode, reference, repeats)
-            decode_s, decoded = _timed(codec.decode, stream, repeats)
-            values = measured.of(reference, decoded, image.label)
-        if keep is not None:
-            write_atomically(Path(keep) / stream_name(codec, image), stream)
-        size = len(stream)
-        rate = measures.bpp(size, reference.shape)
-        return Measurement(image.name, codec.name, codec.setting, size, rate, True, encode_s, decode_s, values)
-    except Exception as error:  # whatever a codec raises, the other jobs go on
-        return Failure(image.name, codec.name, codec.setting, f"{type(error).__name__}: {error}")
-
-
-def _measure_video(codec, image, measured, repeats, keep):
-    """A video as a whole: its frames are read three times, never held. Reading them is not timed."""
-    source = image.load()
-    key = codec.name, setting_key(codec.setting), "video"
-    if key not in _warm:
-        list(codec.decode_video(codec.encode_video(read_video(source, limit=3))))
-        _warm.add(key)
-    with threadpoolctl.threadpool_limits(1):
-        encode_s = []
-        for _ in range(repeats):
-            start, reading = time.perf_counter(), [0.0]
-            stream = codec.encode_video(replace(source, start=lambda reading=reading: _clocked(source, reading)))
-            encode_s.append(time.perf_counter() - start - reading[0])
-        decoding = [0.0]
-        decoded = _clocked(codec.decode_video(stream), decoding)
-        frames = tuple(
-            measured.of(frame, _like(other, frame), None) for frame, other in zip(source, decoded, strict=True)
-        )
-    if keep is not None:
-        write_atomically(Path(keep) / stream_name(codec, image), stream)
-    values = {name: sum(frame[name] for frame in frames) / len(frames) for name in measured.names}
-    rate = 8 * len(stream) / (len(frames) * source.size[0] * source.size[1])
-    return VideoMeasurement(
-        image.name, codec.name, codec.setting, len(stream), rate, True, statistics.median(encode_s), decoding[0],
-        values, float(source.fps), frames,
-    )  # fmt: skip
-
-
-def _clocked(frames, seconds):
-    """The same frames; `seconds[0]` grows by the time that they take to come."""
-    iterator = iter(frames)
-    while True:
-        start = time.perf_counter()
-        frame = next(iterator, None)
-        seconds[0] += time.perf_counter() - start
-        if frame is None:
-            return
-        yield frame
-
-
-def _like(decoded, frame):
-    """Codecs without grey give grey frames back as RGB."""
-    return decoded[..., 0] if decoded.ndim > frame.ndim else decoded
-
-
-def _timed(function, argument, repeats):
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        result = function(argument)
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds), result
-
-
-def _value(function, reference, decoded):
-    if not isinstance(decoded, np.ndarray) and not getattr(function, "takes_tokens", False):
-        return math.nan  # measures of pictures are not defined for tokens
-    try:
-        return float(function(reference, decoded))
-    except measures.UndefinedError:
-        return math.nan
+def _only(record: Measurement, asked: Asked) -> Measurement:
+    """The values that were asked for: a journal may hold more."""
+    counts = {name: record.counts[name] for name in asked.columns if name in record.counts}
+    return replace(record, values={name: record.values[name] for name in asked.columns}, counts=counts)

@@ -11,7 +11,7 @@ which its streams take for granted (`codecs.profiles`). `Codec.replace` gives an
 exchanged, and its streams say so: whatever differs from the profile is written into the stream (`codecs.streams`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from dataclasses import replace as replace_fields
 from typing import Any, ClassVar
@@ -26,27 +26,33 @@ from .batches import decode_many, encode_many
 from .frames import Frames
 from .image_io import read_image, read_stream
 from .profiles import Profile
-from .trace import Trace, trace
+from .trace import Record, Trace
 from .video import decode_video, encode_video
+
+#: Sees role, stage and output of each step of an encoding.
+See = Callable[[str, Stage, Any], None]
 
 
 class Encoder:
     """How a codec finds the outputs of its stages: by folding `forward`. Subclasses search."""
 
-    #: Whether `fold` is the plain folding, so that several images may go through the stages together.
+    #: Whether this is the plain folding, so that several images may go through the stages together.
     folds: ClassVar[bool] = True
 
-    def fold(self, stages: dict[str, Stage], image) -> Iterator[tuple[str, Stage, Any]]:
-        """Role, stage and output of each step: the stages that really ran, and what the file holds.
+    def encode(self, stages: dict[str, Stage], image, see: See | None = None) -> tuple[dict[str, Stage], bytes]:
+        """The stages that really ran, by role, and the payload that they made.
 
         Args:
             stages: the codec's, by role.
             image: what `Codec.encode` takes.
+            see: called with role, stage and output of each step, if anybody wants to see them.
         """
-        value = read_image(image)
+        value: Any = read_image(image)
         for role, stage in stages.items():
             value = stage.forward(value)
-            yield role, stage, value
+            if see:
+                see(role, stage, value)
+        return stages, value
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ class Codec:
                 raise ValueError(f"the stage {role!r} is {stage!r}; stages derive from codeckit.primitives.Stage")
         if self.weights is not None:
             bound = {
-                role: replace_fields(stage, weights=self.weights) if isinstance(stage, Weighted) else stage
+                role: stage.with_weights(self.weights) if isinstance(stage, Weighted) else stage
                 for role, stage in self.stages.items()
             }
             object.__setattr__(self, "stages", bound)
@@ -118,8 +124,7 @@ class Codec:
         >>> codec.encode(np.zeros((8, 8), np.uint8))[:3]
         b'ckt'
         """
-        unknown = stages.keys() - self.stages.keys()
-        if unknown:
+        if unknown := stages.keys() - self.stages.keys():
             raise ValueError(f"{self.name} has no stage {', '.join(sorted(unknown))}; it has {', '.join(self.stages)}")
         setting = {**self.setting, **{role: str(stage) for role, stage in stages.items()}}
         return replace_fields(self, stages={**self.stages, **stages}, setting=setting)
@@ -134,17 +139,7 @@ class Codec:
         Returns:
             A complete stream: a file of the codec's standard format, or a `.ckt` file.
         """
-        ran = list(self.fold(image))
-        return self.wrap({role: stage for role, stage, _ in ran}, ran[-1][2])
-
-    def fold(self, image) -> Iterator[tuple[str, Stage, Any]]:
-        """Send an image through the encoder: role, stage and output of each step.
-
-        >>> import codeckit
-        >>> [role for role, _, _ in codeckit.codec("jpeg").fold(np.zeros((8, 8), np.uint8))]
-        ['color', 'subsample', 'transform', 'quantize', 'entropy']
-        """
-        return self.encoder.fold(self.stages, image)
+        return self.wrap(*self.encoder.encode(self.stages, image))
 
     def encode_many(self, images: Iterable) -> Iterator[bytes]:
         """`encode` of many images; networks take those of one size together. See `codecs.batches.encode_many`."""
@@ -191,16 +186,16 @@ class Codec:
         quantize   QuantTable   8×8×8×8  int16                 0   65536
         entropy    JpegHuffman  bytes                               1384
         """
-        return trace(read_image(image), self.fold(image), self.wrap)
+        record = Record(read_image(image))
+        return record.trace(self.wrap(*self.encoder.encode(self.stages, image, record.see)))
 
     def encode_video(self, frames, out=None, *, fps=None, progress: bool = False):
         """Encode a video; a codec of stills codes every frame on its own. See `codecs.video.encode_video`.
 
         >>> import codeckit
-        >>> codec = codeckit.codec("jpeg", quality=90)
-        >>> video = codec.decode_video(codec.encode_video(np.zeros((3, 8, 8, 3), np.uint8)))
-        >>> video.count, [frame.shape for frame in video]
-        (3, [(8, 8, 3), (8, 8, 3), (8, 8, 3)])
+        >>> codec = codeckit.codec("jpeg")
+        >>> [frame.shape for frame in codec.decode_video(codec.encode_video(np.zeros((2, 8, 8), np.uint8)))]
+        [(8, 8), (8, 8)]
         """
         return encode_video(self, frames, out, fps=fps, progress=progress)
 
@@ -214,9 +209,8 @@ class Codec:
 
     def wrap(self, stages: dict[str, Stage], payload: bytes) -> bytes:
         """The stream of a payload that these stages made."""
-        if list(stages.values())[-1].native:
-            return payload
-        return container.pack(streams.describe(self.name, self.profile, stages, self.weights, payload))
+        ran = replace_fields(self, stages=stages)
+        return payload if ran.native else container.pack(ran.contain(payload))
 
     def for_stream(self, held: Container) -> "Codec":
         """The codec that made a stream: the stages that it names, with the weights it was made with.
@@ -235,7 +229,14 @@ class Codec:
         return streams.unfold_checked(self.stages, payloads, max_pixels)
 
 
-def codec_of(name: str, profile: Profile | None, held: Container, weights=None, device: str = "cpu") -> Codec:
+def codec_of(
+    name: str,
+    profile: Profile | None,
+    held: Container,
+    weights=None,
+    device: str = "cpu",
+    needs_weights: bool = True,
+) -> Codec:
     """The codec that a container describes.
 
     Args:
@@ -244,10 +245,16 @@ def codec_of(name: str, profile: Profile | None, held: Container, weights=None, 
         held: the container.
         weights: a handle to try first.
         device: where networks are to run.
+        needs_weights: whether weights that are not known here are an error; otherwise the codec has none then.
 
     Raises:
         StreamError: stages, a revision or weights that do not exist here.
     """
     stages = streams.rebuild(held, profile)
-    handle = streams.find_weights(stages, held.weights, weights, device)
+    try:
+        handle = streams.find_weights(stages, held.weights, weights, device)
+    except StreamError:
+        if needs_weights:
+            raise
+        handle = None
     return Codec(name, stages, weights=handle, profile=profile)

@@ -99,6 +99,29 @@ def flatten(image, background) -> np.ndarray:
     return np.asarray(Image.alpha_composite(backdrop, opened.convert("RGBA")).convert("RGB"))
 
 
+def picture_files(source, recursive: bool = False) -> list[Path]:
+    """The image files of a folder, sorted by their paths, or the one file that `source` is.
+
+    Args:
+        source: the path of a folder or of an image file.
+        recursive: whether to look into the folders in it, too.
+
+    Raises:
+        FileNotFoundError: the path does not exist.
+        ValueError: a folder holds no picture.
+    """
+    path = Path(source)
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise FileNotFoundError(f"no picture or folder at {path}")
+    files = path.rglob("*") if recursive else path.iterdir()
+    found = sorted(file for file in files if file.suffix.lower() in EXTENSIONS and file.is_file())
+    if not found:
+        raise ValueError(f"no pictures in {path}" + ("" if recursive else " (folders in it are not searched)"))
+    return found
+
+
 def read_image_and_metadata(image) -> tuple[np.ndarray, Metadata]:
     """The pixels as stored (not turned upright) and the metadata, in which the orientation stays."""
     if isinstance(image, np.ndarray):

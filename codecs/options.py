@@ -31,7 +31,7 @@ def check_options(
     >>> check_options("mine", factory, {"mode": "best"}, (1, 100))
     Traceback (most recent call last):
     ...
-    ValueError: mine takes mode as 'fast' or 'small', not 'best'
+    ValueError: mine takes mode as fast or small, not 'best'
     """
     function = factory.func if isinstance(factory, functools.partial) else factory
     annotations = typing.get_type_hints(function) if inspect.isfunction(function) else {}
@@ -40,7 +40,7 @@ def check_options(
         legal = _described(annotation)
         fits = _fits(value, annotation)
         if option == "quality" and fits and isinstance(value, Real):
-            fits = quality[0] <= value <= quality[1]
+            fits = quality[0] <= float(value) <= quality[1]
         if option == "quality":
             legal = legal.replace("a number", f"a number from {quality[0]} to {quality[1]}")
             legal = legal.replace("an integer", f"an integer from {quality[0]} to {quality[1]}")
@@ -73,7 +73,7 @@ def _described(annotation: Any) -> str:
         kinds = [_described(each) for each in get_args(annotation)]
         return _listed(list(dict.fromkeys(kinds)))
     if get_origin(annotation) is Literal:
-        return _listed([repr(each) for each in get_args(annotation)])
+        return _listed([str(each) for each in get_args(annotation)])
     return words.get(annotation, getattr(get_origin(annotation) or annotation, "__name__", str(annotation)))
 
 

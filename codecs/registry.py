@@ -38,11 +38,14 @@ def names() -> tuple[str, ...]:
     True
     """
     declared = [*plugins.declared(CODECS), *plugins.declared(NETWORKS)]
-    own = {each.name for each in declared if each.namespace == plugins.OWN}
-    short = [each.name for each in declared if each.namespace != plugins.OWN]
-    others = [each.id if each.name in own or short.count(each.name) > 1 else each.name for each in declared
-              if each.namespace != plugins.OWN]  # fmt: skip
-    return (*(each.name for each in declared if each.namespace == plugins.OWN), *others, *_registered)
+    return (*map(_shown, declared), *_registered)
+
+
+def _shown(declaration: plugins.Declaration) -> str:
+    """The name that `codec` takes for a declaration: its short name, or its id where somebody else has that, too."""
+    declared = [*plugins.declared(CODECS), *plugins.declared(NETWORKS)]
+    claims = {each.namespace for each in declared if each.name == declaration.name}
+    return declaration.name if declaration.namespace == plugins.OWN or len(claims) == 1 else declaration.id
 
 
 def list_codecs() -> tuple[Entry, ...]:
@@ -91,7 +94,7 @@ def _loaded(declaration: plugins.Declaration) -> Entry:
         return found
     if found.profiles == Entry.profiles:  # the field's default is for codeckit's own
         found = replace(found, profiles="")
-    return replace(found, name=declaration.name if declaration.name in names() else declaration.id)
+    return replace(found, name=_shown(declaration))
 
 
 def _loadable(declarations: Iterable[plugins.Declaration]) -> Iterator[Entry]:
@@ -205,8 +208,8 @@ def register_codec(
     _registered[name] = Entry(name=name, quality=quality, summary=summary, factory=factory, **fields)
 
 
-def codec_for(held: Container, device: str = "cpu") -> Codec:
-    """The codec that decodes a `.ckt` stream.
+def codec_for(held: Container, device: str = "cpu", needs_weights: bool = True) -> Codec:
+    """The codec that decodes a `.ckt` stream; without weights where these are not needed and not known.
 
     Raises:
         StreamError: its codec, revision, stages or weights do not exist here.
@@ -219,7 +222,7 @@ def codec_for(held: Container, device: str = "cpu") -> Codec:
         except (ImportError, ValueError) as error:
             raise StreamError(str(error)) from error
     name = found.codec.partition(":")[2] if found else str(held.codec)
-    return codec_of(name, found, held, device=device)
+    return codec_of(name, found, held, device=device, needs_weights=needs_weights)
 
 
 def sniff(data: bytes) -> Entry:

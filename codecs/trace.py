@@ -3,8 +3,8 @@
 A `Trace` shows what ran: the stages that an encoder's search chose, the symbols that the file holds, and the file.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -13,19 +13,22 @@ from ..primitives.anatomy import Anatomy, Dissector
 from ..primitives.stage import Stage
 
 
-def trace(image: np.ndarray, ran: Iterable[tuple[str, Stage, object]], wrap) -> "Trace":
-    """Measure an encoding.
+class Record:
+    """Takes down the steps of an encoding as they happen."""
 
-    Args:
-        image: uint8 [H,W,3] or [H,W].
-        ran: role, stage and output of each step, as the encoder made them.
-        wrap: makes the stream of the stages by role and the payload.
-    """
-    steps, stages = [Step.of("image", "", image)], {}
-    for role, stage, value in ran:
-        steps.append(Step.of(role, type(stage).__name__, value, stage.maps(steps[-1].value, value)))
-        stages[role] = stage
-    return Trace(stages, tuple(steps), wrap(stages, steps[-1].value))
+    def __init__(self, image: np.ndarray):
+        self._stages: dict[str, Stage] = {}
+        self._steps = [Step.of("image", "", image)]
+
+    def see(self, role: str, stage: Stage, value: Any) -> None:
+        """Measure the output of the next step."""
+        maps = stage.maps(self._steps[-1].value, value)
+        self._steps.append(Step.of(role, type(stage).__name__, value, maps))
+        self._stages[role] = stage
+
+    def trace(self, stream: bytes) -> "Trace":
+        """The record as a whole, with the stream at the end."""
+        return Trace(self._stages, tuple(self._steps), stream)
 
 
 def _arrays(value) -> tuple[np.ndarray, ...]:
@@ -49,7 +52,7 @@ class Step:
 
     role: str
     stage: str
-    value: object
+    value: Any
     bits: int
     entropy: float | None
     maps: dict[str, np.ndarray] = field(default_factory=dict)
@@ -107,7 +110,7 @@ class Trace:
         (*head, tail) = around.parts
         return Anatomy((*head, *found.parts, tail), found.costs)
 
-    def bits_by_stage(self, anatomy: Anatomy | None = None) -> dict[str, float]:
+    def bits_by_stage(self, anatomy: Anatomy | None = None) -> dict[str, int]:
         """The bits of the file that serve each step, by role, ``"image"`` first; and ``"file"``, the container.
 
         Every bit is counted once: the sum is the file. What serves a role that the codec lacks counts for its last

@@ -20,28 +20,38 @@ import numpy as np
 RESAMPLES = 2000
 
 
-def paired_interval(values, reference, level: float = 0.95, seed: int = 0) -> tuple[float, float, float]:
-    """Mean difference of paired values, and its bootstrap interval: (difference, low, high).
+def paired_interval(values, reference, level=0.95, seed=0, from_counts=None) -> tuple[float, float, float]:
+    """Difference of a set's value between paired pictures, and its bootstrap interval: (difference, low, high).
 
     Args:
-        values, reference: one value a picture, in the same order.
-        level: of the interval; its ends are percentiles of `RESAMPLES` resampled means.
+        values, reference: one value a picture [N], in the same order; with `from_counts`, counts [N,n].
+        level: of the interval; its ends are percentiles over `RESAMPLES` resampled sets.
         seed: of the resampling, so that it is repeatable.
+        from_counts: None where a set's value is the mean of its pictures'; else the value of summed counts [n]
+            (`Measure.from_counts`). Sets for which it is NaN (nothing to find was drawn) are left out.
 
     Raises:
         ValueError: different numbers of values, or none.
 
     >>> paired_interval([1, 1, 1, 0], [1, 1, 1, 1])
     (-0.25, -0.75, 0.0)
+    >>> def recall(counts):
+    ...     return counts[0] / counts.sum()
+    >>> paired_interval([[3, 1], [1, 3]], [[4, 0], [4, 0]], from_counts=recall)
+    (-0.5, -0.75, -0.25)
     """
     values, reference = np.asarray(values, np.float64), np.asarray(reference, np.float64)
-    if values.ndim != 1 or values.shape != reference.shape or not values.size:
+    if values.ndim != (1 if from_counts is None else 2) or values.shape != reference.shape or not values.size:
         raise ValueError(f"paired values are two lists of one length, not {values.shape} and {reference.shape}")
-    differences = values - reference
-    drawn = np.random.default_rng(seed).integers(0, values.size, (RESAMPLES, values.size))
-    means = differences[drawn].mean(1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(differences.mean()), float(low), float(high)
+    drawn = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
+    if from_counts is None:
+        differences = values - reference
+        difference, resampled = differences.mean(), differences[drawn].mean(1)
+    else:
+        difference = from_counts(values.sum(0)) - from_counts(reference.sum(0))
+        resampled = [from_counts(values[rows].sum(0)) - from_counts(reference[rows].sum(0)) for rows in drawn]
+    low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+    return float(difference), float(low), float(high)
 
 
 def monotone_envelope(rate, quality) -> np.ndarray:

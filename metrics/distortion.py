@@ -8,16 +8,10 @@ import math
 
 import numpy as np
 
+from .measure import Metric, TooSmallError
+
 #: Smallest side MS-SSIM is defined for: four halvings must leave more than the 10 samples that its 11-tap window eats.
 MS_SSIM_MIN_SIDE = 161
-
-
-class UndefinedError(ValueError):
-    """The measure does not apply to what it was given. Records hold NaN for it, and tables show "–"."""
-
-
-class TooSmallError(UndefinedError):
-    """The picture is too small for the measure."""
 
 
 def psnr(reference: np.ndarray, image: np.ndarray) -> float:
@@ -138,3 +132,13 @@ def check_pair(reference: np.ndarray, image: np.ndarray) -> None:
         raise ValueError(f"the pictures differ in shape: {reference.shape} and {image.shape}")
     if reference.size == 0 or not (reference.ndim == 2 or (reference.ndim == 3 and reference.shape[2] == 3)):
         raise ValueError(f"a picture is an array [H,W,3] or [H,W] with pixels, not of shape {reference.shape}")
+
+
+PSNR = Metric("psnr", psnr, title="PSNR", unit="dB", digits=2, axis="PSNR (dB, RGB)")
+
+PSNR_YUV = Metric("psnr-yuv", psnr_yuv, title="PSNR-YUV", unit="dB", digits=2, axis="PSNR (dB, Y Cb Cr 6:1:1)")
+
+MS_SSIM = Metric(
+    "ms-ssim", ms_ssim, title="MS-SSIM", digits=4, scale=to_decibels, scale_unit="dB",
+    axis="MS-SSIM (dB, −10·log₁₀(1 − MS-SSIM))",
+)  # fmt: skip

@@ -1,6 +1,6 @@
 """Distortion of features: how far a network's view of the decoded picture is from its view of the original.
 
-The network is EfficientNet-Lite0 up to a stage (`primitives.tokens.backbone`). A decoded picture goes through it;
+The network is EfficientNet-Lite0 up to a stage (`primitives.tokens.efficientnet`). A decoded picture goes through it;
 decoded tokens are its view already. So one number compares codecs of pictures with codecs of tokens, whatever the
 task::
 
@@ -14,7 +14,8 @@ import math
 
 import numpy as np
 
-from .distortion import UndefinedError
+from .distortion import check_pair
+from .measure import Metric, UndefinedError
 
 _BACKBONE, _STAGE = "efficientnet-lite0", 6
 
@@ -29,11 +30,14 @@ def feature_snr(reference: np.ndarray, decoded) -> float:
 
     Raises:
         UndefinedError: other tokens.
+        ValueError: pictures of another dtype, or of shapes that differ.
         ImportError: the network's packages are not installed (extra ``tasks``).
     """
-    from ..primitives.tokens.backbone import load_backbone
+    from ..primitives.tokens.backbones import load_backbone
 
     backbone = load_backbone(_BACKBONE)
+    if isinstance(decoded, np.ndarray):
+        check_pair(reference, decoded)
     original = backbone.tokens(reference, _STAGE).features
     try:
         seen = backbone.tokens(decoded, _STAGE).features
@@ -45,5 +49,4 @@ def feature_snr(reference: np.ndarray, decoded) -> float:
     return 10 * math.log10(float(np.mean((original - original.mean(0)) ** 2, dtype=np.float64)) / squares)
 
 
-#: `evaluate` hands tokens only to measures that say so.
-feature_snr.takes_tokens = True
+FEATURE_SNR = Metric("feature-snr", feature_snr, title="feature SNR", unit="dB", digits=2, takes_tokens=True)

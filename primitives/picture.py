@@ -59,8 +59,8 @@ class Picture:
         side: integers that decoding needs beside the planes, by name, such as ``{"level": 24}``.
 
     >>> picture = Picture((np.zeros((3, 5), np.uint8),), size=(3, 5))
-    >>> picture.plane_size(0)
-    (3, 5)
+    >>> picture.plane_sizes
+    [(3, 5)]
     """
 
     planes: tuple[np.ndarray, ...]
@@ -78,12 +78,11 @@ class Picture:
         """A copy with `function` applied to every plane."""
         return replace(self, planes=tuple(function(plane) for plane in self.planes))
 
-    def plane_size(self, index: int) -> tuple[int, int]:
-        """(h, w) in samples of plane `index` under its sampling factors."""
-        v_max = max(v for v, _ in self.factors)
-        h_max = max(h for _, h in self.factors)
-        v, h = self.factors[index]
-        return -(-self.size[0] * v // v_max), -(-self.size[1] * h // h_max)
+    @property
+    def plane_sizes(self) -> list[tuple[int, int]]:
+        """(h, w) in samples of each plane under its sampling factors."""
+        (height, width), v_max, h_max = self.size, *(max(each) for each in zip(*self.factors, strict=True))
+        return [(-(-height * v // v_max), -(-width * h // h_max)) for v, h in self.factors]
 
 
 def pack_header(picture: Picture) -> bytes:

@@ -129,12 +129,17 @@ def downsample(plane: np.ndarray, v: int, h: int) -> np.ndarray:
     [[1, 9]]
     """
     height, width = plane.shape
-    padded = pad_edge(plane, height + -height % v, width + -width % h)
+    padded = _wide(plane, height + -height % v, width + -width % h)
     if (v, h) == (1, 1):
         return padded
     out = np.empty((padded.shape[0] // v, padded.shape[1] // h), plane.dtype)
     {(1, 2): _mean_2x1, (2, 1): _mean_1x2, (2, 2): _mean_2x2}[v, h](padded, out)
     return out
+
+
+def _wide(plane: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The plane as it is if it has the size, else extended to it."""
+    return plane if plane.shape == (height, width) else pad_edge(plane, height, width)
 
 
 def upsample(plane: np.ndarray, v: int, h: int, size: tuple[int, int]) -> np.ndarray:
@@ -195,10 +200,10 @@ class Subsample(Stage):
         picture = picture.replace(factors=factors)
         v_max, h_max = factors[0]
         planes = []
-        for i, (plane, (v, h)) in enumerate(zip(picture.planes, factors, strict=True)):
-            height, width = (-(-extent // self.align) * self.align for extent in picture.plane_size(i))
-            wide = pad_edge(plane, plane.shape[0], width * (h_max // h))
-            planes.append(pad_edge(downsample(wide, v_max // v, h_max // h), height, width))
+        for plane, (v, h), size in zip(picture.planes, factors, picture.plane_sizes, strict=True):
+            height, width = (-(-extent // self.align) * self.align for extent in size)
+            plane = _wide(plane, plane.shape[0], width * (h_max // h))
+            planes.append(_wide(downsample(plane, v_max // v, h_max // h), height, width))
         return picture.replace(planes=tuple(planes))
 
     def inverse(self, picture: Picture) -> Picture:
@@ -209,11 +214,11 @@ class Subsample(Stage):
         """
         v_max = max(v for v, _ in picture.factors)
         h_max = max(h for _, h in picture.factors)
-        planes = []
+        planes, sizes = [], picture.plane_sizes
         for i, (plane, (v, h)) in enumerate(zip(picture.planes, picture.factors, strict=True)):
             if v_max % v or h_max % h:
                 raise StreamError(f"sampling factors {picture.factors} have fractional ratios, which are not supported")
-            height, width = picture.plane_size(i)
+            height, width = sizes[i]
             if plane.shape[0] < height or plane.shape[1] < width:
                 raise StreamError(f"plane {i} of {plane.shape} samples is smaller than {height}×{width}")
             planes.append(upsample(plane[:height, :width], v_max // v, h_max // h, picture.size))

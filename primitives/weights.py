@@ -43,7 +43,7 @@ def write_tensors(path, format: str, metadata: Mapping[str, str], tensors: Mappi
     """
     from safetensors.numpy import save
 
-    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}  # keeps arrays without axes
     write_atomically(path, save(arrays, {"format": format, **metadata}))
 
 

@@ -7,7 +7,7 @@ import sys
 import codeckit
 import numpy as np
 import pytest
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies.pictures import photo
 from codeckit.cli import main
 from codeckit.metrics import bpp, psnr
 from PIL import Image

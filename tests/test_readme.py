@@ -5,7 +5,7 @@ from pathlib import Path
 
 import codeckit
 import numpy as np
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies.pictures import photo
 from codeckit.codecs.jpeg import JpegHuffman
 from codeckit.primitives import BlockDCT, QuantTable, Subsample, YCbCr
 from PIL import Image

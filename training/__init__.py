@@ -1,16 +1,30 @@
-"""Training of the learned codecs: what made each weight file can be run again from here.
+"""Training of all that is learned: what made each weight file can be run again from here.
 
 ===============  ====================================================================
 file             holds
 ===============  ====================================================================
+`loop`           the loop: a task's batches and loss, and the optimizer's steps
+`callbacks`      what happens around the steps: learning rates, averages, checkpoints
+`processes`      one process, or several that share each batch
 `data`           photographs packed into one file, and random patches of them
+`recipes`        the settings behind each weight file, one small file each
+===============  ====================================================================
+
+What is trained:
+
+===============  ====================================================================
+file             holds
+===============  ====================================================================
+`image_codec`    learned image codecs, from a recipe
+`start`          weights to begin with: a transform codec instead of random numbers
 `losses`         rate-distortion losses, and the choice of a quality for each picture
 `adaptive_rate`  the rate of a coder that adapts, for losses
-`start`          weights to begin with: a transform codec instead of random numbers
-`loop`           the training loop: resumable, on a CPU, a GPU, or several
 `average`        the mean of several runs' weights
 `export`         from a run to a weight file that codecs take
-`recipes`        the settings behind each weight file, one small file each
+`tokenizer`      the network of ``tokens-fsq``
+`causal`         the network that predicts its symbols
+`vit`            the small vision transformer
+`token_model`    bases and tables of token codecs, which are computed, not trained
 ===============  ====================================================================
 
 From a shell::
@@ -27,8 +41,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "data": ["Pack", "batch", "load_pack", "write_pack"],
+        "image_codec": ["train"],
         "losses": ["Objective", "sample_qualities"],
-        "loop": ["train"],
         "recipes": ["Recipe", "recipe"],
     },
 )

@@ -5,6 +5,7 @@ minutes for some thousand grids.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..primitives.entropy.causal import ACTIVATION_BITS, WEIGHT_BITS, CausalNetwork, inputs, training_inputs
+from .callbacks import Callback, LearningRate, Means, Seeding
+from .loop import Loop, Task
 
 #: Inputs are divided by this for training, so that they are about 1.
 _INPUT_SCALE = 2.0
@@ -39,41 +42,65 @@ def fit(
         seed: of all random numbers.
         progress: takes a line now and then.
     """
-    count, most = len(levels), max(levels)
-    generator = torch.Generator().manual_seed(seed)
-    sizes = (inputs(count), *hidden, most)
-    weights = [
-        (torch.randn(count, a, b, generator=generator) * scale / math.sqrt(a)).requires_grad_()
-        for a, b, scale in zip(sizes[:-1], sizes[1:], (1.4, 1.4, 0.1), strict=True)
-    ]
-    frequencies = np.stack([np.bincount(grids[..., d].ravel(), minlength=most) for d in range(count)])
-    start = np.log2((frequencies + 1) / (frequencies.sum(1, keepdims=True) + most))
-    biases = [torch.zeros(count, size, requires_grad=True) for size in hidden]
-    biases.append(torch.from_numpy(start.astype(np.float32)).requires_grad_())
-    optimizer = torch.optim.Adam([*weights, *biases], betas=(0.9, 0.99))
-    outside = torch.zeros(count, most)
-    for d, level in enumerate(levels):
-        outside[d, level:] = -100.0
-    rows, columns = grids.shape[1:3]
-    losses = []
-    for step in range(steps):
-        rng = np.random.default_rng((seed, step))
-        chosen = grids[rng.choice(len(grids), min(batch, len(grids)), replace=False)]
+    task = _Causal(grids, levels, hidden, batch, learning_rate, seed)
+    rules = [Seeding(seed), LearningRate(steps, warmup=20, final=0.0), Means(50), _Lines(progress)]
+    Loop(task, steps, rules).run()
+    return _rounded(levels, [w.detach() for w in task.weights], [b.detach() for b in task.biases])
+
+
+class _Terms(NamedTuple):
+    """Means over the positions, of a dimension and of all dimensions together."""
+
+    loss: Tensor
+    bits: Tensor
+
+
+class _Causal(Task):
+    """All dimensions' networks; arguments as in `fit`."""
+
+    def __init__(self, grids, levels, hidden, batch, learning_rate, seed):
+        self.grids, self.levels, self.size = grids, levels, min(batch, len(grids))
+        count, most = len(levels), max(levels)
+        generator = torch.Generator().manual_seed(seed)
+        sizes = (inputs(count), *hidden, most)
+        self.weights = [
+            (torch.randn(count, a, b, generator=generator) * scale / math.sqrt(a)).requires_grad_()
+            for a, b, scale in zip(sizes[:-1], sizes[1:], (1.4, 1.4, 0.1), strict=True)
+        ]
+        frequencies = np.stack([np.bincount(grids[..., d].ravel(), minlength=most) for d in range(count)])
+        start = np.log2((frequencies + 1) / (frequencies.sum(1, keepdims=True) + most))
+        self.biases = [torch.zeros(count, size, requires_grad=True) for size in hidden]
+        self.biases.append(torch.from_numpy(start.astype(np.float32)).requires_grad_())
+        group = {"params": [*self.weights, *self.biases], "peak": learning_rate}
+        self.optimizer = torch.optim.Adam([group], betas=(0.9, 0.99))
+        self.outside = torch.zeros(count, most)
+        for d, level in enumerate(levels):
+            self.outside[d, level:] = -100.0
+
+    def batch(self, rng, step):
+        """Inputs [D,N,F] at all positions of some grids, and the symbols there [D,N]."""
+        count, (rows, columns) = len(self.levels), self.grids.shape[1:3]
+        chosen = self.grids[rng.choice(len(self.grids), self.size, replace=False)]
         symbols = np.ascontiguousarray(chosen.reshape(len(chosen), -1, count), np.int32)
-        x = np.concatenate([training_inputs(own, (rows, columns), levels) for own in symbols])  # [B·N,D,F]
+        x = np.concatenate([training_inputs(own, (rows, columns), self.levels) for own in symbols])  # [B·N,D,F]
         x = torch.from_numpy(x.transpose(1, 0, 2).astype(np.float32)) / _INPUT_SCALE
-        goal = torch.from_numpy(symbols.reshape(-1, count).T.astype(np.int64))
-        rate = learning_rate * min(1, (step + 1) / 20) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
-        optimizer.param_groups[0]["lr"] = rate
-        logits = _forward(x, weights, biases) + outside[:, None]
+        return x, torch.from_numpy(symbols.reshape(-1, count).T.astype(np.int64))
+
+    def objective(self, x, goal):
+        """Cross-entropy in bits."""
+        logits = _forward(x, self.weights, self.biases) + self.outside[:, None]
         loss = F.cross_entropy((logits * math.log(2)).flatten(0, 1), goal.flatten()) / math.log(2)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item() * count)
-        if step % 50 == 49:
-            progress(f"step {step + 1}: {np.mean(losses[-50:]):.3f} bits a token")
-    return _rounded(levels, [w.detach() for w in weights], [b.detach() for b in biases])
+        return _Terms(loss, loss.detach() * len(self.levels))
+
+
+class _Lines(Callback):
+    """Gives a line for each entry of the log."""
+
+    def __init__(self, progress):
+        self.progress = progress
+
+    def log(self, loop, entry):
+        self.progress(f"step {entry['step']}: {entry['bits']:.3f} bits a token")
 
 
 def _forward(x: Tensor, weights, biases) -> Tensor:

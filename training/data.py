@@ -31,8 +31,7 @@ from safetensors.torch import save
 from torch import Tensor
 from tqdm import tqdm
 
-from ..bench.datasets import dataset
-from ..codecs.image_io import write_atomically
+from ..codecs.image_io import picture_files, read_image, write_atomically
 
 #: Smallest scale of a packed picture.
 MIN_SCALE = 0.5
@@ -62,8 +61,8 @@ def write_pack(
     """Pack photographs into a file.
 
     Args:
-        sources: folders or files, as `codeckit.dataset` takes them. Grey pictures and those with a side shorter than
-            `crop` are passed over.
+        sources: paths of folders or of image files; folders in folders are not searched. Grey pictures and those with
+            a side shorter than `crop` are passed over.
         out: the file to write.
         crop: side S of a crop in pixels.
         megabytes: most that the crops may take, in units of 10^6 bytes.
@@ -77,7 +76,7 @@ def write_pack(
         ValueError: a Kodak photograph is among them, or fewer pictures are usable than needed.
         FileNotFoundError: a source does not exist.
     """
-    pictures = list(dataset(list(sources)))
+    pictures = [path for source in sources for path in picture_files(source)]
     for picture in pictures:
         if _KODAK.search(picture.name):
             raise ValueError(f"{picture.name} is a Kodak photograph: these are the test set, nothing may train on them")
@@ -89,7 +88,7 @@ def write_pack(
     while pictures and not full:
         turn, left = turn + 1, []
         for picture in pictures:
-            pixels = picture.load()
+            pixels = read_image(picture)
             if pixels.ndim == 2 or min(pixels.shape[:2]) < crop:
                 continue
             validates = len(streams[True]) < held_out

@@ -17,8 +17,8 @@ from torch import Tensor
 from ..codecs.learned.networks import load_network
 from ..codecs.learned.practice import practise
 from ..codecs.learned.weights import Header, export
+from .callbacks import WEIGHTS
 from .data import load_pack
-from .loop import WEIGHTS
 
 #: Held-out photographs that are enough to see the activations' range.
 _PICTURES = 16

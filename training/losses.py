@@ -5,10 +5,8 @@ A lossy codec trades rate R against distortion D; the networks minimize a weight
     L = R + λ · 255² · MSE                for PSNR
     L = R + λ · (1 - MS-SSIM)             for MS-SSIM
 
-The larger λ, the better the picture and the larger the file. A network with gain units learns all rates at once: every
-picture of a batch has a quality of its own and the λ that belongs to it. `LAMBDAS` lists λ at the qualities 1 … 8. It
-ends with the largest value of published curves and begins below their smallest (0.0018), for 0.1 bit a pixel; between
-two of them it is interpolated geometrically, as the gains are.
+A network with gain units learns all rates at once: every picture of a batch has a quality of its own and the λ that
+belongs to it (`codecs.learned.lambdas`).
 
 **Weights.** At λ = 0.18 a loss is about ten times that at λ = 0.0018, and would leave the low rates with a tenth of the
 attention. Near an optimum, a change by δ percent in rate at equal quality changes L by δ·R/100, and R grows about with
@@ -20,8 +18,7 @@ make of them; then the prior, which the coder asks as well, learns from the late
 the loss, but move nothing else.
 
 Sources: J. Ballé, V. Laparra, E. P. Simoncelli, "End-to-end Optimized Image Compression", ICLR 2017, equation 10;
-Z. Cui et al., "Asymmetric Gained Deep Image Compression With Continuous Rate Adaptation", CVPR 2021, section 3.3; the
-values of λ: J. Bégaint, F. Racapé, S. Feltman, A. Pushparaja, "CompressAI", arXiv:2011.03029, table 1.
+Z. Cui et al., "Asymmetric Gained Deep Image Compression With Continuous Rate Adaptation", CVPR 2021, section 3.3.
 """
 
 from typing import NamedTuple
@@ -30,27 +27,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..codecs.learned.lambdas import LAMBDAS, lambda_at
 from ..codecs.learned.networks import bits_of
 from ..metrics.distortion import MS_SSIM_MIN_SIDE
 from ..primitives.learned.quantize import Proxy, add_noise
 from .adaptive_rate import AdaptiveRate
-
-#: λ at the qualities 1 … 8, by the measure of distortion.
-LAMBDAS: dict[str, tuple[float, ...]] = {
-    "mse": (0.00070, 0.00155, 0.00342, 0.00755, 0.01670, 0.03687, 0.08150, 0.18000),
-    "ms-ssim": (0.95, 2.07, 4.50, 9.80, 21.33, 46.45, 101.10, 220.00),
-}
-
-
-def lambda_at(quality: Tensor, distortion: str = "mse") -> Tensor:
-    """λ at qualities from 1 to 8, any shape; between whole numbers the geometric interpolation.
-
-    >>> lambda_at(torch.tensor([1.0, 1.5, 8.0]))
-    tensor([0.0007, 0.0010, 0.1800])
-    """
-    logarithms = torch.tensor(LAMBDAS[distortion], device=quality.device).log()
-    below = (quality - 1).floor().clamp(0, len(logarithms) - 2).long()
-    return torch.lerp(logarithms[below], logarithms[below + 1], quality - 1 - below).exp()
 
 
 def sample_qualities(rng: np.random.Generator, size: int, low: float, high: float) -> Tensor:
@@ -118,7 +99,7 @@ class Objective(nn.Module):
         pixels = x.shape[2] * x.shape[3]
         bpp = bits / pixels
         distortion = measure(self.distortion, x, reconstruction)
-        weight = lambda_at(quality, self.distortion)
+        weight = lambda_at(quality, LAMBDAS[self.distortion])
         losses = (bpp + weight * distortion + aside / pixels) * (self.reference / weight).sqrt()
         return Terms(losses.mean(), bpp.detach().mean(), distortion.detach().mean())
 

@@ -52,11 +52,11 @@ SGD", arXiv:1706.02677, section 5.1; networks that grow and keep their function:
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..codecs.learned.lambdas import LAMBDAS, lambda_at
 from ..codecs.learned.networks import Balle2017, Cheng2020, Network, bits_of
 from ..primitives.entropy.factorized import FactorizedPrior
 from ..primitives.entropy.mixture import COMPONENTS
@@ -65,7 +65,10 @@ from ..primitives.learned.gdn import GDN
 from ..primitives.learned.quantize import Proxy, add_noise
 from ..primitives.learned.residual import ResidualBlock, ResidualBlockUpsample, ResidualBlockWithStride
 from .adaptive_rate import AdaptiveRate
-from .losses import LAMBDAS, lambda_at, sample_qualities
+from .callbacks import Curve, LearningRate, Seeding
+from .loop import Loop, Loss, Task
+from .losses import sample_qualities
+from .processes import Processes
 
 #: How names of parameters begin that are not of the entropy model.
 TRANSFORMS = ("g_a.", "g_s.", "d_a.", "d_s.", "gain.", "inverse_gain.")
@@ -305,46 +308,58 @@ def fit_entropy_model(
     Returns:
         The loss of every step: bits per pixel, weighted as `Objective` does.
     """
-    pixels = _pixels(crops, network.stride)
-    # Details depend on the quality, so there all its whole numbers are computed.
-    qualities = range(1, network.LEVELS + 1) if getattr(network, "d_a", None) is not None else ()
-    with torch.no_grad():
-        if qualities:
-            latents = torch.stack([torch.cat([network.latents(x, q) for x in pixels.split(16)]) for q in qualities])
-        else:
-            latents = torch.cat([network.g_a(x) for x in pixels.split(16)])
-    if rate is None:
-        parameters = [p for name, p in network.named_parameters() if not name.startswith(TRANSFORMS)]
-    else:
-        parameters = list(rate.parameters())
-        with torch.no_grad():
-            levels = network.gain.factors(torch.arange(1.0, network.LEVELS + 1, device=crops.device))
-            centred = latents - network.entropy_bottleneck.medians[:, None, None]
-            rate.start(torch.stack([add_noise(centred * gain[:, None, None]) for gain in levels]))
-    optimizer = torch.optim.AdamW(parameters, weight_decay=0.0, fused=True)
-    middle = math.exp(sum(map(math.log, LAMBDAS["mse"])) / len(LAMBDAS["mse"]))
+    task, curve = _EntropyModel(network, crops, rate, proxy, batch, learning_rate), Curve()
     network.train()
-    losses = []
-    for step in range(steps):
-        rng = np.random.default_rng((seed, step))
-        torch.manual_seed(int(rng.integers(2**32)))
-        quality = sample_qualities(rng, batch, 1, network.LEVELS).to(crops.device)
-        chosen = torch.from_numpy(rng.integers(len(crops), size=batch)).to(crops.device)
-        quality = quality.round() if qualities else quality
-        with torch.no_grad():
-            gain = network.gain.factors(quality)
-        y = latents[quality.long() - 1, chosen] if qualities else latents[chosen] * gain[..., None, None]
-        bpp = _bits(network, rate, y, gain, quality, proxy) / pixels[0, 0].numel()
-        loss = (bpp * (middle / lambda_at(quality)).sqrt()).mean()
-        rise = min(1.0, (step + 1) / max(1, steps // 10))
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * rise * (0.505 + 0.495 * math.cos(math.pi * step / steps))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
+    rules = [Seeding(seed, noise=True), LearningRate(steps, steps // 10), curve]
+    Loop(task, steps, rules, processes=Processes(crops.device)).run()
     network.zero_grad(set_to_none=True)
-    return losses
+    return curve.losses
+
+
+class _EntropyModel(Task):
+    """The entropy model of a network whose transforms stay; arguments as in `fit_entropy_model`."""
+
+    def __init__(self, network, crops, rate, proxy, batch, learning_rate):
+        self.network, self.rate, self.proxy, self.size = network, rate, proxy, batch
+        pixels = _pixels(crops, network.stride)
+        self.pixels = pixels[0, 0].numel()
+        # Details depend on the quality, so there all its whole numbers are computed.
+        self.qualities = range(1, network.LEVELS + 1) if getattr(network, "d_a", None) is not None else ()
+        parts = pixels.split(16)
+        with torch.no_grad():
+            if self.qualities:
+                each = [torch.cat([network.latents(x, quality) for x in parts]) for quality in self.qualities]
+                self.latents = torch.stack(each)
+            else:
+                self.latents = torch.cat([network.g_a(x) for x in parts])
+        if rate is None:
+            parameters = [p for name, p in network.named_parameters() if not name.startswith(TRANSFORMS)]
+        else:
+            parameters = list(rate.parameters())
+            with torch.no_grad():
+                levels = network.gain.factors(torch.arange(1.0, network.LEVELS + 1, device=crops.device))
+                centred = self.latents - network.entropy_bottleneck.medians[:, None, None]
+                rate.start(torch.stack([add_noise(centred * gain[:, None, None]) for gain in levels]))
+        group = {"params": parameters, "peak": learning_rate}
+        self.optimizer = torch.optim.AdamW([group], weight_decay=0.0, fused=True)
+        self.reference = math.exp(sum(map(math.log, LAMBDAS["mse"])) / len(LAMBDAS["mse"]))  # λ with weight 1
+
+    def batch(self, rng, step):
+        """Scaled latents of some crops, their gains and qualities."""
+        device = self.latents.device
+        quality = sample_qualities(rng, self.size, 1, self.network.LEVELS).to(device)
+        chosen = torch.from_numpy(rng.integers(self.latents.shape[-4], size=self.size)).to(device)
+        quality = quality.round() if self.qualities else quality
+        with torch.no_grad():
+            gain = self.network.gain.factors(quality)
+        if self.qualities:
+            return self.latents[quality.long() - 1, chosen], gain, quality
+        return self.latents[chosen] * gain[..., None, None], gain, quality
+
+    def objective(self, y, gain, quality):
+        """Their bits per pixel, each picture's weighted as in `Objective`."""
+        bpp = _bits(self.network, self.rate, y, gain, quality, self.proxy) / self.pixels
+        return Loss((bpp * (self.reference / lambda_at(quality)).sqrt()).mean())
 
 
 def _bits(

@@ -24,8 +24,7 @@ from pathlib import Path
 import numpy as np
 from scipy.fft import dctn
 
-from ..bench.datasets import dataset
-from ..codecs.image_io import write_atomically
+from ..codecs.image_io import picture_files, read_image
 from ..codecs.tokens.model import (
     CLASSES,
     LEVEL_STEPS,
@@ -34,12 +33,11 @@ from ..codecs.tokens.model import (
     UNIT,
     TokenModel,
     activity,
-    fingerprint,
-    read_model,
     step_of,
+    write_model,
 )
 from ..primitives.entropy.tables import FrequencyTables, quantize_pmf
-from ..primitives.tokens.backbone import load_backbone
+from ..primitives.tokens.backbones import load_backbone
 from ..primitives.tokens.reducers import REDUCERS
 
 #: Weight of the plain metric beside the Fisher metric, whose mean over all directions and frequencies is 1.
@@ -56,14 +54,14 @@ _SMOOTHING = 20.0
 
 
 def features(source: str, images, progress=print) -> np.ndarray:
-    """The feature maps of all images, float32 [N,rows,columns,C]."""
+    """The feature maps of all images, float32 [N,rows,columns,C]; arguments as in `make`."""
     name, _, stage = source.partition("/")
     backbone = load_backbone(name)
     maps = []
     for n, image in enumerate(images):
-        maps.append(backbone.tokens(image.load(), int(stage)).map.astype(np.float16))
+        maps.append(backbone.tokens(np.asarray(image), int(stage)).map.astype(np.float16))
         if n % 500 == 499:
-            progress(f"features of {n + 1} of {len(images)} photographs")
+            progress(f"features of {n + 1} photographs")
     return np.stack(maps).astype(np.float32)
 
 
@@ -168,7 +166,8 @@ def make(
 
     Args:
         source: ``"efficientnet-lite0/6"``.
-        images: a data set.
+        images: the photographs one after the other, uint8 [H,W,3] or what `numpy.asarray` makes that of, such as the
+            pictures of a data set.
         out: the file.
         seed: of the drawn classes.
         progress: takes a line now and then.
@@ -176,8 +175,6 @@ def make(
         reducer: how.
         scale: of the components; backbones have features of all sizes, and the codec's steps are the same for all.
     """
-    from safetensors.numpy import save
-
     maps = features(source, images, progress)
     chosen = np.random.default_rng(seed).permutation(len(maps))[:FISHER_IMAGES]
     progress("the Fisher metric")
@@ -214,15 +211,7 @@ def make(
         "lowest": counted.lowest.astype(np.int32),
     }
     backbone = load_backbone(source.partition("/")[0]).fingerprint
-    said = {
-        "format": "codeckit token model 1",
-        "source": source,
-        "backbone": backbone.hex(),
-        "fingerprint": fingerprint(backbone, tensors).hex(),
-        "note": f"{len(maps)} photographs, seed {seed}",
-    }
-    write_atomically(out, save(tensors, said))
-    return read_model(out)
+    return write_model(out, source, backbone, tensors, f"{len(maps)} photographs, seed {seed}")
 
 
 def main(arguments=None) -> int:
@@ -236,13 +225,12 @@ def main(arguments=None) -> int:
     parser.add_argument("--scale", type=float, default=1.0, metavar="S", help="of the components")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    folders = [image for folder in options.images for image in dataset(folder, recursive=True)]
-    if options.count and options.count < len(folders):
-        folders = [folders[int(n)] for n in np.linspace(0, len(folders) - 1, options.count)]
-    named = [type(image)(f"{n}", image.source) for n, image in enumerate(folders)]
+    paths = [path for folder in options.images for path in picture_files(folder, recursive=True)]
+    if options.count and options.count < len(paths):
+        paths = [paths[int(n)] for n in np.linspace(0, len(paths) - 1, options.count)]
     model = make(
         options.source,
-        dataset(named),
+        map(read_image, paths),
         options.out,
         options.seed,
         lambda line: print(line, file=sys.stderr),
@@ -250,7 +238,7 @@ def main(arguments=None) -> int:
         scale=options.scale,
     )
     digest = hashlib.sha256(Path(options.out).read_bytes()).hexdigest()[:12]
-    print(f"{options.out}: {model.source}, {len(named)} photographs, fingerprint {model.fingerprint.hex()}, {digest}")
+    print(f"{options.out}: {model.source}, {len(paths)} photographs, fingerprint {model.fingerprint.hex()}, {digest}")
     return 0
 
 

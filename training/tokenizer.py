@@ -11,31 +11,29 @@ passes gradients as if it were not there; tables follow them, too.
 Then the causal network (`primitives.entropy.causal`), which predicts each symbol from those around it, is trained on
 the symbols of the same photographs, and both go into one file.
 
-Resuming is exact, as in `training.loop`: the randomness of a step comes from its number.
+A run's folder is that of `training.loop`, and resuming is exact.
 """
 
 import argparse
-import copy
-import io
 import json
-import math
 import sys
-import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
-from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
-from ..codecs.image_io import write_atomically
 from ..codecs.tokens.fsq import TokenizerModel, write_model
 from ..codecs.tokens.tokenizer import PATCH, Tokenizer, initialize, levels_of
+from .callbacks import WEIGHTS, Average, Callback, Clip, LearningRate, Seeding
 from .causal import fit
 from .data import Pack, batch, load_pack
+from .loop import Task, run
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,7 @@ class TokenizerRecipe:
         counts: numbers of dimensions that are trained, one a quality.
         steps, batch, patch: length of the training, pictures a step, their side in pixels.
         learning_rate, warmup: the highest, of AdamW, and the steps until then; it falls along half a cosine.
+        clip: largest norm of the gradients.
         ema: decay of the moving average.
         report: steps from one checkpoint to the next.
         seed: of all random numbers.
@@ -61,6 +60,7 @@ class TokenizerRecipe:
     patch: int = 128
     learning_rate: float = 1e-3
     warmup: int = 100
+    clip: float = 1.0
     ema: float = 0.997
     report: int = 200
     seed: int = 0
@@ -105,79 +105,80 @@ def validate(network: Tokenizer, pack: Pack, counts) -> list[float]:
     return [round(float(torch.cat(found).mean()), 3) for found in values.values()]
 
 
-def train(recipe: TokenizerRecipe, pack: Pack, out, minutes=None, progress=print) -> Tokenizer:
-    """Train, or go on training; the folder holds ``checkpoint.pt``, ``weights.safetensors`` and ``log.jsonl``."""
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    network = start(recipe, pack)
-    average = copy.deepcopy(network).eval().requires_grad_(False)
-    groups = [[p for name, p in network.named_parameters() if name.startswith(part)] for part in _RATES]
-    optimizer = torch.optim.AdamW(
-        [{"params": group} for group in groups], betas=(0.9, 0.99), weight_decay=0.0, fused=True
-    )
-    step = 0
-    if (out / "checkpoint.pt").exists():
-        state = torch.load(out / "checkpoint.pt", weights_only=True)
-        if state["recipe"] != json.dumps(asdict(recipe)):
-            raise ValueError(f"{out} holds a run of another recipe")
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        step = state["step"]
-    else:
-        _log(out, {"step": 0, "levels": network.levels, "psnr": validate(average, pack, recipe.counts)}, progress)
-    began, since, losses = time.monotonic(), time.monotonic(), []
-    while step < recipe.steps and (minutes is None or time.monotonic() - began < 60 * minutes):
-        rng = np.random.default_rng((recipe.seed, step))
-        x = batch(pack.training, recipe.batch, recipe.patch, rng)
-        count = recipe.dimensions if step % 2 else int(rng.choice(recipe.counts))
-        rise = min(1.0, (step + 1) / recipe.warmup)
-        rate = recipe.learning_rate * rise * (0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * step / recipe.steps)))
-        for group, factor in zip(optimizer.param_groups, _RATES.values(), strict=True):
-            group["lr"] = factor * rate
-        with torch.autocast("cpu", torch.bfloat16):
-            y_hat = network.rounded(network.analysis(x))
-            y_hat = torch.cat([y_hat[:, :count], torch.zeros_like(y_hat[:, count:])], 1)
-            back = network.synthesis(y_hat)
-        loss = ((back.float() - x) * 255).square().mean()
-        optimizer.zero_grad(set_to_none=True)
-        (loss / 255).backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        decay = min(recipe.ema, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for mean, value in zip(average.parameters(), network.parameters(), strict=True):
-                mean.lerp_(value, 1 - decay)
-        if count == recipe.dimensions:
-            losses.append(loss.item())
-        if step % 50 == 0:
-            now = time.monotonic()
-            line = {"step": step, "mse, all dimensions": round(float(np.mean(losses)), 2)}
-            _log(out, line | {"steps_per_s": round(50 / (now - since), 3)}, progress)
-            since, losses = now, []
-        if step % recipe.report == 0 or step == recipe.steps:
-            psnr = validate(average, pack, recipe.counts)
-            _log(out, {"step": step, "psnr": psnr}, progress)
-            _save(out, step, recipe, network, average, optimizer, psnr)
-            since = time.monotonic()
-    return average
+class Terms(NamedTuple):
+    """What a step measures.
+
+    Attributes:
+        loss: to be minimized: the squared error of pixels from 0 to 255, over 255.
+        mse: that error if all dimensions were used, or None.
+    """
+
+    loss: Tensor
+    mse: Tensor | None
 
 
-def _log(out, line, progress):
-    with open(out / "log.jsonl", "a") as file:
-        file.write(json.dumps(line) + "\n")
-    progress(json.dumps(line))
+class Objective(nn.Module):
+    """The tokenizer with its loss."""
+
+    def __init__(self, network: Tokenizer):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor, count: int) -> Terms:
+        """Terms of pictures [N,3,H,W] in 0 … 1 from the first `count` dimensions of their tokens."""
+        y_hat = self.network.rounded(self.network.analysis(x))
+        y_hat = torch.cat([y_hat[:, :count], torch.zeros_like(y_hat[:, count:])], 1)
+        mse = ((self.network.synthesis(y_hat).float() - x) * 255).square().mean()
+        return Terms(mse / 255, mse.detach() if count == y_hat.shape[1] else None)
 
 
-def _save(out, step, recipe, network, average, optimizer, psnr):
-    buffer = io.BytesIO()
-    state = {"step": step, "recipe": json.dumps(asdict(recipe)), "network": network.state_dict()}
-    torch.save(state | {"average": average.state_dict(), "optimizer": optimizer.state_dict()}, buffer)
-    write_atomically(out / "checkpoint.pt", buffer.getvalue())
-    said = {"recipe": json.dumps(asdict(recipe)), "step": str(step), "psnr": json.dumps(psnr)}
-    said |= {"levels": json.dumps(network.levels), "widths": json.dumps(network.widths)}
-    write_atomically(out / "weights.safetensors", save(average.state_dict(), said))
+class TokenizerTask(Task):
+    """The tokenizer, trained on random patches."""
+
+    def __init__(self, recipe: TokenizerRecipe, pack: Pack):
+        self.recipe, self.pack = recipe, pack
+        self.network = start(recipe, pack)
+        self.objective = Objective(self.network)
+        named = list(self.network.named_parameters())
+        groups = [
+            {"params": [p for name, p in named if name.startswith(part)], "peak": factor * recipe.learning_rate}
+            for part, factor in _RATES.items()
+        ]
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
+
+    def batch(self, rng, step):
+        """Patches, and how many dimensions they are coded in."""
+        x = batch(self.pack.training, self.recipe.batch, self.recipe.patch, rng)
+        return x, self.recipe.dimensions if step % 2 else int(rng.choice(self.recipe.counts))
+
+    def validate(self, network):
+        """PSNR for each of the recipe's numbers of dimensions."""
+        return validate(network, self.pack, self.recipe.counts)
+
+    def metadata(self):
+        """The numbers of levels and the widths of the layers."""
+        return {"levels": json.dumps(self.network.levels), "widths": json.dumps(self.network.widths)}
+
+
+def train(
+    recipe: TokenizerRecipe,
+    pack: Pack,
+    out,
+    minutes: float | None = None,
+    *,
+    progress: bool = False,
+    callbacks: Iterable[Callback] = (),
+) -> dict:
+    """Train on a CPU, or go on training: arguments and result as of `training.loop.run`, whose folder `out` is."""
+    task = TokenizerTask(recipe, pack)
+    rules = [
+        Seeding(recipe.seed),
+        LearningRate(recipe.steps, recipe.warmup),
+        Clip(recipe.clip),
+        Average(task.network, recipe.ema),
+    ]
+    around = {"minutes": minutes, "progress": progress, "callbacks": callbacks}
+    return run(task, recipe, rules, out, bfloat16=True, **around)
 
 
 def grids_of(network: Tokenizer, pack: Pack) -> np.ndarray:
@@ -193,9 +194,9 @@ def grids_of(network: Tokenizer, pack: Pack) -> np.ndarray:
     return torch.cat(found).numpy()
 
 
-def export_run(run, pack: Pack, out, progress=print, steps: int = 500) -> TokenizerModel:
+def export_run(folder, pack: Pack, out, progress=print, steps: int = 500) -> TokenizerModel:
     """Write the file that the codec takes: the moving average in 16 bits, and a causal network of so many steps."""
-    path = Path(run) / "weights.safetensors"
+    path = Path(folder) / WEIGHTS
     with safe_open(path, "pt") as file:
         said = file.metadata()
         state = {key: file.get_tensor(key).half().float() for key in file.keys()}
@@ -219,12 +220,13 @@ def main(arguments: list[str] | None = None) -> None:
     part.add_argument("--out", required=True, metavar="FILE")
     options = parser.parse_args(arguments)
 
-    def progress(line):
-        print(line, file=sys.stderr, flush=True)
-
     if options.command == "train":
-        train(RECIPE, load_pack(options.data), options.out, options.minutes, progress)
+        train(RECIPE, load_pack(options.data), options.out, options.minutes, progress=True)
     else:
+
+        def progress(line):
+            print(line, file=sys.stderr, flush=True)
+
         model = export_run(options.run, load_pack(options.data), options.out, progress)
         print(f"{options.out}: fingerprint {model.fingerprint.hex()}")
 

@@ -23,20 +23,16 @@ with the teacher's and with the label. Photographs without labels teach all of t
 **Half of the tokens** in most steps, chosen at random, which costs less than half (Y. Liu et al., "PatchDropout", WACV
 2023). As a by-product the network gets used to tokens that are missing; compare token reducers on it with that in mind.
 
-All randomness of a step comes from the seed and its number, so a run that is stopped and resumed makes the same weights
-as one that is not. The moving average of the weights is what is kept. Some labelled pictures are held out for
-validation.
+A run's folder is that of `training.loop`, and resuming is exact. Some labelled pictures are held out for validation.
 """
 
 import argparse
-import copy
-import io
 import json
-import math
 import sys
-import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -45,11 +41,12 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ..bench.datasets import dataset
-from ..codecs.image_io import write_atomically
+from ..codecs.image_io import picture_files, read_image, write_atomically
 from ..metrics.tasks import IMAGENETTE
-from ..primitives.tokens.backbone import load_backbone
-from ..primitives.tokens.vit import VisionTransformer, VitSize, load_stem
+from ..primitives.tokens.backbones import load_backbone
+from ..primitives.tokens.vit import VisionTransformer, VitSize, load_stem, write_vit
+from .callbacks import WEIGHTS, Average, Callback, Clip, LearningRate, Seeding
+from .loop import Task, run
 
 #: Side of the pictures that are kept, and of those that the teacher sees.
 SIDE, TEACHER_SIDE = 160, 256
@@ -74,6 +71,7 @@ class VitRecipe:
         sparse: share of the steps, from the first on, that see so few; the others see all.
         learning_rate, warmup: the highest, of AdamW, and the steps until then; it falls along half a cosine.
         weight_decay: of matrices.
+        clip: largest norm of the gradients.
         ema: decay of the moving average.
         held_out: labelled pictures for validation, of each class.
         report: steps from one checkpoint to the next.
@@ -88,6 +86,7 @@ class VitRecipe:
     learning_rate: float = 1e-3
     warmup: int = 100
     weight_decay: float = 0.05
+    clip: float = 1.0
     ema: float = 0.996
     held_out: int = 25
     report: int = 250
@@ -108,12 +107,12 @@ def teach(labelled, photographs, out, progress=print) -> None:
     classes = sorted(path.name for path in Path(labelled).iterdir() if path.is_dir())
     pictures, labels = [], []
     for index, name in enumerate(classes):
-        for image in dataset(str(Path(labelled) / name)):
-            pictures.append(_square(image.load()))
+        for path in picture_files(Path(labelled) / name):
+            pictures.append(_square(read_image(path)))
             labels.append(index)
     for folder in photographs:
-        for image in dataset(str(folder), recursive=True):
-            pixels = image.load()
+        for path in picture_files(folder, recursive=True):
+            pixels = read_image(path)
             if pixels.ndim == 3:
                 pictures.append(_square(pixels))
                 labels.append(-1)
@@ -228,8 +227,29 @@ def load_lessons(path) -> Lessons:
         return Lessons(*(file.get_tensor(name) for name in ("labels", "features", "scores", "maps", "crops")), classes)
 
 
+class Terms(NamedTuple):
+    """What a step measures: the loss, and its parts, each a mean over the batch.
+
+    Attributes:
+        loss: the sum of the parts by `PARTS`.
+        label: cross-entropy of the logits with the teacher's scores and the label.
+        tokens, tower, reader: squared errors of the predictions of the teacher's features, by each token at its place
+            and by both class tokens of the whole.
+    """
+
+    loss: Tensor
+    label: Tensor
+    tokens: Tensor
+    tower: Tensor
+    reader: Tensor
+
+
+#: Weights of the parts of the loss. Means over a crop vary less than single positions.
+PARTS = {"label": 1.0, "tokens": 1.0, "tower": 2.0, "reader": 3.0}
+
+
 class Student(nn.Module):
-    """The network and the layers that only training needs, which predict the teacher's features."""
+    """The network and the layers that only training needs, which predict the teacher's features; and their loss."""
 
     def __init__(self, size: VitSize):
         super().__init__()
@@ -239,8 +259,24 @@ class Student(nn.Module):
         self.of_tower = nn.Sequential(norm(size.channels), linear(size.channels, COMPONENTS))
         self.of_reader = linear(size.channels, COMPONENTS)
 
-    def forward(self, maps: Tensor, kept: Tensor | None):
-        """Logits, and predictions of features: by the tokens that are `kept` [B,K] (None: all), and both classes."""
+    def forward(self, maps: Tensor, labels: Tensor, features: Tensor, scores: Tensor, kept: Tensor | None) -> Terms:
+        """Terms of a batch as `make_batch` makes it, seen through the tokens that are `kept` [B,K] (None: all)."""
+        logits, tokens, tower, reader = self.predict(maps, kept)
+        whole = features.mean(1)
+        if kept is not None:
+            features = features.gather(1, kept[..., None].expand(-1, -1, features.shape[2]))
+        known = labels >= 0
+        target = 0.5 * F.one_hot(labels[known], scores.shape[1]) + 0.5 * scores[known].softmax(1)
+        parts = {
+            "label": F.cross_entropy(logits.float()[known], target),
+            "tokens": F.mse_loss(tokens.float(), features),
+            "tower": F.mse_loss(tower.float(), whole),
+            "reader": F.mse_loss(reader.float(), whole),
+        }
+        return Terms(sum(PARTS[name] * value for name, value in parts.items()), **parts)
+
+    def predict(self, maps: Tensor, kept: Tensor | None):
+        """Logits, and predictions of features: by the kept tokens, and by both class tokens."""
         network = self.network
         x = network.embed(maps)
         if kept is not None:
@@ -265,28 +301,6 @@ def make_batch(lessons: Lessons, groups, recipe: VitRecipe, rng: np.random.Gener
     return maps, lessons.labels[which], features, scores.mean(1)
 
 
-def loss_of(student, batch, kept) -> dict[str, Tensor]:
-    """The parts of the loss, each a mean over the batch."""
-    maps, labels, features, scores = batch
-    with torch.autocast("cpu", torch.bfloat16):
-        logits, tokens, tower, reader = student(maps, kept)
-    whole = features.mean(1)
-    if kept is not None:
-        features = features.gather(1, kept[..., None].expand(-1, -1, features.shape[2]))
-    known = labels >= 0
-    target = 0.5 * F.one_hot(labels[known], scores.shape[1]) + 0.5 * scores[known].softmax(1)
-    return {
-        "label": F.cross_entropy(logits.float()[known], target),
-        "tokens": F.mse_loss(tokens.float(), features),
-        "tower": F.mse_loss(tower.float(), whole),
-        "reader": F.mse_loss(reader.float(), whole),
-    }
-
-
-#: Weights of the parts of the loss. Means over a crop vary less than single positions.
-WEIGHTS = {"label": 1.0, "tokens": 1.0, "tower": 2.0, "reader": 3.0}
-
-
 def split(lessons: Lessons, recipe: VitRecipe):
     """Positions of labelled pictures to train on, of those without labels, and of those that are held out."""
     rng = np.random.default_rng(recipe.seed)
@@ -306,95 +320,73 @@ def validate(network: VisionTransformer, lessons: Lessons, held) -> float:
     return right / len(held)
 
 
-def train(lessons: Lessons, out, recipe: VitRecipe = RECIPE, size: VitSize | None = None, minutes=None, progress=print):
-    """Train, or go on training; the folder `out` holds ``checkpoint.pt``, ``weights.safetensors`` and ``log.jsonl``."""
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    groups, held = split(lessons, recipe)
-    torch.manual_seed(recipe.seed)
-    size = size or VitSize()
-    student = Student(size)
-    matrices = [p for name, p in student.named_parameters() if p.ndim > 1 and not name.endswith(("position", "_class"))]
-    chosen = {id(p) for p in matrices}
-    others = [p for p in student.parameters() if id(p) not in chosen]
-    optimizer = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        betas=(0.9, 0.98),
-        fused=True,
-    )
-    average = copy.deepcopy(student.network).requires_grad_(False)
-    step = 0
-    if (out / "checkpoint.pt").exists():
-        state = torch.load(out / "checkpoint.pt", weights_only=True)
-        if state["recipe"] != json.dumps(asdict(recipe)):
-            raise ValueError(f"{out} holds a run of another recipe")
-        student.load_state_dict(state["student"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        step = state["step"]
-    cells = lessons.maps.shape[3] * lessons.maps.shape[4]
-    began, since, sums = time.monotonic(), time.monotonic(), {}
-    while step < recipe.steps and (minutes is None or time.monotonic() - began < 60 * minutes):
-        rng = np.random.default_rng((recipe.seed, step))
-        kept = None
+class VitTask(Task):
+    """The transformer, distilled from lessons."""
+
+    def __init__(self, lessons: Lessons, recipe: VitRecipe, size: VitSize):
+        self.lessons, self.recipe, self.size = lessons, recipe, size
+        self.groups, self.held = split(lessons, recipe)
+        torch.manual_seed(recipe.seed)
+        self.objective = Student(size)
+        self.network = self.objective.network
+        groups = {True: [], False: []}  # matrices, which decay, and the others
+        for name, parameter in self.objective.named_parameters():
+            groups[parameter.ndim > 1 and not name.endswith(("position", "_class"))].append(parameter)
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": groups[True], "peak": recipe.learning_rate, "weight_decay": recipe.weight_decay},
+                {"params": groups[False], "peak": recipe.learning_rate, "weight_decay": 0.0},
+            ],
+            betas=(0.9, 0.98),
+            fused=True,
+        )
+
+    def batch(self, rng, step):
+        """A batch of `make_batch`, and the tokens that the step sees."""
+        recipe, kept = self.recipe, None
         if step < recipe.sparse * recipe.steps:
+            cells = self.lessons.maps.shape[3] * self.lessons.maps.shape[4]
             order = rng.random((recipe.batch, cells)).argsort(1)[:, : recipe.tokens]
             kept = torch.from_numpy(np.sort(order, 1))
-        batch = make_batch(lessons, groups, recipe, rng)
-        rise = min(1.0, (step + 1) / recipe.warmup)
-        rate = recipe.learning_rate * rise * (0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * step / recipe.steps)))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        student.train()
-        parts = loss_of(student, batch, kept)
-        optimizer.zero_grad(set_to_none=True)
-        sum(WEIGHTS[name] * value for name, value in parts.items()).backward()
-        nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        decay = min(recipe.ema, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for mean, value in zip(average.state_dict().values(), student.network.state_dict().values(), strict=True):
-                mean.lerp_(value, 1 - decay) if mean.is_floating_point() else mean.copy_(value)
-        for name, value in parts.items():
-            sums[name] = sums.get(name, 0.0) + value.item()
-        if step % 50 == 0:
-            now = time.monotonic()
-            line = {"step": step, **{name: round(value / 50, 4) for name, value in sums.items()}}
-            _log(out, line | {"steps_per_s": round(50 / (now - since), 3)}, progress)
-            since, sums = now, {}
-        if step % recipe.report == 0 or step == recipe.steps:
-            average.eval()
-            accuracy = validate(average, lessons, held)
-            _log(out, {"step": step, "held out": accuracy}, progress)
-            _save(out, step, recipe, size, student, average, optimizer, lessons, accuracy)
-    return average
+        return *make_batch(self.lessons, self.groups, recipe, rng), kept
+
+    def validate(self, network):
+        """Accuracy on the held-out pictures."""
+        return {"accuracy": validate(network, self.lessons, self.held)}
+
+    def metadata(self):
+        """The network's size, and its classes."""
+        return {"size": json.dumps(asdict(self.size)), "classes": json.dumps(self.lessons.classes)}
 
 
-def export_run(run, out) -> None:
+def train(
+    lessons: Lessons,
+    out,
+    recipe: VitRecipe = RECIPE,
+    size: VitSize | None = None,
+    minutes: float | None = None,
+    *,
+    progress: bool = False,
+    callbacks: Iterable[Callback] = (),
+) -> dict:
+    """Train on a CPU, or go on training: arguments and result as of `training.loop.run`, whose folder `out` is."""
+    task = VitTask(lessons, recipe, size or VitSize())
+    rules = [
+        Seeding(recipe.seed),
+        LearningRate(recipe.steps, recipe.warmup),
+        Clip(recipe.clip),
+        Average(task.network, recipe.ema),
+    ]
+    around = {"minutes": minutes, "progress": progress, "callbacks": callbacks}
+    return run(task, recipe, rules, out, bfloat16=True, **around)
+
+
+def export_run(folder, out) -> None:
     """Write the weights of a run in 16 bits, as they ship."""
-    with safe_open(Path(run) / "weights.safetensors", "pt") as file:
+    with safe_open(Path(folder) / WEIGHTS, "pt") as file:
         said = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}
-    tensors = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
-    write_atomically(out, save(tensors, said))
-
-
-def _log(out, line, progress):
-    with open(out / "log.jsonl", "a") as file:
-        file.write(json.dumps(line) + "\n")
-    progress(json.dumps(line))
-
-
-def _save(out, step, recipe, size, student, average, optimizer, lessons, accuracy):
-    buffer = io.BytesIO()
-    state = {"step": step, "recipe": json.dumps(asdict(recipe)), "student": student.state_dict()}
-    torch.save(state | {"average": average.state_dict(), "optimizer": optimizer.state_dict()}, buffer)
-    write_atomically(out / "checkpoint.pt", buffer.getvalue())
-    said = {"size": json.dumps(asdict(size)), "recipe": json.dumps(asdict(recipe)), "step": str(step)}
-    said |= {"classes": json.dumps(lessons.classes), "held out": json.dumps(accuracy)}
-    weights = {key: value.contiguous() for key, value in average.state_dict().items()}
-    write_atomically(out / "weights.safetensors", save(weights, said))
+    write_vit(out, said, {name: (t.half() if t.is_floating_point() else t).numpy() for name, t in tensors.items()})
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -422,7 +414,7 @@ def main(arguments: list[str] | None = None) -> None:
     elif options.command == "export":
         export_run(options.run, options.out)
     else:
-        train(load_lessons(options.lessons), options.out, minutes=options.minutes, progress=progress)
+        train(load_lessons(options.lessons), options.out, minutes=options.minutes, progress=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from ...primitives.anatomy import Anatomy, Dissector, Part
 from ...primitives.errors import StreamError
 from ...primitives.picture import Picture
 from . import kernels, markers, tables
-from .huffman import JpegHuffman
 
 #: Codes of the first scan that are told one by one.
 FIRST_CODES = 160
@@ -34,18 +33,22 @@ _NAMES = {
 }
 
 
-def anatomy(data: bytes) -> Anatomy:
+def anatomy(picture: Picture, data: bytes) -> Anatomy:
     """Every part of a JPEG file, and the costs of its coefficients [rows, columns, 8, 8] a component.
+
+    Args:
+        picture: the blocks that the file holds.
+        data: the file.
 
     Raises:
         StreamError: the file is damaged.
 
     >>> import codeckit
-    >>> found = anatomy(codeckit.codec("jpeg").encode(np.zeros((8, 8), np.uint8)))
+    >>> trace = codeckit.codec("jpeg").trace(np.zeros((8, 8), np.uint8))
+    >>> found = anatomy(trace.steps[-2].value, trace.stream)
     >>> [part.name for part in found.parts[:3]], found.bits, int(found.costs[0].sum())
     (['marker', 'marker', 'length'], 1248, 10)
     """
-    picture = JpegHuffman().inverse(data)
     found = Dissector(data)
     segments, header = markers.Segments(data), markers.Header()
     costs, first = (), True
@@ -254,7 +257,7 @@ def _layout(header, scan):
     frame = Picture((), header.size, tuple((c.v, c.h) for c in header.components))
     layout, offset = np.zeros((len(header.components), 7), np.int64), 0
     for i, component in enumerate(header.components):
-        height, width = frame.plane_size(i)
+        height, width = frame.plane_sizes[i]
         rows, columns = -(-height // 8), -(-width // 8)
         layout[i] = offset, columns, rows, component.h, component.v, 0, 0
         offset += rows * columns

@@ -1,6 +1,5 @@
 """The JPEG codec on one screen."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -9,7 +8,7 @@ from ...primitives.dct import BlockDCT
 from ...primitives.quantizers.table import BASES, QuantTable, scaled_tables
 from ...primitives.stage import Stage
 from ...primitives.subsample import SAMPLINGS, Subsample
-from ..base import Codec, Encoder
+from ..base import Codec, Encoder, See
 from ..image_io import read_image, read_image_and_metadata
 from .huffman import JpegHuffman
 
@@ -174,8 +173,8 @@ class JpegEncoder(Encoder):
     search: Search | None = None
     keep_metadata: bool = False
 
-    def fold(self, stages: dict[str, Stage], image) -> Iterator[tuple[str, Stage, Any]]:
-        """The stages that ran, with their outputs; see `Encoder.fold`.
+    def encode(self, stages: dict[str, Stage], image, see: See | None = None) -> tuple[dict[str, Stage], bytes]:
+        """The stages that ran, and the file; see `Encoder.encode`.
 
         With a search the sampling and the steps are those that it chose, and the symbols are those of the file.
         """
@@ -185,8 +184,7 @@ class JpegEncoder(Encoder):
             image, metadata = read_image_and_metadata(image)
             stages = {**stages, "entropy": replace(stages["entropy"], metadata=metadata)}
         if self.search is None:
-            yield from super().fold(stages, image)
-            return
+            return super().encode(stages, image, see)
         if stages["color"] != YCbCr() or stages["transform"] != BlockDCT():
             raise ValueError("effort works with JPEG's own colour and transform stages; use effort=0 with others")
         from .search import optimize
@@ -195,11 +193,10 @@ class JpegEncoder(Encoder):
         quantized, data = optimize(image, self.search, stages["quantize"], stages["entropy"])
         sampling = next(name for name, factors in SAMPLINGS.items() if factors == quantized.factors[0])
         chosen = QuantTable(tables=tuple(table.tolist() for table in quantized.tables[:2]))
-        value = image
-        for role, stage in {**stages, "subsample": Subsample(sampling), "quantize": chosen}.items():
-            value = {"quantize": quantized, "entropy": data}[role] if role in _SEARCHED else stage.forward(value)
-            yield role, stage, value
-
-
-#: The stages whose outputs a search chooses together.
-_SEARCHED = ("quantize", "entropy")
+        stages = {**stages, "subsample": Subsample(sampling), "quantize": chosen}
+        if see:
+            value = image
+            for role, stage in stages.items():
+                value = {"quantize": quantized, "entropy": data}.get(role) or stage.forward(value)
+                see(role, stage, value)
+        return stages, data

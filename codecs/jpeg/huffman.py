@@ -81,7 +81,7 @@ class JpegHuffman(Stage):
         """Every field of the file, its first Huffman codes, and what every coefficient took (`anatomy`)."""
         from .anatomy import anatomy
 
-        return anatomy(data)
+        return anatomy(picture, data)
 
 
 class _Writer:
@@ -165,8 +165,7 @@ def _check_writable(picture: Picture) -> None:
         raise ValueError(f"a JPEG file holds at most 65535 pixels a side, not {picture.size[1]}×{picture.size[0]}")
     if len(picture.tables) != len(picture.planes):
         raise ValueError("JPEG needs a table quantizer: put QuantTable before JpegHuffman")
-    for i, plane in enumerate(picture.planes):
-        height, width = picture.plane_size(i)
+    for plane, (height, width) in zip(picture.planes, picture.plane_sizes, strict=True):
         if plane.shape != (-(-height // 8), -(-width // 8), 8, 8):
             raise ValueError(f"JPEG codes 8×8 blocks of a {height}×{width} plane, not an array of shape {plane.shape}")
         if plane.size and not -1024 <= plane.min() <= plane.max() <= 1023:
@@ -245,7 +244,7 @@ class _Reader:
         self.layout = np.zeros((len(header.components), 7), np.int64)
         offset = 0
         for i, component in enumerate(header.components):
-            height, width = self.frame.plane_size(i)
+            height, width = self.frame.plane_sizes[i]
             columns, rows = -(-width // 8), -(-height // 8)
             self.layout[i] = offset, columns, rows, component.h, component.v, 0, 0
             offset += rows * columns

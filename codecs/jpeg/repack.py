@@ -205,7 +205,7 @@ def _order(header: Header, scan: Scan, layout: np.ndarray) -> tuple[np.ndarray, 
     if len(scan.components) > 1:
         return kernels.visit(layout)
     frame = Picture((), header.size, tuple((c.v, c.h) for c in header.components))
-    height, width = frame.plane_size(scan.components[0])
+    height, width = frame.plane_sizes[scan.components[0]]
     rows, columns = np.arange(-(-height // 8)), np.arange(-(-width // 8))
     order = np.zeros((len(rows) * len(columns), 2), np.int32)
     order[:, 0] = (layout[0, kernels.OFFSET] + rows[:, None] * layout[0, kernels.WIDE] + columns).ravel()

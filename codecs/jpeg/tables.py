@@ -39,10 +39,11 @@ STANDARD = {
 
 
 def _lengths(counts: np.ndarray) -> np.ndarray:
-    """Code lengths of one table's 256 symbols, the code of all ones left free."""
+    """Code lengths of eight tables' symbols [8,256] for token counts [CODES], the code of all ones left free."""
     # Real symbols weigh so much more than the pseudo-symbol that it never costs them a bit.
-    weights = np.append(counts.astype(np.int64) << 20, 1)
-    return code_lengths(weights, limit=16)[:256]
+    weights = np.ones((8, 257), np.int64)
+    weights[:, :256] = counts[: 8 * 256].reshape(8, 256) << 20
+    return code_lengths(weights, limit=16)[:, :256]
 
 
 def optimal(counts: np.ndarray) -> dict[int, Table]:
@@ -54,8 +55,7 @@ def optimal(counts: np.ndarray) -> dict[int, Table]:
     [[1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], [0, 1, 5]]
     """
     tables = {}
-    for number in range(8):
-        lengths = _lengths(counts[256 * number : 256 * number + 256])
+    for number, lengths in enumerate(_lengths(counts)):
         if not lengths.any():
             continue
         order = np.argsort(lengths, kind="stable")
@@ -66,13 +66,9 @@ def optimal(counts: np.ndarray) -> dict[int, Table]:
 
 def coded_bits(counts: np.ndarray) -> int:
     """Bits that the counted symbols take with their optimal tables, those tables included."""
-    bits = 0
-    for number in range(8):
-        table = counts[256 * number : 256 * number + 256]
-        if table.any():
-            lengths = _lengths(table)
-            bits += int(table @ lengths) + 8 * (17 + np.count_nonzero(lengths))
-    return bits
+    lengths = _lengths(counts)
+    bits = int(counts[: 8 * 256] @ lengths.ravel())
+    return bits + 8 * int(17 * np.count_nonzero(lengths.any(1)) + np.count_nonzero(lengths))
 
 
 def code_words(tables: dict[int, Table]) -> tuple[np.ndarray, np.ndarray]:

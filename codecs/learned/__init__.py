@@ -11,6 +11,7 @@ file              holds
 `stages`          transform, rounding and entropy coding as stages
 `codec`           the composition, the same for every network
 `search`          the encoder that chooses symbols by rate and distortion
+`lambdas`         what networks are trained to pay in bits for distortion
 `practice`        what the context-mixing coder learns before it codes
 ================  ==================================================================================
 

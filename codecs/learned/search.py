@@ -27,6 +27,7 @@ from ...primitives.quantizers.descent import descend
 from ...primitives.stage import Stage
 from ..base import Encoder
 from ..image_io import read_image
+from .lambdas import LAMBDAS, PUBLISHED, lambda_at
 from .networks import LEVEL_STEPS
 from .stages import CodedPicture, Learned, Round
 
@@ -38,21 +39,6 @@ _REGION = 4
 
 #: SSE a bit, relative to what the networks were trained for.
 RATE_WEIGHT = 1.5
-
-
-def lambda_at(quality: float, one_network: bool) -> float:
-    """λ' that networks are trained for at a quality from 1 to 8.
-
-    Args:
-        quality: that of the codec.
-        one_network: whether one network has all rates, as those trained here (`training.losses.LAMBDAS`), or each
-            its own, as those with published weights (CompressAI, arXiv:2011.03029, table 1).
-
-    >>> [round(lambda_at(quality, one_network), 4) for quality in (1, 4, 8) for one_network in (True, False)]
-    [0.0007, 0.0018, 0.0076, 0.013, 0.18, 0.18]
-    """
-    lowest, highest = 0.0007 if one_network else 0.0018, 0.18
-    return lowest * (highest / lowest) ** ((quality - 1) / 7)
 
 
 @dataclass(frozen=True)
@@ -130,7 +116,8 @@ class SearchingEncoder(Encoder):
             y, picture = synthesis(symbols)
             signs = torch.randint(0, 2, picture.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
             curvature = (gradient((picture * signs.to(device)).sum(), y) ** 2).mean((0, 1))
-            rate_weight = RATE_WEIGHT * 3 / lambda_at(self.quality, one_network=network.variable_rate)
+            table = LAMBDAS["mse"] if network.variable_rate else PUBLISHED
+            rate_weight = RATE_WEIGHT * 3 / float(lambda_at(torch.tensor(float(self.quality)), table))
             curvature = np.maximum(curvature, 1e-6)
             found = descend(symbols, distortion, bits, curvature, rate_weight, self.effort, regions[..., None])
         planes = (found.astype(np.int32), *coded.planes[1:])

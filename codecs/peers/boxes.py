@@ -33,9 +33,10 @@ def anatomy_of_file(data: bytes) -> Anatomy:
         StreamError: a damaged JPEG file.
     """
     if data[:2] == b"\xff\xd8":
-        from ..jpeg.anatomy import anatomy
+        from ..jpeg.huffman import JpegHuffman
 
-        return anatomy(data)
+        stage = JpegHuffman()
+        return stage.anatomy(stage.inverse(data), data)
     return Anatomy(dissect_file(data))
 
 

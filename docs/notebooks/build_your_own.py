@@ -52,7 +52,7 @@ def _(ContextCoded, DeadZone, Stage, Subsample, YCbCr, codeckit, dataclass, dctn
         def inverse(self, picture):
             planes = [idctn(plane, axes=(2, 3), norm="ortho").swapaxes(1, 2) for plane in picture.planes]
             planes = [p.reshape(p.shape[0] * self.n, p.shape[2] * self.n) for p in planes]
-            sizes = [picture.plane_size(i) for i in range(len(planes))]
+            sizes = picture.plane_sizes
             samples = [np.clip(np.rint(p[:h, :w] + 128), 0, 255) for p, (h, w) in zip(planes, sizes, strict=True)]
             return picture.replace(planes=tuple(p.astype(np.uint8) for p in samples))
 

@@ -1,7 +1,9 @@
 """The one protocol of all tasks: labelled picture, decoded, in; prediction and score out.
 
-A task has a ``name`` and one or more ``measures``, all higher for better; a record holds their values under
-``"name/measure"``. Classification has up to three:
+A task has a ``name`` and one or more ``measures``, the main one first; a record holds their values under
+``"name/measure"``. A measure is a `Measure`, which says unit, digits, direction and how a set's value is made of its
+pictures' (a mean, or a function of summed counts); or plain text, the name of one that has no unit and is higher for
+better. The three of classification are known by their names:
 
 ============  ==================================================================================================
 measure       value for one picture
@@ -19,25 +21,39 @@ something wrong gets a negative value.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
-from ..distortion import UndefinedError
+from ..measure import Measure, UndefinedError
+
+TOP1 = Measure("top1", title="top-1", unit="%", digits=1, axis="top-1 accuracy (%)")
+TOP5 = Measure("top5", title="top-5", unit="%", digits=1, axis="top-5 accuracy (%)")
+INFORMATION = Measure("information", unit="bit", digits=2)
+
+#: Measures that a task may give by their names alone.
+_KNOWN = {measure.name: measure for measure in (TOP1, TOP5, INFORMATION)}
+
+#: The baseline codec on whose pictures a task does as well as it can.
+CEILING = "uncompressed"
 
 
 @runtime_checkable
 class Task(Protocol):
-    """What `evaluate` needs of a task.
+    """What `evaluate` needs of a task. A distribution declares an instance by an entry point `codeckit.tasks`.
+
+    Two more attributes may say how it differs from what is usual: ``classification``, whether the answer is a class or
+    scores of all classes (by default, whether the main measure is ``top1``), and ``ceiling``, the baseline codec whose
+    value no codec is expected to beat (by default ``"uncompressed"``).
 
     Attributes:
         name: such as ``"imagenet"``.
-        measures: names of its values.
+        measures: its values, each a `Measure` or a name; the main one, which is plotted and compared, first.
     """
 
     name: str
-    measures: tuple[str, ...]
+    measures: tuple[Measure | str, ...]
 
     def predict(self, decoded):
         """The answer to a picture, uint8 [H,W,3] or [H,W], or to `Tokens`.
@@ -46,12 +62,80 @@ class Task(Protocol):
             UndefinedError: the task cannot read these; its values are then NaN.
         """
 
-    def score(self, prediction, label) -> dict[str, float]:
-        """The value of every measure, for the picture's true label.
+    def score(self, prediction, label) -> dict:
+        """Every measure's value by name, for the picture's true label; counts where a measure is made of these.
 
         Raises:
             ValueError: the task has no such label.
         """
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """What tables know of a task.
+
+    Attributes:
+        name: of the task.
+        measures: its measures, the main one first.
+        classification: whether it is one.
+        ceiling: the baseline codec that gives its ceiling.
+    """
+
+    name: str
+    measures: tuple[Measure, ...]
+    classification: bool = False
+    ceiling: str = CEILING
+
+    @classmethod
+    def of(cls, name, measures, classification=None, ceiling=CEILING) -> "TaskInfo":
+        """From measures that are `Measure`s or names; see `describe`."""
+        if not isinstance(name, str) or not name or "/" in name:
+            raise ValueError(f"a task's name is some letters without '/', not {name!r}")
+        if isinstance(measures, str):
+            raise ValueError(f"the task {name} needs a tuple of measures, not {measures!r}")
+        known = tuple(
+            each.described() if isinstance(each, Measure) else _KNOWN.get(each) or Measure(each) for each in measures
+        )
+        names = [measure.name for measure in known]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"the task {name} needs measures, each of a name of its own, not {measures!r}")
+        if classification is None:
+            classification = names[0] == TOP1.name
+        return cls(name, known, bool(classification), ceiling)
+
+    @property
+    def main(self) -> str:
+        """The column of the main measure."""
+        return f"{self.name}/{self.measures[0].name}"
+
+    def columns(self) -> dict[str, Measure]:
+        """The measures by the columns that hold them, with headings that name the task.
+
+        >>> TaskInfo("faces", (Measure("map50", title="mAP50", unit="%"),)).columns()["faces/map50"].title
+        'faces mAP50'
+        """
+        return {
+            f"{self.name}/{measure.name}": replace(
+                measure,
+                title=f"{self.name} {measure.title or measure.name}",
+                axis=f"{self.name} {measure.axis}" if measure.axis else "",
+            )
+            for measure in self.measures
+        }
+
+
+def describe(task: Task) -> TaskInfo:
+    """What a task says of itself, with the defaults for what it leaves out.
+
+    Raises:
+        ValueError: no name, no measures, or two measures of one name.
+
+    >>> info = describe(Classifier("brightness", lambda picture: "light"))
+    >>> info.main, info.classification, info.measures[0].unit, info.ceiling
+    ('brightness/top1', True, '%', 'uncompressed')
+    """
+    classification, ceiling = getattr(task, "classification", None), getattr(task, "ceiling", CEILING)
+    return TaskInfo.of(task.name, task.measures, classification, ceiling)
 
 
 @dataclass(frozen=True)
@@ -63,7 +147,8 @@ class Classifier:
         function: takes a picture, uint8 [H,W,3] or [H,W], and returns its class, or the scores of all classes, an
             array [K]: log-probabilities up to a constant (logits), natural logarithm.
         classes: if the function returns scores, the label of each of the K classes, in order; None if it returns a
-        class. takes_tokens: whether `function` also takes `Tokens`. If not, the task's values for these are NaN.
+            class.
+        takes_tokens: whether `function` also takes `Tokens`. If not, the task's values for these are NaN.
 
     >>> def brightness(picture):
     ...     return "light" if picture.mean() > 127 else "dark"
@@ -77,6 +162,7 @@ class Classifier:
     classes: Sequence | None = None
     takes_tokens: bool = False
     measures: tuple[str, ...] = field(init=False)
+    classification: ClassVar[bool] = True
 
     def __post_init__(self):
         if not self.name or "/" in self.name:
@@ -138,31 +224,3 @@ def agreement(first, second) -> float:
         return float(np.all(first == second))
     p, q = (np.exp(scores - scores.max()) for scores in (np.asarray(first, float), np.asarray(second, float)))
     return float(np.minimum(p / p.sum(), q / q.sum()).sum())
-
-
-def resolve(tasks) -> tuple[Task, ...]:
-    """The tasks behind `tasks`: each entry is a name in `TASKS` or a `Task`.
-
-    Raises:
-        ValueError: an unknown name, or two tasks of one name.
-
-    >>> [task.name for task in resolve(["imagenet"])]
-    ['imagenet']
-    >>> resolve(["detection"])  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    ValueError: unknown task 'detection'; known: imagenet, imagenet-lite1, ...; or pass a Classifier
-    """
-    from .imagenet import TASKS
-
-    found = []
-    for task in [tasks] if isinstance(tasks, str) or isinstance(tasks, Task) else tasks:
-        if isinstance(task, str) and task in TASKS:
-            task = TASKS[task]
-        if not isinstance(task, Task):
-            raise ValueError(f"unknown task {task!r}; known: {', '.join(TASKS)}; or pass a Classifier")
-        found.append(task)
-    names = [task.name for task in found]
-    if len(set(names)) < len(names):
-        raise ValueError(f"two tasks have one name: {', '.join(names)}")
-    return tuple(found)

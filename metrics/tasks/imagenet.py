@@ -9,11 +9,12 @@ Imagenette is ten of these classes, easily told apart; its reader is our own sma
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from ...primitives.token_grid import Tokens
-from ..distortion import UndefinedError
+from ..measure import UndefinedError
 from .base import score_scores
 
 
@@ -29,6 +30,7 @@ class ImageNet:
     name: str = "imagenet"
     backbone: str = "efficientnet-lite0"
     measures: tuple[str, ...] = ("top1", "top5", "information")
+    classification: ClassVar[bool] = True
 
     def predict(self, decoded) -> np.ndarray:
         """The 1000 logits.
@@ -37,7 +39,7 @@ class ImageNet:
             UndefinedError: tokens of another backbone.
             ImportError: the network's packages are not installed.
         """
-        from ...primitives.tokens.backbone import load_backbone
+        from ...primitives.tokens.backbones import load_backbone
 
         if isinstance(decoded, Tokens) and decoded.source.partition("/")[0] != self.backbone:
             raise UndefinedError(f"{self.backbone} cannot read tokens of {decoded.source or 'unknown origin'}")
@@ -78,6 +80,7 @@ class Imagenette:
 
     name: str = "imagenette"
     measures: tuple[str, ...] = ("top1", "top5", "information")
+    classification: ClassVar[bool] = True
 
     def predict(self, decoded) -> np.ndarray:
         """The 10 logits, of a picture or of any number of the transformer's tokens.
@@ -86,7 +89,7 @@ class Imagenette:
             UndefinedError: tokens of another backbone.
             ImportError: the stem's package is not installed.
         """
-        from ...primitives.tokens.backbone import VIT, load_backbone
+        from ...primitives.tokens.backbones import VIT, load_backbone
 
         if isinstance(decoded, Tokens) and decoded.source.partition("/")[0] != VIT:
             raise UndefinedError(f"{VIT} cannot read tokens of {decoded.source or 'unknown origin'}")
@@ -103,13 +106,10 @@ class Imagenette:
         )
 
 
-#: Tasks by the names that tables use.
-TASKS = {
-    task.name: task
-    for task in (
-        ImageNet(),
-        ImageNet("imagenet-lite1", "efficientnet-lite1"),
-        ImageNet("imagenet-lite2", "efficientnet-lite2"),
-        Imagenette(),
-    )
-}
+IMAGENET_TASK = ImageNet()
+
+IMAGENET_LITE1_TASK = ImageNet("imagenet-lite1", "efficientnet-lite1")
+
+IMAGENET_LITE2_TASK = ImageNet("imagenet-lite2", "efficientnet-lite2")
+
+IMAGENETTE_TASK = Imagenette()

@@ -9,11 +9,12 @@ Source: G. Alain, Y. Bengio, "Understanding intermediate layers using linear cla
 """
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
 from ...primitives.token_grid import Tokens
-from ..distortion import UndefinedError
+from ..measure import UndefinedError
 from .base import score_scores
 
 
@@ -34,6 +35,7 @@ class LinearProbe:
     weight: np.ndarray = field(repr=False)
     bias: np.ndarray = field(repr=False)
     measures: tuple[str, ...] = ("top1", "top5", "information")
+    classification: ClassVar[bool] = True
 
     @classmethod
     def fit(cls, name: str, images, source: str = "efficientnet-lite0/6", penalty: float = 1e-3) -> "LinearProbe":
@@ -107,7 +109,7 @@ def summarize(features: np.ndarray) -> np.ndarray:
 
 
 def _summary(decoded, source) -> np.ndarray:
-    from ...primitives.tokens.backbone import load_backbone
+    from ...primitives.tokens.backbones import load_backbone
 
     if isinstance(decoded, Tokens) and decoded.source == source:
         return summarize(decoded.features)

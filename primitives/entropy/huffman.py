@@ -42,12 +42,12 @@ def code_lengths(counts: np.ndarray, limit: int = 16) -> np.ndarray:
     """Lengths of the optimal prefix code whose strings have at most `limit` bits.
 
     Args:
-        counts: how often each symbol occurs [K], integers from 0 up.
+        counts: how often each symbol occurs [K], integers from 0 up; or those of several codes [N,K].
         limit: the longest string allowed, in bits, 1 … 32.
 
     Returns:
-        uint8 lengths [K]: 0 for a symbol that does not occur, 1 for a symbol that occurs alone. Of two symbols with
-        equal counts, the later one never gets the shorter string.
+        uint8 lengths, as the counts: 0 for a symbol that does not occur, 1 for a symbol that occurs alone. Of two
+        symbols with equal counts, the later one never gets the shorter string.
 
     Raises:
         ValueError: the counts are no counts, or more than 2^limit symbols occur.
@@ -58,12 +58,18 @@ def code_lengths(counts: np.ndarray, limit: int = 16) -> np.ndarray:
     [2, 2, 0, 2, 2]
     """
     counts = np.asarray(counts)
-    if counts.ndim != 1 or counts.dtype.kind not in "iu" or (counts.size and counts.min() < 0):
-        raise ValueError("counts must be a one-dimensional array of integers from 0 up")
+    if counts.ndim not in (1, 2) or counts.dtype.kind not in "iu" or (counts.size and counts.min() < 0):
+        raise ValueError("counts must be an array [K] or [N,K] of integers from 0 up")
     if not 1 <= limit <= MAX_LIMIT:
         raise ValueError(f"the limit must be 1 … {MAX_LIMIT} bits, not {limit}")
     if float(counts.sum(dtype=np.float64)) * limit >= 2.0**62:
         raise ValueError("the counts are too large to be added in 64 bits; scale them down")
+    if counts.ndim == 2:
+        return np.stack([_code_lengths(each, limit) for each in counts])
+    return _code_lengths(counts, limit)
+
+
+def _code_lengths(counts, limit):
     lengths = np.zeros(counts.size, np.uint8)
     present = np.flatnonzero(counts)
     if present.size > 1 << limit:

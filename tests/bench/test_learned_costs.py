@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from codeckit.bench import integer_cost, variable_rate
 from codeckit.bench.datasets import dataset
+from codeckit.bench.studies import integer_cost, variable_rate
 from codeckit.codecs.learned.weights import shipped
 from codeckit.training import data
 from codeckit.training import recipes as recipes_
@@ -40,7 +40,7 @@ def test_variable_rate_trains_and_compares(tmp_path, monkeypatch, capsys):
     tiny = replace(recipes_.recipe("balle2017-small"), channels=(8,), batch=2, patch=32, learning_rate=3e-4)
     monkeypatch.setattr(variable_rate, "recipe", lambda name: tiny)
     pack = tmp_path / "pack.safetensors"
-    data.write_pack(["sample"], pack, crop=64, megabytes=0.2, held_out=1)
+    data.write_pack([image.source for image in dataset("sample")], pack, crop=64, megabytes=0.2, held_out=1)
     run = ["balle2017-small", "--data", str(pack), "--steps", "2"]
     variable_rate.train(replace(tiny, steps=1), pack, tmp_path / "start")
     start = str(tmp_path / "start" / "weights.safetensors")

@@ -5,8 +5,8 @@ import math
 
 import numpy as np
 import pytest
-from codeckit.bench import learned_kodak
 from codeckit.bench.datasets import dataset
+from codeckit.bench.studies import learned_kodak
 from PIL import Image
 
 QUALITY = {"psnr-rgb": [28.0, 31.0, 34.0, 37.0], "ms-ssim-rgb": [0.9, 0.95, 0.98, 0.99]}

@@ -6,7 +6,7 @@ import codeckit
 import numpy as np
 import pytest
 from codeckit.bench import DatasetVideo, Measurement, VideoMeasurement, dataset
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies.pictures import photo
 from codeckit.metrics import psnr, psnr_yuv
 
 

@@ -1,11 +1,12 @@
 """Codecs as compositions: exchange of stages, streams that describe themselves, traces, the registry."""
 
+import json
 import pickle
 
 import codeckit
 import numpy as np
 import pytest
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies.pictures import photo
 from codeckit.metrics import psnr
 from codeckit.primitives import (
     AnsCoded,
@@ -21,7 +22,7 @@ from codeckit.primitives import (
     Wavelet,
     YCbCr,
 )
-from codeckit.primitives.container import Container, pack
+from codeckit.primitives.container import STAGES, Container, pack, unpack
 
 ENTROPY = [UniformCoded(), HuffmanCoded(), RangeCoded(), AnsCoded(), ContextCoded()]
 
@@ -78,7 +79,7 @@ def test_registered_codec():
     image = photo(20, 20, 3, seed=4)
     unregistered = wavelet(50).encode(image)
     codeckit.register_codec("wavelet", wavelet, summary="nine-seven")
-    assert len(codeckit.codec("wavelet").encode(image)) < len(unregistered)  # its stages need not be written any more
+    assert codeckit.codec("wavelet").encode(image) == unregistered  # all its stages are written, registered or not
     stream = codeckit.codec("wavelet", quality=70).encode(image)
     assert codeckit.decode(stream).shape == image.shape
     assert codeckit.list_codecs()[-1].name == "wavelet"
@@ -113,33 +114,48 @@ def test_trace_tells_what_stands_between_the_stages():
     assert "ContextCoded" in str(trace)
 
 
+PLAIN = ["entropy", "codeckit:UniformCoded@1", {}]
+DCT = ["color", "codeckit:BlockDCT@1", {"size": 8, "method": "islow"}]
+
+
 @pytest.mark.parametrize(
-    "parameters, message",
+    "stages, message",
     [
         (b"{", "not JSON"),
-        (b"[1]", "not a JSON object"),
-        (b'{"entropy":"Nothing"}', "Nothing"),
-        (b'{"entropy":{"ContextCoded":{"evil":1}}}', "evil"),
-        (b'{"entropy":"JpegHuffman"}', "file format of its own"),
-        (b'{"color":"BlockDCT","entropy":"UniformCoded"}', "not blocks"),
-        (b'{"subsample":"YCbCr","entropy":"UniformCoded"}', "no ycbcr image"),
+        (b"[1]", "not an array of"),
+        (b'{"entropy":"UniformCoded"}', "not an array of"),
+        ([["entropy", "codeckit:Nothing@1", {}]], "Nothing"),
+        ([["entropy", "UniformCoded", {}]], "NAMESPACE:NAME@NUMBER"),
+        ([["entropy", "codeckit:UniformCoded@2", {}]], "UniformCoded@2"),
+        ([["entropy", "elsewhere:UniformCoded@1", {}]], "distribution 'elsewhere'"),
+        ([["entropy", "codeckit:UniformCoded@1", {"evil": 1}]], "evil"),
+        ([["transform", "codeckit:BlockDCT@1", {"size": 8}], PLAIN], "size, method, not size"),
+        ([["entropy", "codeckit:UniformCoded@1", []]], "no JSON object"),
+        ([PLAIN, PLAIN], "a stage twice"),
+        ([["nothing", "codeckit:UniformCoded@1", {}]], "does not have"),
+        ([["entropy", "codeckit:JpegHuffman@1", {}]], "file format of its own"),
+        ([DCT, PLAIN], "not blocks"),
+        ([["subsample", "codeckit:YCbCr@1", {"matrix": "bt601"}], PLAIN], "no ycbcr image"),
     ],
 )
-def test_nonsense_parameters(parameters, message):
+def test_nonsense_stages(stages, message):
     codec = codeckit.codec("jpeg").replace(entropy=UniformCoded())
-    from codeckit.primitives.container import unpack
-
     payload = unpack(codec.encode(photo(16, 16, 3))).payload
+    stages = stages if isinstance(stages, bytes) else json.dumps(stages).encode()
     with pytest.raises(StreamError, match=message):
-        codeckit.decode(pack(Container(1, payload, parameters)))
+        codeckit.decode(pack(Container(1, 1, payload, {STAGES: stages})))
 
 
 def test_foreign_streams():
     image = photo(16, 16, 3)
     with pytest.raises(StreamError, match="codec number 4711"):
-        codeckit.decode(pack(Container(4711, b"")))
+        codeckit.decode(pack(Container(4711, 1, b"")))
+    with pytest.raises(StreamError, match="lists no stages"):
+        codeckit.decode(pack(Container("unheard", 0, b"")))
     with pytest.raises(StreamError, match="not known here"):
-        codeckit.decode(pack(Container("unheard", b"")))
+        codeckit.decode(pack(Container("elsewhere:unheard", 1, b"")))
+    with pytest.raises(StreamError, match="revision 9"):
+        codeckit.decode(pack(Container(27, 9, b"")))
     with pytest.raises(StreamError, match="not a JPEG"):
         codeckit.codec("jpeg").decode(codeckit.codec("webp").encode(image))
     with pytest.raises(StreamError, match="made by 'wavelet'"):

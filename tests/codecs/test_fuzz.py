@@ -1,8 +1,8 @@
-"""A few hundred of the mutations of `codeckit.bench.fuzz`, in this process."""
+"""A few hundred of the mutations of `codeckit.bench.studies.fuzz`, in this process."""
 
 import pytest
-from codeckit.bench import fuzz
-from codeckit.bench.jpeg_identity import segments
+from codeckit.bench.studies import fuzz
+from codeckit.bench.studies.jpeg_identity import segments
 
 
 @pytest.fixture(scope="module")

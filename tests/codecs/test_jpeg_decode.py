@@ -5,7 +5,7 @@ import codeckit
 import numpy as np
 import pytest
 import skimage.data
-from codeckit.bench import jpeg_identity, pictures
+from codeckit.bench.studies import jpeg_identity, pictures
 from codeckit.primitives import StreamError
 from PIL import Image
 

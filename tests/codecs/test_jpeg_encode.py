@@ -5,7 +5,7 @@ import io
 import codeckit
 import numpy as np
 import pytest
-from codeckit.bench.pictures import extremes, noise, photo
+from codeckit.bench.studies.pictures import extremes, noise, photo
 from codeckit.codecs.jpeg import JpegHuffman
 from codeckit.primitives import Picture
 from PIL import Image

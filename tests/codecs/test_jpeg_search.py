@@ -5,7 +5,7 @@ import io
 import codeckit
 import numpy as np
 import pytest
-from codeckit.bench.pictures import extremes, noise, photo
+from codeckit.bench.studies.pictures import extremes, noise, photo
 from codeckit.codecs.jpeg.distortion import Distortion
 from codeckit.codecs.jpeg.search import _shrunk, base_step
 from codeckit.metrics import ms_ssim, psnr

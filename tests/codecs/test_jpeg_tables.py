@@ -1,8 +1,8 @@
 import io
 
 import numpy as np
-from codeckit.bench import pictures
-from codeckit.bench.jpeg_identity import segments
+from codeckit.bench.studies import pictures
+from codeckit.bench.studies.jpeg_identity import segments
 from codeckit.codecs.jpeg import tables
 from PIL import Image
 

@@ -13,8 +13,8 @@ import codeckit
 import numpy as np
 import pytest
 import torch
-from codeckit.bench import fuzz
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies import fuzz
+from codeckit.bench.studies.pictures import photo
 from codeckit.cli import main
 from codeckit.codecs import batches
 from codeckit.codecs.learned import export, header, load_weights, register_weights, weights

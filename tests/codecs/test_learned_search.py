@@ -3,9 +3,11 @@
 import codeckit
 import numpy as np
 import pytest
-from codeckit.bench.learned_models import random_weights
-from codeckit.bench.pictures import photo
-from codeckit.codecs.learned.search import RATE_WEIGHT, lambda_at
+import torch
+from codeckit.bench.studies.learned_models import random_weights
+from codeckit.bench.studies.pictures import photo
+from codeckit.codecs.learned.lambdas import lambda_at
+from codeckit.codecs.learned.search import RATE_WEIGHT
 from skimage.data import astronaut
 
 
@@ -13,7 +15,7 @@ def cost(codec, image, quality):
     """SSE + λ bits, as the encoder counts them."""
     stream = codec.encode(image)
     error = ((image.astype(float) - codeckit.decode(stream)) ** 2).sum()
-    return error + RATE_WEIGHT * 3 / lambda_at(quality, one_network=True) * 8 * len(stream)
+    return error + RATE_WEIGHT * 3 / float(lambda_at(torch.tensor(float(quality)))) * 8 * len(stream)
 
 
 @pytest.mark.parametrize(("name", "quality"), [("balle2017", 2), ("balle2017", 7.5), ("cheng2020", 5)])

@@ -15,8 +15,8 @@ import re
 import numpy as np
 import pytest
 import torch
-from codeckit.bench.learned_parity import differences, relative, run_reference, train_reference
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies.learned_parity import differences, relative, run_reference, train_reference
+from codeckit.bench.studies.pictures import photo
 from codeckit.codecs.learned import import_compressai
 from codeckit.codecs.learned.networks import NETWORKS as OURS
 from codeckit.codecs.learned.networks import load_network, rename_keys
@@ -152,7 +152,7 @@ def test_same_tensors_as_compressai(compressai, name):
 
 @pytest.mark.parametrize("name", SHARED)
 def test_same_tensors_after_training(compressai, name):
-    """A few steps of CompressAI's own training move every weight; `codeckit.bench.learned_parity` takes more."""
+    """A few steps of CompressAI's own training move every weight; the study `learned_parity` takes more."""
     crops = torch.from_numpy(np.stack([photo(64, 64, seed=seed) for seed in range(16)]))
     theirs = train_reference(compressai, name, SHARED[name][0], crops, steps=20)
     apart = differences(name, theirs, picture())

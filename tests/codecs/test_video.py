@@ -5,7 +5,7 @@ from fractions import Fraction
 import codeckit
 import numpy as np
 import pytest
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies.pictures import photo
 from codeckit.codecs import registry
 from codeckit.codecs.frames import read_video
 from codeckit.codecs.standards import STANDARDS

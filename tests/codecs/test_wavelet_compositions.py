@@ -3,7 +3,7 @@
 import codeckit
 import numpy as np
 import pytest
-from codeckit.bench import pictures
+from codeckit.bench.studies import pictures
 from codeckit.codecs import Codec
 from codeckit.primitives import ContextCoded, DeadZone, Embedded, HuffmanCoded, Subsample, Uniform, Wavelet, YCbCr
 

@@ -1,5 +1,6 @@
 """Measures against scikit-image, scipy, the definition by hand, and published curves."""
 
+import functools
 import json
 import math
 import os
@@ -137,8 +138,14 @@ def test_resolve_takes_names_and_functions():
     def worst(reference, image):
         return -float(np.abs(reference.astype(int) - image).max())
 
-    assert metrics.resolve(["ms-ssim", worst]) == {"ms-ssim": metrics.ms_ssim, "worst": worst}
-    assert metrics.resolve("psnr") == {"psnr": metrics.psnr}
+    similarity, own = metrics.resolve(["ms-ssim", worst])
+    assert (similarity.function, own) == (metrics.ms_ssim, metrics.Metric("worst", worst))
+    assert metrics.resolve("psnr") == metrics.resolve(["codeckit:psnr", "psnr"])
+    for nameless in (lambda reference, image: 0.0, functools.partial(worst)):
+        with pytest.raises(ValueError, match=r'wrap it: Metric\("name", function\)'):
+            metrics.resolve([nameless])
+    with pytest.raises(ValueError, match="two different metrics are called 'psnr'"):
+        metrics.resolve(["psnr", metrics.Metric("psnr", worst)])
 
 
 # --- Bjøntegaard ---

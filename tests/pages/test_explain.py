@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import codeckit
 import numpy as np
 import pytest
-from codeckit.bench.chromium import NoBrowserError, browser, console, resize
+from codeckit.bench.studies.chromium import NoBrowserError, browser, console, resize
 from codeckit.cli import main
 from codeckit.pages import explain
 from codeckit.pages.explain import Explained, _bits_in_place

@@ -1,9 +1,9 @@
-"""Notebooks run, and their pages hold what they gave. `codeckit.bench.notebooks` runs all six; here the shortest."""
+"""Notebooks run, and their pages hold what they gave. The study `notebooks` runs all six; here the shortest."""
 
 from pathlib import Path
 
 import pytest
-from codeckit.bench.notebooks import ORDER
+from codeckit.bench.studies.notebooks import ORDER
 from codeckit.pages import notebook_page
 from codeckit.pages.notebook import read_cells
 

@@ -9,10 +9,10 @@ import codeckit
 import numpy as np
 import pytest
 from codeckit.bench import Measurement, compare, run_comparison
-from codeckit.bench.chromium import NoBrowserError, browser, console, resize
 from codeckit.bench.crops import crops, matched_rate, most_different
 from codeckit.bench.datasets import dataset
 from codeckit.bench.records import Measurements
+from codeckit.bench.studies.chromium import NoBrowserError, browser, console, resize
 from codeckit.pages import report_page
 
 
@@ -106,7 +106,7 @@ def test_in_a_browser(tmp_path):
         psnr = driver.execute_script(drawn)
         assert [round(value, 2) for value, _ in psnr] == [30.03, 30.05]
         buttons = driver.find_elements("css selector", "#metrics button")
-        assert [button.text for button in buttons] == ["PSNR", "MS-SSIM", "lpips"]
+        assert [button.text for button in buttons] == ["PSNR", "MS-SSIM", "LPIPS ↓"]
         buttons[2].click()
         assert [round(value, 2) for value, _ in driver.execute_script(drawn)] == [0.23, 0.25]
         assert driver.execute_script(axis) == "log"

@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies.pictures import photo
 from codeckit.primitives import BlockDCT, ContextCoded, DctCoded, Picture, QuantTable, StreamError, Subsample, YCbCr
 from codeckit.primitives.entropy import dct_context
 from codeckit.primitives.entropy.dct_context import decode_blocks, encode_blocks

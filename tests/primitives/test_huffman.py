@@ -75,7 +75,7 @@ def test_of_equal_counts_the_later_has_the_longer_code():
 
 @pytest.mark.parametrize(
     "counts, limit",
-    [([1, -1], 16), ([[1, 2]], 16), ([0.5, 0.5], 16), ([1] * 5, 2), ([1, 1], 0), ([1, 1], 33), ([2**60, 2**60], 16)],
+    [([1, -1], 16), ([[[1, 2]]], 16), ([0.5, 0.5], 16), ([1] * 5, 2), ([1, 1], 0), ([1, 1], 33), ([2**60, 2**60], 16)],
 )
 def test_bad_counts_are_refused(counts, limit):
     with pytest.raises(ValueError):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies.pictures import photo
 from codeckit.primitives.entropy.context import decode_planes, encode_planes
 from codeckit.primitives.motion import (
     BLOCK,

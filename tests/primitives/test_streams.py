@@ -1,9 +1,11 @@
 """Bit and byte I/O, picture headers and the container: inverse pairs, damage, golden bytes."""
 
+import zlib
+
 import numpy as np
 import pytest
 from codeckit.primitives import BitReader, BitWriter, ByteReader, ByteWriter, Picture, StreamError
-from codeckit.primitives.container import Container, pack, unpack
+from codeckit.primitives.container import STAGES, VIDEO, WEIGHTS, Container, pack, unpack
 from codeckit.primitives.picture import COLORS, pack_header, unpack_header
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,9 +49,9 @@ def test_bad_values():
 containers = st.builds(
     Container,
     st.integers(1, 1 << 20) | st.text(min_size=1, max_size=20),
+    st.integers(0, 1000),
     st.binary(max_size=60),
-    st.binary(max_size=20),
-    st.binary(max_size=4),
+    st.dictionaries(st.sampled_from((STAGES, WEIGHTS, VIDEO)), st.binary(max_size=20)),
 )
 
 
@@ -69,10 +71,31 @@ def test_damaged_containers_are_noticed(held, data):
 
 
 def test_container_golden():
-    assert pack(Container(7, b"xyz", b"{}", b"abcd")).hex() == "636b740107027b7d046162636478797affb29703"
-    assert pack(Container("mine", b"")).hex() == "636b740100046d696e650000fed7fc1a"
-    with pytest.raises(StreamError, match="version 2"):
-        unpack(b"ckt\2" + bytes(12))
+    held = Container(7, 1, b"xyz", {WEIGHTS: b"abcd", STAGES: b"[]"})
+    assert pack(held).hex() == "636b7402070101025b5d020461626364" + "0078797a" + "b0015e96"
+    assert pack(Container("mine", 0, b"")).hex() == "636b740200046d696e650000" + "c75ac0df"
+    for version in 1, 3:
+        with pytest.raises(StreamError, match=f"version {version}"):
+            unpack(b"ckt" + bytes([version]) + bytes(12))
+
+
+def _packed(head: bytes) -> bytes:
+    return head + zlib.crc32(head).to_bytes(4, "big")
+
+
+def test_sections_that_a_reader_does_not_know():
+    """Tags from 64 up are skipped, others refused: what is added later is one or the other."""
+    skipped = _packed(b"ckt\2\7\1" + bytes([WEIGHTS, 1]) + b"w" + bytes([64, 3]) + b"any" + b"\0payload")
+    assert unpack(skipped) == Container(7, 1, b"payload", {WEIGHTS: b"w"})
+    for sections, message in (
+        (bytes([63, 1]) + b"x", "section 63"),
+        (bytes([WEIGHTS, 1]) + b"w" + bytes([STAGES, 1]) + b"s", "after section 2"),
+        (bytes([WEIGHTS, 1]) + b"w" + bytes([WEIGHTS, 1]) + b"w", "after section 2"),
+    ):
+        with pytest.raises(StreamError, match=message):
+            unpack(_packed(b"ckt\2\7\1" + sections + b"\0payload"))
+    with pytest.raises(StreamError, match="UTF-8"):
+        unpack(_packed(b"ckt\2\0\1\xff\1\0payload"))
 
 
 @st.composite
@@ -86,7 +109,8 @@ def pictures(draw):
         drawn = [np.full((8, 8), draw(st.integers(1, 65535)), np.uint16) for _ in range(2)]
         tables = tuple(drawn[draw(st.integers(0, 1))] for _ in range(n))
     planes = tuple(np.zeros(shape, np.int16) for shape in shapes)
-    return Picture(planes, size, factors, draw(st.sampled_from(COLORS)), tables)
+    side = draw(st.dictionaries(st.text(max_size=9), st.integers(-(1 << 62), (1 << 62) - 1), max_size=3))
+    return Picture(planes, size, factors, draw(st.sampled_from(COLORS)), tables, side)
 
 
 @given(pictures())
@@ -96,6 +120,7 @@ def test_picture_header_inverse(picture):
     assert shapes == tuple(plane.shape for plane in picture.planes)
     assert len(header.tables) == len(picture.tables)
     assert all((a == b).all() for a, b in zip(header.tables, picture.tables, strict=True))
+    assert header.side == picture.side
 
 
 @given(st.binary(max_size=40))

@@ -4,7 +4,7 @@ import codeckit
 import numpy as np
 import pytest
 import torch
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies.pictures import photo
 from codeckit.primitives.tokens import REDUCERS
 from codeckit.primitives.tokens.towers import Tower
 from torch import nn

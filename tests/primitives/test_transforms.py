@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.fft
 import skimage.color
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies.pictures import photo
 from codeckit.primitives import BlockDCT, Picture, StreamError, Subsample, YCbCr
 from codeckit.primitives.color import cmyk_to_rgb, rgb_to_ycbcr, ycbcr_to_rgb
 from codeckit.primitives.dct import dct2, dct_matrix, from_blocks, idct2, to_blocks

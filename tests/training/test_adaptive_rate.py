@@ -6,9 +6,11 @@ import pytest
 import torch
 from codeckit.bench.datasets import dataset
 from codeckit.codecs.learned.networks import Balle2017, load_network
-from codeckit.training import loop, losses
+from codeckit.training import losses
 from codeckit.training.adaptive_rate import AdaptiveRate, laplace_bits
+from codeckit.training.callbacks import LOG, WEIGHTS
 from codeckit.training.data import Pack
+from codeckit.training.image_codec import train
 from codeckit.training.recipes import Recipe
 from codeckit.training.start import fit_entropy_model, initialize
 from hypothesis import given, settings
@@ -115,21 +117,18 @@ def test_the_prior_learns_on_the_side(crops):
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_a_run_resumes_exactly(crops, tmp_path, monkeypatch):
+def test_a_run_resumes_exactly(crops, tmp_path, stop_after):
     pack = Pack(crops, crops[:2])
-    whole = loop.train(TINY, pack, tmp_path / "whole")
-    stops = iter([False] * 4 + [True])
-    monkeypatch.setattr(loop._Run, "_time_is_up", lambda *_: next(stops))
-    loop.train(TINY, pack, tmp_path / "parts", minutes=1)
-    monkeypatch.undo()
-    assert loop.train(TINY, pack, tmp_path / "parts", resume=True) == whole
-    ours, theirs = (load_file(tmp_path / name / loop.WEIGHTS) for name in ("parts", "whole"))
+    whole = train(TINY, pack, tmp_path / "whole")
+    train(TINY, pack, tmp_path / "parts", callbacks=[stop_after(4)])
+    assert train(TINY, pack, tmp_path / "parts", resume=True) == whole
+    ours, theirs = (load_file(tmp_path / name / WEIGHTS) for name in ("parts", "whole"))
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
     load_network("balle2017", ours)  # nothing of the rate is in the weights
-    log = [json.loads(line) for line in (tmp_path / "whole" / loop.LOG).read_text().splitlines()]
+    log = [json.loads(line) for line in (tmp_path / "whole" / LOG).read_text().splitlines()]
     assert {"loss", "bpp", "distortion"} <= set(log[0])
 
 
 def test_only_a_factorized_prior_needs_it(crops, tmp_path):
     with pytest.raises(ValueError, match="adaptive_steps are for balle2017"):
-        loop.train(Recipe("t", "cheng2020", (6,), 2, 2, 64, adaptive_steps=2), Pack(crops, crops[:1]), tmp_path)
+        train(Recipe("t", "cheng2020", (6,), 2, 2, 64, adaptive_steps=2), Pack(crops, crops[:1]), tmp_path)

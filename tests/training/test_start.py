@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from codeckit.bench.datasets import dataset
+from codeckit.codecs.learned.lambdas import LAMBDAS
 from codeckit.codecs.learned.networks import NETWORKS
-from codeckit.training import loop
-from codeckit.training.losses import LAMBDAS
+from codeckit.training.image_codec import validate
 from codeckit.training.start import fit_entropy_model, initialize, widen
 
 
@@ -57,7 +57,7 @@ def test_more_channels_keep_more(crops):
 @pytest.mark.parametrize("name", ["balle2017", "cheng2020"])
 def test_a_start_is_a_codec_at_every_rate(name, crops):
     """Rate rises with quality and so does PSNR; no rate is out of proportion, as with densities that do not fit."""
-    rows = loop.validate(start(name, 24, crops), crops, (1, 3, 5, 8))
+    rows = validate(start(name, 24, crops), crops, (1, 3, 5, 8))
     assert all(b["bpp"] > a["bpp"] and b["psnr"] > a["psnr"] for a, b in pairwise(rows))
     assert rows[0]["psnr"] > 20 and rows[-1]["bpp"] < 4
 
@@ -91,10 +91,10 @@ def test_a_start_is_the_same_again(crops):
 def test_the_entropy_model_learns_alone(name, crops):
     """Transforms stay, rates fall at every quality."""
     network = start(name, 12, crops)
-    before, kept = loop.validate(network, crops, (1, 8)), {k: v.clone() for k, v in network.state_dict().items()}
+    before, kept = validate(network, crops, (1, 8)), {k: v.clone() for k, v in network.state_dict().items()}
     fit_entropy_model(network, crops, 60, batch=4, learning_rate=1e-2)
     network.eval().entropy_bottleneck.update_quantiles()
-    after = loop.validate(network, crops, (1, 8))
+    after = validate(network, crops, (1, 8))
     assert all(b["bpp"] < a["bpp"] for a, b in zip(before, after, strict=True))
     transforms = [key for key in kept if key.startswith(("g_a.", "g_s.", "gain.", "inverse_gain."))]
     assert transforms and all(torch.equal(network.state_dict()[key], kept[key]) for key in transforms)
@@ -124,14 +124,12 @@ def test_a_start_with_details(crops):
     torch.manual_seed(0)
     network = NETWORKS["cheng2020"](12, 12, 12, 24)
     initialize(network, crops)
-    with_details, without = (
-        loop.validate(each.eval(), crops, (1, 8)) for each in (network, start("cheng2020", 12, crops))
-    )
+    with_details, without = (validate(each.eval(), crops, (1, 8)) for each in (network, start("cheng2020", 12, crops)))
     gained = [a["psnr"] - b["psnr"] for a, b in zip(with_details, without, strict=True)]
     assert gained[1] > 1.5 and gained[0] < gained[1] / 2
     fit_entropy_model(network, crops, 60, batch=4, learning_rate=1e-2, proxy="relaxed")
     network.eval().entropy_bottleneck.update_quantiles()
-    after = loop.validate(network, crops, (1, 8))
+    after = validate(network, crops, (1, 8))
     assert all(b["bpp"] < a["bpp"] and a["psnr"] == b["psnr"] for a, b in zip(with_details, after, strict=True))
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 NAMES = (
     "balle2017",
     "balle2017-small",
+    "balle2017-ms-ssim",
     "cheng2020",
     "cheng2020-small",
     "cheng2020-further",

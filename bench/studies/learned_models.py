@@ -1,0 +1,64 @@
+"""Learned codecs with random weights that code as trained ones do, for benches of speed, memory and exactness.
+
+What a codec takes to compute does not depend on what its weights were trained for, only on how large latents and
+predicted scales are: that decides how many bits there are to code. Here latents have a standard deviation of 2 steps
+and scales are about right for them.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ...codecs.learned import export
+from ...codecs.learned.networks import NETWORKS
+from ...primitives.entropy.mixture import COMPONENTS
+from .pictures import photo
+
+
+@torch.no_grad()
+def plausible(network: nn.Module, x: torch.Tensor, deviation: float = 2.0) -> nn.Module:
+    """A network (ours or CompressAI's) with random weights made to code as if it were trained; changed in place.
+
+    Args:
+        network: in evaluation mode.
+        x: a picture [1,3,H,W] in 0 … 1.
+        deviation: of the latents, about, in steps.
+
+    >>> x = torch.rand(1, 3, 64, 64)
+    >>> round(float(plausible(NETWORKS["mbt2018"](N=4, M=4).eval(), x).g_a(x).detach().std()), 3)
+    2.0
+    """
+    last = [module for module in network.g_a if isinstance(module, nn.Conv2d)][-1]
+    y = network.g_a(x)
+    factor = deviation / y.std()
+    last.weight *= factor
+    last.bias *= factor
+    if hasattr(network, "entropy_parameters"):
+        bias = network.entropy_parameters[-1].bias
+        mixture = len(bias) == 3 * COMPONENTS * y.shape[1]
+        bias[slice(-len(bias) // 3, None) if mixture else slice(len(bias) // 2)] += deviation
+    elif hasattr(network, "h_s"):
+        convolution = [module for module in network.h_s if hasattr(module, "bias")][-1]
+        convolution.bias[: y.shape[1]] += deviation
+    return network
+
+
+def random_weights(name: str, folder, quality: int = 3, channels: tuple[int, ...] | None = None) -> str:
+    """The path of a weight file of a random network of a codec.
+
+    Args:
+        name: the codec's.
+        folder: where to write the file.
+        quality: the quality that the file claims to serve, for codecs with one network a quality.
+        channels: by default those of the published network at that quality.
+    """
+    torch.manual_seed(0)
+    network = NETWORKS[name](*(channels or NETWORKS[name].CHANNELS[quality - 1])).eval()
+    picture = photo(256, 256, seed=1)
+    variable = network.variable_rate
+    if name != "balle2017":  # whose gain units have the range of GDN's outputs from the start
+        x = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+        plausible(network, x, deviation=8 if variable else 2)  # gains divide by up to 11
+    served = (1, network.LEVELS) if variable else quality
+    return export(network, [picture], Path(folder) / f"{name}.safetensors", quality=served).path
