@@ -16,8 +16,9 @@ import hashlib
 import json
 from pathlib import Path
 
-import codeckit
 import numpy as np
+
+import codeckit
 from codeckit.codecs import profiles, registry
 from codeckit.primitives import (
     AdaptiveIndices,
