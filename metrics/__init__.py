@@ -6,7 +6,7 @@ and direction. Wherever codeckit takes a metric's name it also takes a `Metric` 
 Accuracies of machines that look at decoded pictures are `tasks`.
 
 >>> list_metrics()[:5]
-('psnr', 'psnr-yuv', 'ms-ssim', 'lpips', 'feature-snr')
+('feature-snr', 'lpips', 'ms-ssim', 'psnr', 'psnr-yuv')
 """
 
 from .accuracy import monotone_envelope, paired_interval, rate_at, token_efficiency
@@ -69,7 +69,7 @@ def resolve(metrics) -> tuple[Metric, ...]:
     >>> resolve(["vmaf"])
     Traceback (most recent call last):
     ...
-    ValueError: unknown metric 'vmaf'; known: psnr, psnr-yuv, ms-ssim, lpips, feature-snr...; or pass a Metric or ...
+    ValueError: unknown metric 'vmaf'; known: feature-snr, lpips, ms-ssim, psnr, psnr-yuv...; or pass a Metric or ...
     >>> resolve(lambda reference, image: 0.0)
     Traceback (most recent call last):
     ...

@@ -1,8 +1,8 @@
 """Train a learned image codec: from a recipe and a pack of photographs to weights (`codeckit train`).
 
 Each step takes a batch of random patches, each with a quality of its own, and moves the weights against the gradient of
-the rate-distortion loss with AdamW. `loop` has the steps, `callbacks` what happens around them; here is what they are
-taken on.
+the rate-distortion loss with AdamW. `loop` takes the steps and `callbacks` act around them. This file supplies the
+network, its start, the batches, the loss and the validation.
 
 **The start** is no random network but a working transform codec (`start.initialize`), whose entropy model has been
 trained alone for some time (`start.fit_entropy_model`, `Recipe.prior_steps`). Then all parameters move, with three
@@ -95,7 +95,7 @@ def train(
         compile: whether to compile the objective; by default on a GPU.
         bfloat16: whether transforms compute in bfloat16; by default on a GPU.
         progress: whether to show a progress bar on stderr.
-        callbacks: more of them, for what else is to happen around the steps.
+        callbacks: further ones, which come last at each moment.
 
     Returns:
         The last validation, as in the log: ``step`` and ``validation``, what `validate` returns.
@@ -261,8 +261,9 @@ def build(recipe: Recipe) -> Network:
 def _predicts(network: Network | type[Network]) -> bool:
     """Whether a network predicts the distribution of each latent from others as they are coded.
 
-    Those that do can have relaxed latents, and their analysis transform has no gradients once latents are rounded. The
-    others have a factorized prior alone, and can be trained for the rate of an adaptive coder.
+    Such a network can be trained with relaxed latents, and its analysis transform has no gradient once latents are
+    rounded. The entropy model of the others is a factorized prior alone, and they can be trained for the rate of an
+    adaptive coder.
     """
     return network.start == "context"
 
