@@ -275,7 +275,7 @@ def test_errors_of_runs(pack, whole_run, tmp_path):
         image_codec.train(TINY, pack, whole_run)
     with pytest.raises(ValueError, match="belongs to another recipe"):
         image_codec.train(replace(TINY, steps=31), pack, whole_run, resume=True)
-    with pytest.raises(ValueError, match="mbt2018 has no gain units; networks that can be trained here: balle2017, "):
+    with pytest.raises(ValueError, match="mbt2018 does not say how its training begins; networks that do: balle2017, "):
         image_codec.train(replace(TINY, network="mbt2018", channels=(6, 6)), pack, tmp_path)
     with pytest.raises(ValueError, match="relaxed_after is for cheng2020, not for balle2017"):
         image_codec.train(replace(TINY, relaxed_after=0.5), pack, tmp_path)
