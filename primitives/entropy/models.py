@@ -84,6 +84,15 @@ class StaticModel:
         """The model for counts [K], all of them positive."""
         return cls(quantize_counts(counts))
 
+    @classmethod
+    def expanded(cls, frequencies: np.ndarray) -> "StaticModel":
+        """The model of frequencies [K] that add up to a smaller power of two, such as a table in a stream holds.
+
+        >>> StaticModel.expanded(np.array([1, 3])).interval(1)
+        (4194304, 12582912)
+        """
+        return cls(frequencies * ((1 << PRECISION) // frequencies.sum()))
+
     def interval(self, symbol: int) -> tuple[int, int]:
         """(start, frequency) of a symbol."""
         return int(self._starts[symbol]), int(self.frequencies[symbol])
