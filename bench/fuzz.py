@@ -386,7 +386,6 @@ def _ckt_bombs():
                 ("BlockDCT", "n"),
                 ("Wavelet", "levels"),
                 ("DeadZone", "step"),
-                ("Embedded", "bits"),
             ):
                 edited = f'{{"entropy":"{name}","transform":{{"{stage}":{{"{parameter}":{value}}}}}}}'.encode()
                 yield Case(f"bomb: {stage}({parameter}={value[:8]})", pack(held.payload, edited))

@@ -1,7 +1,7 @@
 """Embedded coding of wavelet coefficients: bit planes from the most significant down, so that any prefix is a picture.
 
 A coefficient ±q is sent bit by bit, the highest bits of all coefficients first (why that nests: see
-`codeckit.primitives.quantizers.embedded`). Each bit plane of each subband is coded in three *passes*, those whose bits
+`codeckit.primitives.quantizers.deadzone`). Each bit plane of each subband is coded in three *passes*, those whose bits
 buy most quality for their cost first (ITU-T T.800 Annex D)::
 
     propagation   coefficients that are still zero, but have a neighbour that is not: likely to become significant
@@ -15,12 +15,14 @@ that arrived, and the middle of the interval that they leave open.
 the whole picture, coarser. By resolution: all planes of the coarsest subbands first, then the next octave. A prefix is
 a smaller picture, which the decoder enlarges.
 
-**Contexts.** As in `context`, several models predict each decision and are mixed (`mixing`): by the number of
-significant neighbours beside, above and diagonal (EBCOT's context: for subbands with vertical edges the roles change),
-by the neighbours' magnitudes and those around them, by the parent (the coefficient at the same place in the next
-coarser octave), by the same place in the colour planes before, by subband and plane. JPEG 2000 itself uses the first
-alone, with one adaptive probability each, starts afresh in every block of 64×64, and spends its bits by a search over
-blocks (PCRD), which this does not.
+**Contexts.** As in `context`, several models predict each decision and are mixed (`mixing`), by one mixer, whose weights
+are chosen by the kind of decision, the plane (first, or another) and the octave. Their numbers are the fields of two
+classes: `Bit` (significance, far, there, octave, pairs, before) and `Sign` (cross, beside, above, before, corners,
+alone). They look at the number of significant neighbours beside, above and diagonal (EBCOT's context: for subbands with
+vertical edges the roles change), at the neighbours' magnitudes and those around them, at the parent (the coefficient at
+the same place in the next coarser octave), at the same place in the colour plane before, at subband and plane. JPEG
+2000 itself uses the first alone, with one adaptive probability each, starts afresh in every block of 64×64, and spends
+its bits by a search over blocks (PCRD), which this does not.
 
 Sources: D. Taubman, "High performance scalable image compression with EBCOT", IEEE Trans. Image Processing 9(7), 2000;
 J. M. Shapiro, "Embedded image coding using zerotrees of wavelet coefficients", IEEE Trans. Signal Processing 41(12),
@@ -350,27 +352,34 @@ def _code_pass(now, band, model, coder, data, decoding):
     """One pass in either direction; returns the bytes and whether the decoder had enough of them."""
     for y in range(band.target.shape[0]):
         data = with_room(coder, data, decoding, _MOST_BYTES * (band.target.shape[1] + 1))
-        for x in range(band.target.shape[1]):
-            if not _code_coefficient(y, x, now, band, model, (coder, data, decoding)):
-                return data, False
+        if not _code_row(y, now, band, model, (coder, data, decoding)):
+            return data, False
     return data, True
 
 
 @leaf
-def _code_coefficient(y, x, now, band, model, stream):
-    """Code a coefficient's bit, and perhaps its sign, if it is this pass's turn; says whether bytes were left."""
+def _code_row(y, now, band, model, stream):
+    """One row of a pass: what is not yet known of this plane, and whose turn it is; says whether bytes were left."""
     coder, _, decoding = stream
-    value = np.int64(band.known[y + 2, x + 2])
-    if band.lowest[y, x] == now.plane or (now.number == _REFINED) != (value != 0):
-        return True
-    near = _look_around(y, x, band.known)
-    if now.number == _PROPAGATED and not _any(near):
-        return True
-    if decoding and coder[POSITION] > now.last:
-        return False
+    known, number = band.known, now.number
+    for x in range(band.target.shape[1]):
+        if band.lowest[y, x] == now.plane or (number == _REFINED) != (known[y + 2, x + 2] != 0):
+            continue
+        near = _look_around(y, x, known)
+        if number == _PROPAGATED and not _any(near):
+            continue
+        if decoding and coder[POSITION] > now.last:
+            return False
+        _code_coefficient(y, x, near, now, band, model, stream)
+    return True
+
+
+@leaf
+def _code_coefficient(y, x, near, now, band, model, stream):
+    """Code a coefficient's bit, and its sign if that is its first 1."""
     if band.spent.size:
-        band.spent[y, x] -= bits_so_far(coder)
-    target, one = np.int64(band.target[y, x]), np.int64(1) << now.plane
+        band.spent[y, x] -= bits_so_far(stream[0])
+    value, target, one = np.int64(band.known[y + 2, x + 2]), np.int64(band.target[y, x]), np.int64(1) << now.plane
     _look(now.number, now, _bit(y, x, near, now, band), model)
     bit = _decide(abs(target) >> now.plane & 1, np.int64(0), model, stream)
     band.lowest[y, x] = now.plane
@@ -381,8 +390,7 @@ def _code_coefficient(y, x, now, band, model, stream):
         negative = _decide(np.int64(target < 0), np.int64(0), model, stream)
         band.known[y + 2, x + 2] = -one if negative else one
     if band.spent.size:
-        band.spent[y, x] += bits_so_far(coder)
-    return True
+        band.spent[y, x] += bits_so_far(stream[0])
 
 
 @leaf

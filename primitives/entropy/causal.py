@@ -19,8 +19,9 @@ D          the dimensions before d at the same position
 
 Unlike context mixing it has seen thousands of pictures before it codes its first symbol, but it knows these symbols
 only: another tokenizer needs another network. It does not learn on the way, which context mixing does. So both are
-mixed: what the network says of each decision is one more input beside the contexts of `indices`. Mixing weights begin
-with the network alone and learn where it can be improved on.
+mixed: what the network says of each decision is one more input, the first, with the contexts of `indices`. Two mixers
+share, with weights chosen by the dimension, and by how often three of the contexts have been seen. They begin with the
+network alone and learn where it can be improved on.
 
 **Exact everywhere.** The network is trained in floats (`codeckit.training.causal`) and stored in integers: weights and
 biases in units of 2^-`WEIGHT_BITS`, activations in units of 2^-`ACTIVATION_BITS`, logits likewise, as powers of two.

@@ -17,18 +17,28 @@ statistics from what it has decoded.
 
 With a single coefficient a position (samples, wavelet planes) there is no `end`.
 
-**Contexts.** The tables are indexed by the kind of decision, by the coefficient's *slot* (its index, or in planes with
-a single coefficient a position its octave in the wavelet pyramid), and each by something else: the magnitudes of the
-same coefficient to the left, above and diagonally; of coefficients next to it in frequency, already coded (or the
-parent in the wavelet pyramid, at half the coordinates); the sum of the block so far; the same coefficient in the
-previous plane. Signs see the signs around. Magnitudes are compared on a scale of 16 levels, finer for small ones
-(`LEVEL`).
+**Contexts.** Tables are addressed by the kind of decision and by the coefficient's *slot* (its index, or in planes with
+a single coefficient a position its octave in the wavelet pyramid), and each by a number that the fields of these
+classes describe:
+
+============  ==================================================================
+what          contexts
+============  ==================================================================
+`End`         sides, left_above, sums, mean, before_mean, left
+`Magnitude`   sides, block, wide, steps, activity, before
+`Sign`        sides, diagonals, size, steps, far, before
+============  ==================================================================
+
+They are made of magnitudes (or signs) of the same coefficient to the left, above and diagonally; of coefficients next
+to it in frequency, already coded (or the parent in the wavelet pyramid, at half the coordinates); of the sum of the
+block so far; of the same coefficient in the previous plane. Magnitudes are compared on a scale of 16 levels, finer for
+small ones (`mixing.LEVEL`).
 
 **Prediction.** A slot whose values resemble their neighbours (the DC of DCT blocks) is coded as the difference from the
 median of left, above and left + above - diagonal; the encoder says which slots are, one bit each.
 
-Two mixers with differently chosen weight sets (by slot, and by the neighbourhood's activity) share in each decision;
-their mean in the logistic domain counts. One function drives both directions, so that encoder and decoder cannot
+Two mixers with differently chosen sets of weights (by slot, and by activity: 16 · level of `around` + level of
+2·(up + across) + both) share in each decision; their mean in the logistic domain counts. One function drives both directions, so that encoder and decoder cannot
 disagree about a context.
 
 Sources: M. Mahoney, "Data Compression Explained", sections 4.3 and 6.1 (context mixing, models of JPEG coefficients);

@@ -21,11 +21,29 @@ and as all F[u,v] with v > 0 are known by now, it gives F[u,0]; likewise F[0,v] 
 with its slope from both sides, says what the constant would be; the mean of the middle 8 of these 16 votes is the
 prediction, and how far they lie apart says how good it is.
 
-**Decisions.** A value is coded by the number of its bits (counted up), its sign, and the bits behind the leading one;
-numbers of nonzeros as binary numbers. Each decision is predicted in several contexts (coefficients at the same place in
-the neighbouring blocks, next to it in its own block and in the plane before, numbers of nonzeros still to come, the
-predictions above), mixed twice with weight sets chosen differently, and refined once more by what the mix was worth so
-far (an *adaptive probability map*); see `mixing`. All in integers: every machine decodes the same.
+**Decisions.** A value is coded by the number of its bits (counted up), the bits behind the leading one, and its sign;
+numbers of nonzeros as binary numbers. Each decision is predicted in nine contexts, mixed twice with sets of weights
+chosen differently (by coefficient and decision; by activity), and refined once more by what the mix was worth so far
+(an *adaptive probability map*); see `mixing`. All in integers: every machine decodes the same.
+
+**Contexts**, with their numbers, are the fields of these classes; the first plane, and all others together, have
+statistics of their own:
+
+===============  =============================================================================================
+what is coded    contexts
+===============  =============================================================================================
+`InteriorCount`  mean, sides, before, edges, corners, left, above, left_before, border
+`Interior`       around, sides, lower, latest, wide, before, block, activity, distant: each by coefficient
+`InteriorSign`   sides, corners, before, lower, and five of `Interior`
+`EdgeCount`      expected, sides, expected_above, block, sides_interior, expected_left, before, before_sides,
+                 interior: each by edge
+`Edge`           seen, whole, interior, sides, latest, inside, before, along, across: each by coefficient
+`Dc`             apart, sizes, lean, count, before, sides, finely, size, lean_part
+===============  =============================================================================================
+
+Signs of edges and DC have the contexts of their magnitudes. The second mixer's weights are chosen by 16 · level of the
+block's surroundings + what is to come (interior), 16 · level of the prediction + nonzeros to come + 8 for the vertical
+edge, or 16 · `apart` + level of the two differences (DC).
 
 **Segments.** A large picture is cut into bands of rows that know nothing of one another, so that several cores can work
 at a time; how many follows from its size alone. Their lengths stand before them, but for the last one's.
@@ -52,12 +70,8 @@ from ..errors import StreamError
 from ..picture import MAX_PIXELS, Picture, pack_header, unpack_header
 from ..stage import Stage
 from .binary_coder import POSITION, finish, is_complete, is_overrun, new_decoder, new_encoder, with_room
+from .layout import ZIGZAG
 from .mixing import leaf, level, look, new_model, predictor, sign, signed, size, tree_coder, unary_coder
-
-#: Zigzag order (ITU-T T.81 Figure A.6), made from its rule: diagonals, walked in alternating directions.
-ZIGZAG = np.array(
-    sorted(range(64), key=lambda i: (i // 8 + i % 8, (i // 8 if (i // 8 + i % 8) % 2 else i % 8))), np.int64
-)
 
 #: Interior coefficients in zigzag order.
 _INTERIOR = np.array([i for i in ZIGZAG if i >= 8 and i % 8], np.int64)
