@@ -15,14 +15,14 @@ that arrived, and the middle of the interval that they leave open.
 the whole picture, coarser. By resolution: all planes of the coarsest subbands first, then the next octave. A prefix is
 a smaller picture, which the decoder enlarges.
 
-**Contexts.** As in `context`, several models predict each decision and are mixed (`mixing`), by one mixer, whose weights
-are chosen by the kind of decision, the plane (first, or another) and the octave. Their numbers are the fields of two
-classes: `Bit` (significance, far, there, octave, pairs, before) and `Sign` (cross, beside, above, before, corners,
-alone). They look at the number of significant neighbours beside, above and diagonal (EBCOT's context: for subbands with
-vertical edges the roles change), at the neighbours' magnitudes and those around them, at the parent (the coefficient at
-the same place in the next coarser octave), at the same place in the colour plane before, at subband and plane. JPEG
-2000 itself uses the first alone, with one adaptive probability each, starts afresh in every block of 64×64, and spends
-its bits by a search over blocks (PCRD), which this does not.
+**Contexts.** As in `context`, several models predict each decision and are mixed (`mixing`), by one mixer, whose
+weights are chosen by the kind of decision, the plane (first, or another) and the octave. Their numbers are the fields
+of two classes: `Bit` (significance, far, there, octave, pairs, before) and `Sign` (cross, beside, above, before,
+corners, alone). They look at the number of significant neighbours beside, above and diagonal (EBCOT's context: for
+subbands with vertical edges the roles change), at the neighbours' magnitudes and those around them, at the parent (the
+coefficient at the same place in the next coarser octave), at the same place in the colour plane before, at subband and
+plane. JPEG 2000 itself uses the first alone, with one adaptive probability each, starts afresh in every block of 64×64,
+and spends its bits by a search over blocks (PCRD), which this does not.
 
 Sources: D. Taubman, "High performance scalable image compression with EBCOT", IEEE Trans. Image Processing 9(7), 2000;
 J. M. Shapiro, "Embedded image coding using zerotrees of wavelet coefficients", IEEE Trans. Signal Processing 41(12),

@@ -37,9 +37,9 @@ small ones (`mixing.LEVEL`).
 **Prediction.** A slot whose values resemble their neighbours (the DC of DCT blocks) is coded as the difference from the
 median of left, above and left + above - diagonal; the encoder says which slots are, one bit each.
 
-Two mixers with differently chosen sets of weights (by slot, and by activity: 16 · level of `around` + level of
-2·(up + across) + both) share in each decision; their mean in the logistic domain counts. One function drives both directions, so that encoder and decoder cannot
-disagree about a context.
+Two mixers with differently chosen sets of weights (by slot, and by activity: 16 · level of `around` + level of 2·(up +
+across) + both) share in each decision; their mean in the logistic domain counts. One function drives both directions,
+so that encoder and decoder cannot disagree about a context.
 
 Sources: M. Mahoney, "Data Compression Explained", sections 4.3 and 6.1 (context mixing, models of JPEG coefficients);
 M. J. Weinberger, G. Seroussi and G. Sapiro, "The LOCO-I Lossless Image Compression Algorithm", IEEE Trans. Image

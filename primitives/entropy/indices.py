@@ -23,10 +23,10 @@ are the coarse approximation.
 **Decisions.** The adaptive coders turn an index into bits, top bit first, each with the bits before it as part of its
 context: a walk down a binary tree with K leaves. A branch that has no leaf below K costs nothing.
 
-**Contexts** of `MixedIndices`, each with the dimension and the node of the tree: alone, left, above, left_above, before,
-two_before, before_left, diagonals (`Contexts` says what they are). Each has a table of counters that is addressed by a
-hash. Three mixers, with weights chosen by the node's depth and the dimension, by the node's depth and which neighbours
-agree, and by how often three of the contexts have been seen (the third counts twice: a context that is
+**Contexts** of `MixedIndices`, each with the dimension and the node of the tree: alone, left, above, left_above,
+before, two_before, before_left, diagonals (`Contexts` says what they are). Each has a table of counters that is
+addressed by a hash. Three mixers, with weights chosen by the node's depth and the dimension, by the node's depth and
+which neighbours agree, and by how often three of the contexts have been seen (the third counts twice: a context that is
 new knows nothing), give the probability (`mixing`), which drives the binary coder (`binary_coder`).
 
 Payload: H and W of the picture, rows, columns and number of dimensions D (varints); a byte of flags (1: progressive, 2:

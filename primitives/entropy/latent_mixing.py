@@ -31,9 +31,9 @@ tells them for all positions (`order`).
 **Contexts** are made of the learned distribution's certainty (the logit of p), of those activities, of the distances in
 the same channel around, those of the two channels before, and the channel. `Distance` describes them: sides, close,
 nearest, near, activity, channel_near, channel_wide, latest, own. For "above?" four of them look at signs instead
-(`Direction`: sides, diagonals, latest, all_sides). Three mixers with differently chosen sets of weights (certainty; near
-and nearest; channel) share in each decision. One function drives both directions, so that encoder and
-decoder cannot disagree about a context.
+(`Direction`: sides, diagonals, latest, all_sides). Three mixers with differently chosen sets of weights (certainty;
+near and nearest; channel) share in each decision. One function drives both directions, so that encoder and decoder
+cannot disagree about a context.
 
 **Experience.** Contexts and mixers begin a picture knowing nothing, unless they are given what they have learned from
 others: an `Experience`, part of a weight file. Its counters forget it soon, for they are told that they have seen only
