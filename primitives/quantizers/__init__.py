@@ -18,14 +18,4 @@ Not stages, because their code books are data: `VectorQuantizer`, `ProductQuanti
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "uniform": ["Uniform"],
-        "deadzone": ["DeadZone"],
-        "table": ["QuantTable"],
-        "fsq": ["FSQ"],
-        "rate_distortion": ["quantize_rate_distortion"],
-        "vector": ["ProductQuantizer", "ResidualQuantizer", "VectorQuantizer"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

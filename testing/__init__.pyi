@@ -1,0 +1,2 @@
+from .metrics import check_metric as check_metric
+from .tasks import check_task as check_task
