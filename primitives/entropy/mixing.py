@@ -183,6 +183,7 @@ def predictor(
     ``stream`` is (the binary coder's registers, its bytes, whether it decodes); the bit is ignored when it does.
     """
     mixers, whole, inputs_in_all = len(shares), sum(shares), told + contexts
+    shift = whole.bit_length() - 1
 
     @leaf
     def decide(bit, node, model, stream):
@@ -197,7 +198,7 @@ def predictor(
                 dot += weights[row, i] * inputs[i]
             dots[s] = min(max(dot >> 16, -LIMIT), LIMIT)
             total += shares[s] * dots[s]
-        mixed = total // whole
+        mixed = total >> shift if whole == 1 << shift else total // whole
         probability = np.int64(SQUASH[mixed + LIMIT])
         if refined:
             probability = _refine(probability, mixed, maps, sets[0] + node)
