@@ -19,7 +19,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "subsample": ["Subsample"],
         "dct": ["BlockDCT"],
         "wavelet": ["Wavelet"],
-        "quantizers": ["Uniform", "DeadZone", "QuantTable", "Embedded", "FSQ"],
+        "quantizers": ["Uniform", "DeadZone", "QuantTable", "FSQ"],
         "token_grid": ["Tokens"],
         "entropy": [
             "UniformCoded",

@@ -16,9 +16,8 @@ import hashlib
 import json
 from pathlib import Path
 
-import numpy as np
-
 import codeckit
+import numpy as np
 from codeckit.codecs import profiles, registry
 from codeckit.primitives import (
     AdaptiveIndices,
@@ -73,7 +72,7 @@ def cases():
     for name in profiles.own():
         entry = registry.entry(name)
         options = {}
-        if name in plugins.own(registry.NETWORKS) and not entry.available:
+        if name in plugins.own(registry.NETWORKS):  # weights that ship may be trained anew
             options = {"weights": str(FOLDER / "weights" / f"{name}.safetensors")}
             tiny_weights(name)
         codec = codeckit.codec(name, **options) if entry.available or options else None
@@ -96,7 +95,10 @@ def cases():
         codec = codeckit.codec("jpeg", quality=60).replace(entropy=coder)
         yield f"jpeg-{type(coder).__name__}", codec.encode(image)
         yield f"jpeg-{type(coder).__name__}-grey", codec.encode(grey)
-    yield "balle2017-HuffmanCoded", codeckit.codec("balle2017", entropy="HuffmanCoded").encode(image)
+    weights = str(FOLDER / "weights" / "mbt2018.safetensors")
+    yield "mbt2018-HuffmanCoded", codeckit.codec("mbt2018", weights=weights, entropy="HuffmanCoded").encode(image)
+    weights = str(FOLDER / "weights" / "balle2017.safetensors")
+    yield "balle2017-HuffmanCoded", codeckit.codec("balle2017", weights=weights, entropy="HuffmanCoded").encode(image)
     indices = np.minimum(rng.geometric(0.3, (30, 3)) - 1, 15)
     for kind in FixedIndices, StaticIndices, AdaptiveIndices, MixedIndices:
         for progressive in False, True:
@@ -111,13 +113,18 @@ def cases():
 
 
 def tiny_weights(name: str) -> None:
-    """A small weight file with random weights, for an architecture that has none of its own."""
+    """A small weight file with random weights for an architecture."""
+    from codeckit.codecs.learned import register_weights
+    from codeckit.codecs.learned.networks import network_class
+
     from .learned_models import random_weights
 
     path = FOLDER / "weights" / f"{name}.safetensors"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
-        random_weights(name, path, tiny=True)
+        channels = tuple(count // 2 for count in network_class(name).SMALL)
+        random_weights(name, path.parent, channels=channels, half=True, narrow=30)
+    register_weights(path)
 
 
 def row(name: str, path: Path) -> dict:

@@ -29,7 +29,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "bitplanes": ["BitPlaneCoded"],
         "indices": ["FixedIndices", "StaticIndices", "AdaptiveIndices", "MixedIndices"],
         "huffman": ["code_lengths", "canonical_codes"],
-        "models": ["StaticModel", "AdaptiveModel", "quantize_counts"],
+        "models": ["StaticModel", "quantize_counts"],
         "range_coder": ["RangeEncoder", "RangeDecoder"],
         "ans": ["AnsCoder"],
         "factorized": ["FactorizedPrior"],

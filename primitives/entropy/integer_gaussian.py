@@ -121,15 +121,6 @@ def _scale_constants():
     return tuple(np.array(values, np.int64) for values in (inverse, reach, thresholds))
 
 
-def scale_thresholds() -> np.ndarray:
-    """Where the index goes up by one, in units of 2^-8: int64 [63]; what ``torch.bucketize(right=True)`` takes.
-
-    >>> scale_thresholds()[:4]
-    array([30, 34, 39, 44])
-    """
-    return _scale_constants()[2].copy()
-
-
 def scale_index(scale) -> np.ndarray:
     """The table of each scale: 0 … 63.
 

@@ -1,5 +1,6 @@
 """Sweeps measure truly, survive being killed, and go on past failures."""
 
+import functools
 import json
 import math
 import os
@@ -166,7 +167,11 @@ def test_errors_survive_pickling(folder, tmp_path):
 
 def test_a_function_needs_a_name(folder):
     with pytest.raises(ValueError, match=r'wrap it: Metric\("name", function\)'):
-        evaluate(raw(), folder, [lambda reference, image: 0.0])
+        evaluate(raw(), folder, [functools.partial(lambda reference, image: 0.0)])
+    with pytest.raises(ValueError, match="two different metrics are called 'lambda'"):
+        evaluate(raw(), folder, [lambda reference, image: 0.0, lambda reference, image: 1.0])
+    (record, *_) = evaluate(raw(), folder, [lambda reference, image: 0.0])
+    assert record.values == {"lambda": 0.0}
     (record, *_) = evaluate(raw(), folder, [Metric("nought", lambda reference, image: 0.0)])
     assert record.values == {"nought": 0.0}
 
