@@ -55,13 +55,14 @@ def digest(*arrays: np.ndarray) -> str:
 
 
 def symbols(data: bytes) -> str:
-    """The hash of what the last stage of a `.ckt` picture decodes, as int64, with the side values in order."""
+    """The hash of what the last stage of a `.ckt` picture decodes: each plane's values as int64, row by row, then the side
+    values in the order of their names."""
     held = container.unpack(data)
     *_, last = registry.codec_for(held).stages.values()
     value = last.inverse(held.payload)
     planes = value.planes if hasattr(value, "planes") else (value,)
     side = [np.array([number]) for _, number in sorted(getattr(value, "side", {}).items())]
-    return digest(*(np.asarray(plane).astype(np.int64) for plane in (*planes, *side)))
+    return digest(*(np.asarray(plane).astype(np.int64).ravel() for plane in (*planes, *side)))
 
 
 def cases():
