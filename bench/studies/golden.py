@@ -55,8 +55,10 @@ def digest(*arrays: np.ndarray) -> str:
 
 
 def symbols(data: bytes) -> str:
-    """The hash of what the last stage of a `.ckt` picture decodes: each plane's values as int64, row by row, then the side
-    values in the order of their names."""
+    """The hash of what the last stage of a `.ckt` picture decodes.
+
+    Each plane's values as int64, row by row, then the side values in the order of their names.
+    """
     held = container.unpack(data)
     *_, last = registry.codec_for(held).stages.values()
     value = last.inverse(held.payload)
