@@ -156,7 +156,7 @@ def decode(stream: Any, *, max_pixels: int = MAX_PIXELS, device: str = "cpu", pa
     """
     data = read_stream(stream)
     if data[:3] != container.MAGIC:
-        return registry.codec(registry.sniff(data).name).on(device).decode(data, max_pixels=max_pixels)
+        return registry.reader(registry.sniff(data)).on(device).decode(data, max_pixels=max_pixels)
     held = container.unpack(data, partial)
     container.check_still(held)
     codec = registry.codec_for(held, device)
@@ -176,7 +176,7 @@ def find_codec(data: bytes, device: str = "cpu") -> Codec:
     'jpeg'
     """
     if data[:3] != container.MAGIC:
-        return registry.codec(registry.sniff(data).name).on(device)
+        return registry.reader(registry.sniff(data)).on(device)
     held = container.unpack(data)
     container.check_still(held)
     return registry.codec_for(held, device)

@@ -68,7 +68,7 @@ class Codec:
         weights: the handle of the weights that stages compute with, or None.
         profile: what streams take for granted; None for streams that list all stages.
 
-    >>> import codeckit
+    >>> import codeckit, numpy as np
     >>> image = np.full((16, 24, 3), 200, np.uint8)
     >>> codec = codeckit.codec("jpeg", quality=90)
     >>> list(codec.stages)
@@ -118,7 +118,7 @@ class Codec:
     def replace(self, **stages: Stage) -> "Codec":
         """The same codec with some stages exchanged, by their roles.
 
-        >>> import codeckit
+        >>> import codeckit, numpy as np
         >>> from codeckit.primitives import ContextCoded
         >>> codec = codeckit.codec("jpeg").replace(entropy=ContextCoded())
         >>> codec.encode(np.zeros((8, 8), np.uint8))[:3]
@@ -175,7 +175,7 @@ class Codec:
     def trace(self, image) -> Trace:
         """Encode `image` and keep what stood between the stages, with its entropy and its real bits.
 
-        >>> import codeckit
+        >>> import codeckit, numpy as np
         >>> print(codeckit.codec("jpeg").trace(np.zeros((64, 64), np.uint8)))
         stage      by           shape    dtype    entropy (bits)    bits
         image                   64×64    uint8                 0   32768
@@ -191,7 +191,7 @@ class Codec:
     def encode_video(self, frames, out=None, *, fps=None, progress: bool = False):
         """Encode a video; a codec of stills codes every frame on its own. See `codecs.video.encode_video`.
 
-        >>> import codeckit
+        >>> import codeckit, numpy as np
         >>> codec = codeckit.codec("jpeg")
         >>> [frame.shape for frame in codec.decode_video(codec.encode_video(np.zeros((2, 8, 8), np.uint8)))]
         [(8, 8), (8, 8)]

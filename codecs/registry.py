@@ -264,6 +264,12 @@ def sniff(data: bytes) -> Entry:
     raise StreamError(f"not a stream that codeckit decodes: neither .ckt nor {formats}")
 
 
+@functools.cache
+def reader(entry: Entry) -> Codec:
+    """The codec of an entry in its default configuration, for decoding: one for all streams, since it is immutable."""
+    return codec(entry.name)
+
+
 def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
     """Name and options of a codec as command lines write it, ``NAME:OPTION=VALUE:OPTION=VALUE``.
 

@@ -72,7 +72,7 @@ def pack(container: Container) -> bytes:
     """The file's bytes.
 
     >>> pack(Container(1, 1, b"payload")).hex(" ", 1)
-    '63 6b 74 02 01 01 00 70 61 79 6c 6f 61 64 c6 31 90 73'
+    '63 6b 74 02 01 01 00 70 61 79 6c 6f 61 64 90 e4 7f 94'
     """
     data = pack_head(container) + container.payload
     return data + zlib.crc32(data).to_bytes(4, "big")

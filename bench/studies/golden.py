@@ -16,10 +16,12 @@ import hashlib
 import json
 from pathlib import Path
 
-import codeckit
 import numpy as np
-from codeckit.codecs import profiles, registry
-from codeckit.primitives import (
+
+from ...api import decode, decode_video
+from ...codecs import profiles, registry
+from ...codecs.base import Codec
+from ...primitives import (
     AdaptiveIndices,
     AnsCoded,
     ContextCoded,
@@ -36,10 +38,9 @@ from codeckit.primitives import (
     container,
     plugins,
 )
-
 from . import pictures
 
-FOLDER = Path(codeckit.__file__).parent / "tests" / "golden"
+FOLDER = Path(__file__).parents[2] / "tests" / "golden"
 
 #: Codecs whose pictures come out of floating-point arithmetic or of a library.
 CLOSE = ("libjpeg", "webp", "jpeg2000", "avif", "jpegxl", "mozjpeg", "jpegli", "downsample", "jpeg2000-teaching", "own")
@@ -78,7 +79,7 @@ def cases():
         if name in plugins.own(registry.NETWORKS):  # weights that ship may be trained anew
             options = {"weights": str(FOLDER / "weights" / f"{name}.safetensors")}
             tiny_weights(name)
-        codec = codeckit.codec(name, **options) if entry.available or options else None
+        codec = registry.codec(name, **options) if entry.available or options else None
         if codec is None:
             raise SystemExit(f"{name} is not available here: {entry.install}")
         if name == "tokens":
@@ -95,31 +96,30 @@ def cases():
         if "video" in entry.media or codec.native:
             yield f"{name}-video", codec.encode_video([image, np.roll(image, 2, 1), image], fps=25)
     for coder in UniformCoded(), HuffmanCoded(), RangeCoded(), AnsCoded(), ContextCoded():
-        codec = codeckit.codec("jpeg", quality=60).replace(entropy=coder)
+        codec = registry.codec("jpeg", quality=60).replace(entropy=coder)
         yield f"jpeg-{type(coder).__name__}", codec.encode(image)
         yield f"jpeg-{type(coder).__name__}-grey", codec.encode(grey)
     weights = str(FOLDER / "weights" / "mbt2018.safetensors")
-    yield "mbt2018-HuffmanCoded", codeckit.codec("mbt2018", weights=weights, entropy="HuffmanCoded").encode(image)
+    yield "mbt2018-HuffmanCoded", registry.codec("mbt2018", weights=weights, entropy="HuffmanCoded").encode(image)
     weights = str(FOLDER / "weights" / "balle2017.safetensors")
-    yield "balle2017-HuffmanCoded", codeckit.codec("balle2017", weights=weights, entropy="HuffmanCoded").encode(image)
+    yield "balle2017-HuffmanCoded", registry.codec("balle2017", weights=weights, entropy="HuffmanCoded").encode(image)
     indices = np.minimum(rng.geometric(0.3, (30, 3)) - 1, 15)
     for kind in FixedIndices, StaticIndices, AdaptiveIndices, MixedIndices:
         for progressive in False, True:
-            codec = codeckit.codec("token-indices").replace(entropy=kind(16, progressive))
+            codec = registry.codec("token-indices").replace(entropy=kind(16, progressive))
             yield f"{kind.__name__}{'-progressive' * progressive}", codec.encode_tokens(indices, (5, 6))
-    yield "tokens-fsq-progressive", codeckit.codec("tokens-fsq", progressive=True).encode(image)
+    yield "tokens-fsq-progressive", registry.codec("tokens-fsq", progressive=True).encode(image)
     own = dict(color=YCbCr("bt709"), subsample=Subsample("4:4:4", align=1), transform=Wavelet("9/7", 3))
     own |= dict(quantize=DeadZone(8.0), entropy=ContextCoded())
-    yield "own", codeckit.Codec("own", own).encode(image)
-    lossless = codeckit.codec("jpeg2000-teaching", lossless=True)
+    yield "own", Codec("own", own).encode(image)
+    lossless = registry.codec("jpeg2000-teaching", lossless=True)
     yield "jpeg2000-teaching-lossless", lossless.encode(image)
 
 
 def tiny_weights(name: str) -> None:
     """A small weight file with random weights for an architecture."""
-    from codeckit.codecs.learned import register_weights
-    from codeckit.codecs.learned.networks import network_class
-
+    from ...codecs.learned import register_weights
+    from ...codecs.learned.networks import network_class
     from .learned_models import random_weights
 
     path = FOLDER / "weights" / f"{name}.safetensors"
@@ -138,9 +138,9 @@ def row(name: str, path: Path) -> dict:
     if is_ckt and not container.unpack(data).is_video:
         found["symbols"] = symbols(data)
     if is_ckt and container.unpack(data).is_video:
-        decoded = np.stack(list(codeckit.decode_video(data)))
+        decoded = np.stack(list(decode_video(data)))
     else:
-        decoded = codeckit.decode(data)
+        decoded = decode(data)
     if not isinstance(decoded, np.ndarray):
         return found  # tokens: the symbols are what is exact
     codec = name.removesuffix("-grey").removesuffix("-video")

@@ -11,9 +11,9 @@ import typing
 from pathlib import Path
 from types import NoneType
 
-import codeckit
-from codeckit.codecs import registry
-from codeckit.primitives import plugins
+from ...codecs import registry
+from ...codecs.base import Codec
+from ...primitives import plugins
 
 #: Where the names of the public API come from.
 NAMES = {
@@ -86,7 +86,7 @@ def overload(name: str) -> str:
             options.append(f"    {option}: {text(hints.get(option, typing.Any))} = {_quoted(parameter.default)},\n")
     if options:
         options.insert(0, "    *,\n")
-    returned = hints.get("return", codeckit.Codec).__name__
+    returned = hints.get("return", Codec).__name__
     return OVERLOAD.format(name=name, options="".join(options), returned=returned, summary=entry.summary.rstrip("."))
 
 
@@ -119,7 +119,7 @@ def main():
     import subprocess
     import sys
 
-    path = Path(codeckit.__file__).with_suffix(".pyi")
+    path = Path(__file__).parents[2] / "__init__.pyi"
     path.write_text(stub(), encoding="utf-8")
     for command in (["check", "--fix", "--quiet"], ["format", "--quiet"]):
         subprocess.run([sys.executable, "-m", "ruff", *command, str(path)], check=True)

@@ -13,9 +13,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import codeckit
+from ... import codec as configured
+from ... import decode
 
-ROOT = Path(codeckit.__file__).parent
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,9 @@ def main():
     image = astronaut()[:128, :192].copy()
     print(f"{'codec':14} {'calls':>6} {'functions':>9} {'files':>5} {'stays':>6} {'returns':>7}")
     for name in options.codecs:
-        codec = codeckit.codec(name)
+        codec = configured(name)
         stream = codec.encode(image)
-        found = walk((lambda s=stream: codeckit.decode(s)) if options.decode else (lambda c=codec: c.encode(image)))
+        found = walk((lambda s=stream: decode(s)) if options.decode else (lambda c=codec: c.encode(image)))
         stays = len(found.calls) - len(found.files)
         files = len(set(found.files))
         total = sum(found.returns.values())

@@ -21,7 +21,7 @@ from codeckit.pages.pictures import (
     principal_colors,
     views,
 )
-from codeckit.primitives import ContextCoded, Stage
+from codeckit.primitives import ContextCoded, Stage, register_stage
 
 
 def photograph(height=72, width=120):
@@ -71,6 +71,7 @@ class Halve(Stage):
 
 
 def test_a_codec_of_ones_own_is_explained_too():
+    register_stage(Halve, "tests:Halve@1")
     codec = codeckit.Codec("every-other-row", {"halve": Halve()})
     page = explain(photograph(64, 80), codec)
     assert "Every other row, as bytes behind a byte of height." in page
