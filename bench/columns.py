@@ -102,5 +102,5 @@ def _task(name: str, measures: list[str]) -> TaskInfo:
     if found is not None:
         known = describe(found)
         if {measure.name for measure in known.measures} >= set(measures):
-            return known
+            return replace(known, measures=tuple(each for each in known.measures if each.name in measures))
     return TaskInfo.of(name, measures)

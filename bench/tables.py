@@ -161,10 +161,11 @@ def remarks(report) -> list[str]:
         )
     if report.tasks:
         found.append(
-            "− uncompressed: difference from the uncompressed pictures with its paired bootstrap interval, accuracies "
-            "in percent and points; η: bits of information about the label per coded bit. BD and rates from monotone "
-            "envelopes."
+            "Tasks: the difference from the ceiling has a paired bootstrap interval over pictures; differences of "
+            "percentages are points. BD and rates are those of monotone envelopes."
         )
+        if any(_is_information(measure) for task in report.columns.tasks for measure in task.measures):
+            found.append("η: bits of information about the label per coded bit.")
     return found + [f"failed: {failure}" for failure in report.failures]
 
 

@@ -14,6 +14,7 @@ import math
 
 import numpy as np
 
+from .distortion import check_pair
 from .measure import Metric, UndefinedError
 
 _BACKBONE, _STAGE = "efficientnet-lite0", 6
@@ -29,11 +30,14 @@ def feature_snr(reference: np.ndarray, decoded) -> float:
 
     Raises:
         UndefinedError: other tokens.
+        ValueError: pictures of another dtype, or of shapes that differ.
         ImportError: the network's packages are not installed (extra ``tasks``).
     """
     from ..primitives.tokens.backbone import load_backbone
 
     backbone = load_backbone(_BACKBONE)
+    if isinstance(decoded, np.ndarray):
+        check_pair(reference, decoded)
     original = backbone.tokens(reference, _STAGE).features
     try:
         seen = backbone.tokens(decoded, _STAGE).features

@@ -151,7 +151,7 @@ def _tables(report):
     titles = {
         "codec": "Every point",
         "against": "Bjøntegaard deltas",
-        "bpp for": "Rates at the ceiling less a little",
+        "bpp for": "Rates near the ceiling",
     }
     for rows in report.tables():
         title = next((text for start, text in titles.items() if rows[0][0].startswith(start)), "")

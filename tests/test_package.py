@@ -19,6 +19,8 @@ except ImportError:  # Python 3.10
 
 ROOT = Path(__file__).parent.parent
 
+FOLDERS = ("bench", "codecs", "metrics", "pages", "primitives", "testing", "training")
+
 
 def modules():
     skip = {"codeckit.__main__"}
@@ -70,9 +72,8 @@ def test_wheel_holds_every_module(tmp_path):
     assert len(weights) >= 6 and weights <= set(names)
     assert {"codeckit/pages/style.css", "codeckit/pages/explain.js"} <= set(names)
     held = {name for name in names if name.endswith(".py")}
-    folders = ("bench", "codecs", "metrics", "pages", "primitives", "training")
     wanted = {f"codeckit/{path.name}" for path in ROOT.glob("*.py")}
-    for folder in folders:
+    for folder in FOLDERS:
         wanted |= {f"codeckit/{path.relative_to(ROOT)}" for path in (ROOT / folder).rglob("*.py")}
     wanted = {name for name in wanted if not name.startswith("codeckit/bench/studies/")}  # they stay in the checkout
     assert held == wanted
@@ -84,7 +85,7 @@ def test_dependencies_are_declared():
     names = {line.split(">")[0].split("=")[0].strip().replace("-", "_") for line in declared}
     names |= {"PIL", "skimage"}  # the modules of pillow and scikit-image
     for path in ROOT.glob("[a-z]*/**/*.py"):
-        if path.relative_to(ROOT).parts[0] not in ("bench", "codecs", "metrics", "pages", "primitives", "training"):
+        if path.relative_to(ROOT).parts[0] not in FOLDERS:
             continue
         if path.parent.name == "lab":
             continue  # an app that marimo runs, which an extra brings

@@ -6,10 +6,11 @@ import math
 import numpy as np
 import pytest
 from codeckit.bench import Measurement, Measurements, SweepError, compare, run_comparison
+from codeckit.bench.columns import Columns
 from codeckit.bench.comparison import expand, spread
 from codeckit.bench.curves import curve_label
 from codeckit.codecs.registry import codec, parse_spec
-from codeckit.metrics import bd_rate, to_decibels
+from codeckit.metrics import Measure, Metric, bd_rate, to_decibels
 from PIL import Image
 
 QUALITIES = (10, 40, 70, 95)
@@ -94,6 +95,86 @@ def test_own_measures_have_no_unit():
         ["against a", "BD-rate sharpness", "overlap", "BD-sharpness"],
         ["b", "+0.0 %", "100%", "+0.00"],
     ]
+
+
+def error_curves(name="error"):
+    """Two codecs whose errors halve as the rate doubles; the second needs four fifths of the rate."""
+    return [
+        Measurement("i", codec, {"quality": n}, 1, factor * 2.0**n, True, 0.1, 0.1, {name: 2.0**-n})
+        for codec, factor in (("a", 1.0), ("b", 0.8))
+        for n in (1, 2, 3, 4)
+    ]
+
+
+def test_measures_of_which_lower_is_better(tmp_path):
+    error = Metric("error", max, title="error", unit="m", digits=1, higher_is_better=False)
+    report = compare(Measurements(error_curves(), columns=Columns.of([error])), out=tmp_path)
+    (delta,) = report.deltas
+    assert delta.rate.value == pytest.approx(-20.0) and delta.rate.overlap == 1.0 and delta.quality.value > 0
+    assert report.points_table()[0][3] == "error ↓" and report.points_table()[1][3] == "0.5"
+    assert report.deltas_table()[0] == ["against a", "BD-rate error ↓", "overlap", "BD-error ↓"]
+    assert report.deltas_table()[1][3].startswith("+") and report.deltas_table()[1][3].endswith(" m")
+    assert "↓: lower is better." in str(report)
+    assert report.figure().axes[0].get_ylabel() == "error (m), lower is better"
+    assert report.figure().axes[0].lines[0].get_ydata().tolist() == [0.5, 0.25, 0.125, 0.0625]  # as measured
+    assert json.loads(report.to_json())["measures"]["error"]["higher_is_better"] is False
+
+
+def test_lpips_of_a_file_is_compared_by_its_declaration(tmp_path):
+    Measurements(error_curves("lpips")).to_jsonl(tmp_path / "records.jsonl")
+    (delta,) = compare(Measurements.from_jsonl(tmp_path / "records.jsonl")).deltas
+    assert delta.rate.value == pytest.approx(-20.0)
+
+
+def f1(counts):
+    hits, false, missed = counts
+    return 2 * hits / (2 * hits + false + missed)
+
+
+class Detector:
+    """A task that is no classification: F1, made of counts; and its mean distance, lower for better."""
+
+    name = "boxes"
+    measures = (
+        Measure("f1", title="F1", unit="%", digits=1, from_counts=f1),
+        Measure("offset", unit="px", digits=2, higher_is_better=False),
+    )
+
+    def predict(self, decoded):
+        return decoded
+
+    def score(self, prediction, label):
+        return {"f1": (1, 0, 0), "offset": 0.0}
+
+
+def detections():
+    """Two pictures, one of them with ten times as many things to find; half of these are lost by `a` at quality 1."""
+    rows = []
+    for name, quality, bpp, lost in (("a", 1, 1.0, 5), ("a", 2, 2.0, 1), ("uncompressed", None, 24.0, 0)):
+        setting = {} if quality is None else {"quality": quality}
+        for image, counts in (("x", (10 - lost, 0, lost)), ("y", (1, 0, 0))):
+            values = {"boxes/f1": f1(counts), "boxes/offset": float(lost)}
+            held = {"boxes/f1": tuple(map(float, counts))}
+            rows.append(Measurement(image, name, setting, 9, bpp, True, 0.1, 0.1, values, counts=held))
+    return Measurements(rows[:4], rows[4:], Columns.of([], [Detector()]))
+
+
+def test_a_detection_is_a_task_like_any_other(tmp_path):
+    table = detections()
+    low = table.summary()[0]
+    assert low.values["boxes/f1"] == pytest.approx(f1((6, 0, 5)))  # of the sums, not the mean of ⅔ and 1
+    report = compare(table, out=tmp_path)
+    assert report.tasks == ("boxes",) and report.metrics == () and report.ceilings() == {"boxes/f1": 1.0}
+    _, tasks, rates = report.tables()[:3]
+    assert tasks[0] == ["codec", "quality", "bpp", "boxes F1", "− uncompressed [95 %]", "offset ↓"]
+    assert tasks[1][3] == "70.6" and tasks[1][4].startswith("-29.4 [-33.3, ") and tasks[1][5] == "5.00"
+    assert tasks[3][4] == "–" and rates[0][0] == "bpp for uncompressed − 1 point"
+    assert math.isnan(report.efficiency(low, "boxes"))
+    Measurements.to_jsonl(table, tmp_path / "t.jsonl")
+    read = Measurements.from_jsonl(tmp_path / "t.jsonl", tasks=[Detector()])
+    assert read == table and str(compare(read)) == str(report)
+    with pytest.raises(ValueError, match="pass it to from_jsonl"):
+        Measurements.from_jsonl(tmp_path / "t.jsonl").summary()
 
 
 def test_lossless_points_do_not_spoil_curves(tmp_path):

@@ -3,16 +3,24 @@
 import json
 import math
 import os
+import pickle
+import subprocess
+import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from codeckit.bench import SweepError, dataset, evaluate
+from codeckit.bench.jobs import Asked
 from codeckit.bench.journal import read_journal
+from codeckit.bench.sweep import stream_name
 from codeckit.codecs.base import Codec
+from codeckit.codecs.jpeg import JpegHuffman
+from codeckit.codecs.peers.stills import PillowCoded
 from codeckit.codecs.registry import codec, register_codec
-from codeckit.metrics import bpp, psnr
+from codeckit.metrics import Metric, bpp, psnr, resolve, tasks
 from codeckit.primitives import Stage
 from PIL import Image
 
@@ -143,6 +151,121 @@ def test_failures_do_not_stop_the_others(folder, tmp_path):
     Image.fromarray(np.zeros((16, 24, 3), np.uint8)).save(folder / "b.png")
     (folder / "d.png").unlink()
     assert len(evaluate(raw(), folder, ["psnr"], out=journal)) == 3
+
+
+def test_errors_survive_pickling(folder, tmp_path):
+    def broken(reference, image):
+        return 1 / 0
+
+    with pytest.raises(SweepError) as caught:
+        evaluate(raw(), folder, [broken])
+    error, copy = caught.value, pickle.loads(pickle.dumps(caught.value))
+    assert (str(copy), copy.failures, copy.table) == (str(error), error.failures, error.table)
+
+
+def test_a_function_needs_a_name(folder):
+    with pytest.raises(ValueError, match=r'wrap it: Metric\("name", function\)'):
+        evaluate(raw(), folder, [lambda reference, image: 0.0])
+    (record, *_) = evaluate(raw(), folder, [Metric("nought", lambda reference, image: 0.0)])
+    assert record.values == {"nought": 0.0}
+
+
+def test_baselines_stand_apart(tmp_path):
+    pictures = tmp_path / "pictures"
+    for n, label in enumerate(("dark", "light")):
+        (pictures / label).mkdir(parents=True)
+        Image.fromarray(np.full((16, 24, 3), 60 + 120 * n, np.uint8)).save(pictures / label / f"{n}.png")
+    images = dataset(pictures, recursive=True)
+    task = tasks.Classifier("brightness", lambda picture: "light" if picture.mean() > 127 else "dark")
+    table = evaluate(codec("libjpeg"), images, ["psnr"], [task])
+    assert [record.codec for record in table] == ["libjpeg"] * 2
+    assert {record.codec for record in table.baselines} == {"uncompressed", "downsample"}
+    assert len(table.everything) == 2 * 8 and len(table.summary()) == 1
+    asked_for = evaluate([codec("libjpeg"), codec("uncompressed")], images, ["psnr"], [task])
+    assert [record.codec for record in asked_for] == ["libjpeg"] * 2 + ["uncompressed"] * 2
+    assert {record.codec for record in asked_for.baselines} == {"downsample"}
+    assert evaluate(codec("libjpeg"), images, ["psnr"]).baselines == ()
+
+
+def test_kept_streams_have_the_ending_of_their_format(folder, tmp_path):
+    def bitmap(quality=1):
+        return Codec("bitmap", {"library": PillowCoded("BMP")}, {"quality": quality})
+
+    register_codec("bitmap", bitmap)
+    evaluate([bitmap(), codec("libjpeg"), codec("jpeg-context")], folder, ["psnr"], keep=tmp_path / "kept")
+    found = sorted(path.name for path in (tmp_path / "kept").iterdir() if path.name.startswith("a"))
+    assert found == ["a.png-bitmap-quality=1.bmp", "a.png-jpeg-context-quality=75.ckt", "a.png-libjpeg-quality=75.jpg"]
+    assert Image.open(tmp_path / "kept" / found[0]).format == "BMP"
+    image = dataset(folder)[0]
+    mine = Codec("mine", codec("jpeg").stages)
+    assert isinstance(mine.stages["entropy"], JpegHuffman) and stream_name(mine, image) == "a.png-mine.jpg"
+    assert stream_name(Codec("mine", {"library": PillowCoded("JPEG2000")}), image) == "a.png-mine.jp2"
+    assert stream_name(raw(), image) == "a.png-raw.bin"
+
+
+PLUG_IN = """
+    import numpy as np
+    from codeckit.metrics import Metric
+    from codeckit.metrics.tasks import Classifier
+
+    def make(name):
+        def local(*pictures):  # nothing can pickle it: who has it looked it up
+            return float(len(name))
+        return local
+
+    largest = Metric("largest", make("largest"), higher_is_better=False)
+    shade = Classifier("shade", lambda picture: "light" if picture.mean() > 127 else "dark")
+"""
+
+PLUG_IN_SWEEP = """
+    import pickle, sys
+    import numpy as np
+    import codeckit
+    from codeckit.bench import dataset, evaluate
+    from codeckit.bench.datasets import DatasetImage
+    from codeckit.bench.jobs import Asked
+    from codeckit.metrics import resolve
+    from codeckit.metrics.tasks import resolve as resolve_tasks
+
+    assert resolve("largest") == resolve("plug-in:largest")
+    sent = pickle.dumps(Asked(resolve(["psnr", "largest"]), resolve_tasks("shade")))
+    assert b"plug-in:largest" in sent and b"plug-in:shade" in sent and b"codeckit:psnr" in sent
+    images = dataset([np.full((16, 16, 3), shade, np.uint8) for shade in (20, 200)])
+    images = [DatasetImage(i.name, i.source, label) for i, label in zip(images, ("dark", "light"))]
+    for executor in sys.argv[1:]:
+        table = evaluate(codeckit.codec("libjpeg"), dataset(images), ["psnr", "plug-in:largest"], "shade",
+                         jobs=2, executor=executor)
+        assert [r.values["largest"] for r in table] == [7.0, 7.0]
+        assert [r.values["shade/top1"] for r in table] == [1.0, 1.0]
+        assert not table.columns["largest"].higher_is_better
+    print("done")
+"""
+
+
+@pytest.mark.parametrize("executor", ["local", "dask"])
+def test_workers_find_what_a_plug_in_declares(tmp_path, executor):
+    if executor == "dask":
+        pytest.importorskip("distributed")
+    (tmp_path / "plug_in.py").write_text(textwrap.dedent(PLUG_IN))
+    info = tmp_path / "plug_in-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plug_in\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[codeckit.metrics]\nlargest = plug_in:largest\n\n[codeckit.tasks]\nshade = plug_in:shade\n"
+    )
+    script = tmp_path / "sweep.py"
+    body = textwrap.indent(textwrap.dedent(PLUG_IN_SWEEP), "    ")
+    script.write_text(f"def main():\n{body}\n\nif __name__ == '__main__':\n    main()\n")
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, str(script), executor], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "done", done.stderr[-3000:]
+
+
+def test_what_is_declared_nowhere_is_pickled_itself():
+    received = pickle.loads(pickle.dumps(Asked((*resolve("psnr"), Metric("psnr2", psnr)))))
+    assert received.metrics[0] is resolve("psnr")[0] and received.metrics[1].function is psnr
 
 
 def test_a_file_that_is_no_journal_is_left_alone(folder, tmp_path):
