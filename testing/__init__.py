@@ -16,7 +16,9 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "codecs": ["check_codec"],
         "metrics": ["check_metric"],
+        "stages": ["check_stage"],
         "tasks": ["check_task"],
     },
 )
