@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "errors": ["StreamError"],
         "stage": ["Stage", "Weighted", "from_spec", "register_stage", "spec"],
-        "picture": ["Picture"],
+        "picture": ["MAX_PIXELS", "HeaderStage", "Picture", "check_size", "pack_header", "unpack_header"],
         "bitstream": ["BitReader", "BitWriter", "ByteReader", "ByteWriter"],
         "container": ["Container"],
         "color": ["ComponentTransform", "YCbCr"],
@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "wavelet": ["Wavelet"],
         "quantizers": ["Uniform", "DeadZone", "QuantTable", "Embedded", "FSQ"],
         "token_grid": ["Tokens"],
+        "entropy.bits": ["pack_bits", "unpack_bits"],
         "entropy": [
             "UniformCoded",
             "HuffmanCoded",
