@@ -1,5 +1,8 @@
 """Encode with a target, and decode anything: the top of the public API."""
 
+from collections.abc import Callable
+from typing import Any, cast
+
 import numpy as np
 
 from .codecs import registry, video
@@ -11,7 +14,16 @@ from .primitives.picture import MAX_PIXELS
 
 
 def encode(
-    image, name: str, *, quality=None, bpp=None, psnr=None, accuracy=None, task="imagenet", background=None, **options
+    image: Any,
+    name: str,
+    *,
+    quality: float | None = None,
+    bpp: float | None = None,
+    psnr: float | None = None,
+    accuracy: float | None = None,
+    task: Any = "imagenet",
+    background: Any = None,
+    **options: Any,
 ) -> bytes:
     """Encode an image with a codec, at a quality or at a target.
 
@@ -55,9 +67,9 @@ def encode(
     pixels = reference.shape[0] * reference.shape[1]
     entry = registry.entry(name)
     steps = entry.quality_steps
-    low, high = (bound * steps for bound in entry.quality)
+    low, high = (round(bound * steps) for bound in entry.quality)
 
-    def stream_at(level):
+    def stream_at(level: int) -> bytes:
         return registry.codec(name, quality=level if steps == 1 else level / steps, **options).encode(image)
 
     if bpp is not None:
@@ -66,28 +78,14 @@ def encode(
             least, lowest = 8 * len(stream_at(low)) / pixels, entry.quality[0]
             raise ValueError(f"{name} needs {least:.4g} bpp for this image at its lowest quality, {lowest}; not {bpp}")
         return stream
-
     if accuracy is not None:
-        from .metrics.tasks import agreement, resolve
-
-        (reader,) = resolve(task)
-        wanted, answer = f"an agreement of {accuracy} in the task {reader.name}", reader.predict(reference)
-
-        def reaches(stream):
-            return agreement(answer, reader.predict(decode(stream, max_pixels=pixels))) >= accuracy
-
-    elif registry.entry(name).media == "tokens":
+        wanted, reaches = _agrees(reference, task, accuracy, pixels)
+    elif entry.media == "tokens":
         raise ValueError(
             f"{name} decodes to tokens, not to pictures that have a PSNR; give quality=, bpp= or accuracy="
         )
     else:
-        from .metrics import psnr as measure
-
-        wanted = f"{psnr} dB"
-
-        def reaches(stream):
-            return measure(reference, _like(decode(stream, max_pixels=pixels), reference)) >= psnr
-
+        wanted, reaches = _is_like(reference, cast(float, psnr), pixels)
     # From the top down, qualities reach the target up to the lowest one that does.
     stream = _last(lambda level: stream_at(high + low - level), reaches, low, high)
     if stream is None:
@@ -97,7 +95,26 @@ def encode(
     return stream
 
 
-def _last(stream_at, fits, low: int, high: int) -> bytes | None:
+def _agrees(reference: np.ndarray, task: Any, accuracy: float, pixels: int) -> tuple[str, Callable[[bytes], bool]]:
+    """What is wanted in words, and whether a task reads a stream as it reads the reference."""
+    from .metrics.tasks import agreement, resolve
+
+    (reader,) = resolve(task)
+    answer = reader.predict(reference)
+    return (
+        f"an agreement of {accuracy} in the task {reader.name}",
+        lambda stream: agreement(answer, reader.predict(decode(stream, max_pixels=pixels))) >= accuracy,
+    )
+
+
+def _is_like(reference: np.ndarray, psnr: float, pixels: int) -> tuple[str, Callable[[bytes], bool]]:
+    """What is wanted in words, and whether a stream decodes to the reference with so many dB."""
+    from .metrics import psnr as measured
+
+    return f"{psnr} dB", lambda stream: measured(reference, _like(decode(stream, max_pixels=pixels), reference)) >= psnr
+
+
+def _last(stream_at: Callable[[int], bytes], fits: Callable[[bytes], bool], low: int, high: int) -> bytes | None:
     """The stream at the last level that fits, by bisection: levels fit from `low` up to some one."""
     best = None
     while low <= high:
@@ -115,7 +132,7 @@ def _like(decoded: np.ndarray, image: np.ndarray) -> np.ndarray:
     return decoded[..., 0] if decoded.ndim > image.ndim else decoded
 
 
-def decode(stream, *, max_pixels: int = MAX_PIXELS, device: str = "cpu") -> np.ndarray:
+def decode(stream: Any, *, max_pixels: int = MAX_PIXELS, device: str = "cpu") -> Any:
     """Decode a stream of any codec, found from the bytes alone.
 
     Args:
@@ -125,6 +142,7 @@ def decode(stream, *, max_pixels: int = MAX_PIXELS, device: str = "cpu") -> np.n
 
     Returns:
         uint8 [H,W,3], or [H,W] for a grey picture; pixels as the file stores them (an Exif orientation is not applied).
+        `Tokens` for a stream of tokens.
 
     Raises:
         StreamError: no known format, cut, damaged, or too large.
@@ -158,7 +176,7 @@ def find_codec(data: bytes, device: str = "cpu") -> Codec:
     return registry.codec_for(held, device)
 
 
-def decode_video(stream, *, max_pixels: int = MAX_PIXELS, device: str = "cpu") -> Frames:
+def decode_video(stream: Any, *, max_pixels: int = MAX_PIXELS, device: str = "cpu") -> Frames:
     """The frames of a coded video of any codec, decoded as they are asked for.
 
     Args:

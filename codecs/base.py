@@ -47,7 +47,7 @@ class Encoder:
             image: what `Codec.encode` takes.
             see: called with role, stage and output of each step, if anybody wants to see them.
         """
-        value = read_image(image)
+        value: Any = read_image(image)
         for role, stage in stages.items():
             value = stage.forward(value)
             if see:
@@ -92,7 +92,7 @@ class Codec:
                 raise ValueError(f"the stage {role!r} is {stage!r}; stages derive from codeckit.primitives.Stage")
         if self.weights is not None:
             bound = {
-                role: replace_fields(stage, weights=self.weights) if isinstance(stage, Weighted) else stage
+                role: stage.with_weights(self.weights) if isinstance(stage, Weighted) else stage
                 for role, stage in self.stages.items()
             }
             object.__setattr__(self, "stages", bound)
@@ -229,7 +229,14 @@ class Codec:
         return streams.unfold_checked(self.stages, payloads, max_pixels)
 
 
-def codec_of(name: str, profile: Profile | None, held: Container, weights=None, device: str = "cpu") -> Codec:
+def codec_of(
+    name: str,
+    profile: Profile | None,
+    held: Container,
+    weights=None,
+    device: str = "cpu",
+    needs_weights: bool = True,
+) -> Codec:
     """The codec that a container describes.
 
     Args:
@@ -238,10 +245,16 @@ def codec_of(name: str, profile: Profile | None, held: Container, weights=None, 
         held: the container.
         weights: a handle to try first.
         device: where networks are to run.
+        needs_weights: whether weights that are not known here are an error; otherwise the codec has none then.
 
     Raises:
         StreamError: stages, a revision or weights that do not exist here.
     """
     stages = streams.rebuild(held, profile)
-    handle = streams.find_weights(stages, held.weights, weights, device)
+    try:
+        handle = streams.find_weights(stages, held.weights, weights, device)
+    except StreamError:
+        if needs_weights:
+            raise
+        handle = None
     return Codec(name, stages, weights=handle, profile=profile)

@@ -7,13 +7,13 @@ line that converts it, never silently changed.
 import contextlib
 import io
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..primitives.errors import StreamError
+from ..primitives.files import new_file, write_atomically  # noqa: F401 - for those who look for it here
 
 #: File name endings that count as pictures.
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif", ".jxl")
@@ -195,26 +195,3 @@ def read_stream(stream) -> bytes:
     if isinstance(stream, io.IOBase):
         return stream.read()
     raise ValueError(f"a stream is bytes or the path of a file, not {type(stream).__name__}")
-
-
-def write_atomically(path, content: str | bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part of it."""
-    data = content.encode() if isinstance(content, str) else content
-    with new_file(path) as temporary:
-        Path(temporary).write_bytes(data)
-
-
-@contextlib.contextmanager
-def new_file(path):
-    """A temporary path beside `path`, which takes its place when the block ends well and vanishes when it fails."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        yield temporary
-        os.chmod(temporary, 0o644)  # mkstemp gives its files to their owner alone
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -60,7 +60,7 @@ def info(stream) -> Info:
 def _of_ckt(held: container.Container) -> tuple[str, tuple[int, int], int, dict[str, Any]]:
     """Codec, size, channels and details of a `.ckt` picture."""
     container.check_still(held)
-    codec = registry.codec_for(held)
+    codec = registry.codec_for(held, needs_weights=False)
     *_, entropy = codec.stages.values()
     size, color = entropy.describe(held.payload)
     details: dict[str, Any] = {"format": f"ckt version {container.VERSION}", "revision": held.revision, "colour": color}
@@ -69,7 +69,8 @@ def _of_ckt(held: container.Container) -> tuple[str, tuple[int, int], int, dict[
         id, fields = spec(stage)
         shown = ", ".join(f"{name}={value!r}" for name, value in fields.items())
         details["stages"][role] = f"{id}({shown})" if shown else id
-    details |= entropy.facts(held.payload)
+    if codec.weights or not held.weights:  # what a payload says besides the size may take weights to read
+        details |= entropy.facts(held.payload)
     if held.weights:
         details["weights"] = held.weights.hex()
     return codec.name, size, {"grey": 1, "tokens": 0}.get(color, 3), details

@@ -40,7 +40,7 @@ def check_options(
         legal = _described(annotation)
         fits = _fits(value, annotation)
         if option == "quality" and fits and isinstance(value, Real):
-            fits = quality[0] <= value <= quality[1]
+            fits = quality[0] <= float(value) <= quality[1]
         if option == "quality":
             legal = legal.replace("a number", f"a number from {quality[0]} to {quality[1]}")
             legal = legal.replace("an integer", f"an integer from {quality[0]} to {quality[1]}")

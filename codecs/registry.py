@@ -208,8 +208,8 @@ def register_codec(
     _registered[name] = Entry(name=name, quality=quality, summary=summary, factory=factory, **fields)
 
 
-def codec_for(held: Container, device: str = "cpu") -> Codec:
-    """The codec that decodes a `.ckt` stream.
+def codec_for(held: Container, device: str = "cpu", needs_weights: bool = True) -> Codec:
+    """The codec that decodes a `.ckt` stream; without weights where these are not needed and not known.
 
     Raises:
         StreamError: its codec, revision, stages or weights do not exist here.
@@ -222,7 +222,7 @@ def codec_for(held: Container, device: str = "cpu") -> Codec:
         except (ImportError, ValueError) as error:
             raise StreamError(str(error)) from error
     name = found.codec.partition(":")[2] if found else str(held.codec)
-    return codec_of(name, found, held, device=device)
+    return codec_of(name, found, held, device=device, needs_weights=needs_weights)
 
 
 def sniff(data: bytes) -> Entry:

@@ -5,6 +5,7 @@ stages that differ from it; any other composition writes all its stages in full.
 """
 
 import json
+from typing import Any
 
 import numpy as np
 
@@ -59,15 +60,15 @@ def rebuild(held: Container, profile: Profile | None) -> dict[str, Stage]:
         changed = json.loads(held.stages) if held.stages else []
     except (ValueError, RecursionError) as error:
         raise StreamError(f"the stages of the stream are not JSON: {error}") from error
-    entries = changed if isinstance(changed, list) else [None]
+    entries: list[Any] = changed if isinstance(changed, list) else [None]
     if any(not (isinstance(entry, list) and len(entry) == 3 and isinstance(entry[0], str)) for entry in entries):
         raise StreamError("the stages of the stream are not an array of [role, id, fields]")
     described = {role: [id, fields] for role, id, fields in entries}
     if len(described) != len(entries):
         raise StreamError("the stream describes a stage twice")
-    if held.revision and profile is None:
-        raise StreamError(f"the codec {str(held.codec)[:80]!r} of the stream is not known here")
     if held.revision:
+        if profile is None:
+            raise StreamError(f"the codec {str(held.codec)[:80]!r} of the stream is not known here")
         specs = profile.at(held.revision).specs
         if described.keys() - specs.keys():
             raise StreamError(f"the stream changes stages that {profile.codec} does not have")

@@ -52,7 +52,7 @@ class Step:
 
     role: str
     stage: str
-    value: object
+    value: Any
     bits: int
     entropy: float | None
     maps: dict[str, np.ndarray] = field(default_factory=dict)
@@ -110,7 +110,7 @@ class Trace:
         (*head, tail) = around.parts
         return Anatomy((*head, *found.parts, tail), found.costs)
 
-    def bits_by_stage(self, anatomy: Anatomy | None = None) -> dict[str, float]:
+    def bits_by_stage(self, anatomy: Anatomy | None = None) -> dict[str, int]:
         """The bits of the file that serve each step, by role, ``"image"`` first; and ``"file"``, the container.
 
         Every bit is counted once: the sum is the file. What serves a role that the codec lacks counts for its last

@@ -1,6 +1,6 @@
 """Distortion of features: how far a network's view of the decoded picture is from its view of the original.
 
-The network is EfficientNet-Lite0 up to a stage (`primitives.tokens.backbone`). A decoded picture goes through it;
+The network is EfficientNet-Lite0 up to a stage (`primitives.tokens.efficientnet`). A decoded picture goes through it;
 decoded tokens are its view already. So one number compares codecs of pictures with codecs of tokens, whatever the
 task::
 
@@ -33,7 +33,7 @@ def feature_snr(reference: np.ndarray, decoded) -> float:
         ValueError: pictures of another dtype, or of shapes that differ.
         ImportError: the network's packages are not installed (extra ``tasks``).
     """
-    from ..primitives.tokens.backbone import load_backbone
+    from ..primitives.tokens.backbones import load_backbone
 
     backbone = load_backbone(_BACKBONE)
     if isinstance(decoded, np.ndarray):

@@ -11,7 +11,9 @@ bits give whole numbers; range coders and ANS the information −log2 p; adaptiv
 Stages describe themselves (`Stage.anatomy`); `Trace.anatomy` in `codecs.base` puts container and payload together.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -79,13 +81,20 @@ class Dissector:
             self.parts.append(Part(name, 8 * len(taken), value, self.group, role))
         return taken
 
-    def number(self, count: int, name: str, role: str = "entropy", value=str, order="big") -> int:
+    def number(
+        self,
+        count: int,
+        name: str,
+        role: str = "entropy",
+        value: Callable[[int], str] = str,
+        order: Literal["little", "big"] = "big",
+    ) -> int:
         """The next `count` bytes as a number; `value` makes a text of it."""
         number = int.from_bytes(self.data[self.position : self.position + count], order)
         self.take(count, name, value(number), role)
         return number
 
-    def varint(self, name: str, role: str = "entropy", value=str) -> int:
+    def varint(self, name: str, role: str = "entropy", value: Callable[[int], str] = str) -> int:
         """The next varint (`bitstream`)."""
         number, count = 0, 0
         while self.position + count < len(self.data):

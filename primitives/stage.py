@@ -24,7 +24,8 @@ with fields missing. Nothing in a stream is executed.
 
 import dataclasses
 import functools
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -60,26 +61,30 @@ class Stage:
     #: weights, which a stream names by their fingerprint.
     unwritten: ClassVar[tuple[str, ...]] = ()
 
-    def forward(self, x):
+    def forward(self, x: Any, /) -> Any:
         """Return `x` one step closer to the bytes."""
         raise TypeError(f"{type(self).__name__} defines no forward(x)")
 
-    def inverse(self, y):
-        """Return `y` one step closer to the picture."""
+    def inverse(self, y: Any, /) -> Any:
+        """Return `y` one step closer to the picture.
+
+        The last stage of a codec takes a second argument, `max_pixels`: the largest picture to accept.
+        """
         raise TypeError(f"{type(self).__name__} defines no inverse(y)")
 
-    def forward_many(self, xs: list) -> list:
+    def forward_many(self, xs: list, /) -> list:
         """`forward` of each; stages that compute with networks take those of one size together."""
         return [self.forward(x) for x in xs]
 
-    def inverse_many(self, ys: list, *limits: int) -> list:
+    def inverse_many(self, ys: list, /, *limits: int) -> list:
         """`inverse` of each. The last stage of a codec gets a second argument: the largest picture to accept.
 
         Args:
             ys: outputs of `forward`.
             limits: for the last stage of a codec, whose `inverse` reads bytes: `max_pixels`.
         """
-        return [self.inverse(y, *limits) for y in ys]
+        inverse: Callable[..., Any] = self.inverse
+        return [inverse(y, *limits) for y in ys]
 
     def inverse_partial(self, payload: bytes, max_pixels: int):
         """`inverse` of a last stage's payload that may be cut at its end: what is there, for embedded payloads.
@@ -89,7 +94,7 @@ class Stage:
         """
         raise StreamError(f"a part of what {type(self).__name__} writes cannot be decoded")
 
-    def maps(self, x, y) -> dict:
+    def maps(self, x: Any, y: Any, /) -> dict[str, np.ndarray]:
         """What `forward`, which made `y` of `x`, has to show beside the values: arrays by name (`Trace`).
 
         Planes [h,w] of unsigned integers are labels: positions with the same number belong together.
@@ -104,7 +109,7 @@ class Stage:
         """
         return values
 
-    def anatomy(self, x, payload: bytes) -> Anatomy:
+    def anatomy(self, x: Any, payload: bytes, /) -> Anatomy:
         """What the bits of a payload are, and what each symbol of `x` took of them; for the last stage of a codec.
 
         Args:
@@ -125,7 +130,7 @@ class Stage:
         """The class's name, with the fields that differ from their defaults."""
         shown = [
             f"{field.name}={getattr(self, field.name)!r}"
-            for field in dataclasses.fields(self)
+            for field in dataclasses.fields(cast(Any, self))
             if field.repr and getattr(self, field.name) != field.default
         ]
         return type(self).__name__ + (f"({', '.join(shown)})" if shown else "")
@@ -137,9 +142,13 @@ class Weighted(Stage):
     A handle has a ``fingerprint`` (bytes), a ``device`` and ``on(device)``, which gives the handle for another device.
     """
 
-    unwritten = ("weights",)
+    unwritten: ClassVar[tuple[str, ...]] = ("weights",)
 
-    def find_weights(self, fingerprint: bytes):
+    def with_weights(self, weights: Any) -> "Weighted":
+        """The same stage with another handle."""
+        return dataclasses.replace(cast(Any, self), weights=weights)
+
+    def find_weights(self, fingerprint: bytes) -> Any:
         """The handle of the weights that a stream was made with.
 
         Raises:
@@ -171,7 +180,8 @@ def register_stage(stage: type[Stage], id: str) -> type[Stage]:
     namespace, colon, name = id.partition(":")
     if not (namespace and colon and name.partition("@")[2].isdigit()) or namespace == plugins.OWN:
         raise ValueError(f"a stage's id is 'NAMESPACE:NAME@NUMBER' with a namespace of your own, not {id!r}")
-    known = _registered.get(id) or (plugins.find(GROUP, id) and plugins.find(GROUP, id).load())
+    declaration = plugins.find(GROUP, id)
+    known = _registered.get(id) or (declaration and declaration.load())
     if known not in (None, stage):
         raise ValueError(f"{id} is {known.__module__}.{known.__qualname__} already; a changed stage takes a new number")
     _registered[id] = stage
@@ -190,9 +200,9 @@ def stage_id(stage: Stage | type[Stage]) -> str:
     """
     kind = stage if isinstance(stage, type) else type(stage)
     path = f"{kind.__module__}:{kind.__qualname__}"
-    found = _ids_of_own().get(path)
-    if found and plugins.find(GROUP, found).load() is kind:
-        return found
+    own = _own_by_path().get(path)
+    if own and own.load() is kind:
+        return own.id
     for id, known in _registered.items():
         if known is kind:
             return id
@@ -207,8 +217,8 @@ def stage_id(stage: Stage | type[Stage]) -> str:
 
 
 @functools.cache
-def _ids_of_own() -> dict[str, str]:
-    return {declaration.path: declaration.id for declaration in plugins.own(GROUP).values()}
+def _own_by_path() -> dict[str, plugins.Declaration]:
+    return {declaration.path: declaration for declaration in plugins.own(GROUP).values()}
 
 
 def stage_class(name: str) -> type[Stage]:
@@ -228,19 +238,19 @@ def stage_class(name: str) -> type[Stage]:
         return _registered[name]
     try:
         declaration = plugins.find(GROUP, name)
-        found = declaration.load() if declaration else None
+        found: Any = declaration.load() if declaration else None
     except (ValueError, ImportError) as error:
         raise StreamError(str(error)) from error
-    if found is None:
+    if declaration is None:
         by_name = [kind for id, kind in _registered.items() if id.partition(":")[2] == name]
         if len(by_name) == 1:
             return by_name[0]
         namespace, colon, _ = name.partition(":")
         hint = f"; it may come with the distribution {namespace!r}" if colon and namespace != plugins.OWN else ""
         raise StreamError(f"no stage is called {name!r}{hint}")
-    if not (isinstance(found, type) and issubclass(found, Stage) and dataclasses.is_dataclass(found)):
-        raise StreamError(f"{name!r} is declared as {declaration.path}, which is no stage")
-    return found
+    if isinstance(found, type) and issubclass(found, Stage) and dataclasses.is_dataclass(found):
+        return cast(type[Stage], found)
+    raise StreamError(f"{name!r} is declared as {declaration.path}, which is no stage")
 
 
 def spec(stage: Stage) -> list:
@@ -255,7 +265,7 @@ def spec(stage: Stage) -> list:
 
 def written_fields(kind: type[Stage]) -> tuple[str, ...]:
     """The fields of a stage class that streams hold."""
-    return tuple(field.name for field in dataclasses.fields(kind) if field.name not in kind.unwritten)
+    return tuple(field.name for field in dataclasses.fields(cast(Any, kind)) if field.name not in kind.unwritten)
 
 
 def from_spec(data) -> Stage:

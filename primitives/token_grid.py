@@ -1,7 +1,7 @@
 """Tokens and their grid.
 
-Tokens lie on a grid of rows × columns, row by row: token n stands at (n // columns, n % columns). Patches of a picture
-are the simplest tokens; a network's feature map [rows, columns, C] is a grid of tokens of C channels.
+Tokens lie on a grid of rows × columns, row by row: token n stands at (n // columns, n % columns). A network's feature
+map [rows, columns, C] is a grid of tokens of C channels.
 """
 
 from dataclasses import dataclass
@@ -43,39 +43,7 @@ class Tokens:
         """The features as [rows, columns, …]."""
         return self.features.reshape(*self.grid, *self.features.shape[1:])
 
-
-def patchify(image: np.ndarray, size: int) -> Tokens:
-    """A picture cut into patches of size × size pixels, one token each: [N, size·size·C], of the picture's dtype.
-
-    Args:
-        image: [H,W,C] or [H,W], sides multiples of `size`.
-
-    Raises:
-        ValueError: the sides are no multiples of `size`.
-
-    >>> tokens = patchify(np.arange(24).reshape(4, 6), 2)
-    >>> tokens.grid, tokens.features[1].tolist()
-    ((2, 3), [2, 3, 8, 9])
-    """
-    height, width = image.shape[:2]
-    if size < 1 or height % size or width % size:
-        raise ValueError(f"a picture of {width}×{height} pixels is no grid of patches of {size}×{size}")
-    rows, columns = height // size, width // size
-    patches = image.reshape(rows, size, columns, size, -1).swapaxes(1, 2)
-    return Tokens(patches.reshape(rows * columns, -1), (rows, columns), f"patches/{size}", (height, width))
-
-
-def unpatchify(tokens: Tokens, size: int) -> np.ndarray:
-    """The inverse of `patchify`: [H,W,C]; [H,W] for patches with a single component.
-
-    >>> image = np.arange(24).reshape(4, 6)
-    >>> bool((unpatchify(patchify(image, 2), 2) == image).all())
-    True
-    """
-    rows, columns = tokens.grid
-    components = tokens.features.shape[1] // (size * size)
-    if tokens.features.shape[1] != components * size * size:
-        raise ValueError(f"tokens of {tokens.features.shape[1]} values are no patches of {size}×{size} pixels")
-    patches = tokens.features.reshape(rows, columns, size, size, components).swapaxes(1, 2)
-    image = patches.reshape(rows * size, columns * size, components)
-    return image[..., 0] if components == 1 else image
+    @property
+    def planes(self) -> tuple[np.ndarray]:
+        """The features, as the only plane: what a `Trace` measures."""
+        return (self.features,)

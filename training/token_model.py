@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from scipy.fft import dctn
 
-from ..codecs.image_io import picture_files, read_image, write_atomically
+from ..codecs.image_io import picture_files, read_image
 from ..codecs.tokens.model import (
     CLASSES,
     LEVEL_STEPS,
@@ -33,12 +33,11 @@ from ..codecs.tokens.model import (
     UNIT,
     TokenModel,
     activity,
-    fingerprint,
-    read_model,
     step_of,
+    write_model,
 )
 from ..primitives.entropy.tables import FrequencyTables, quantize_pmf
-from ..primitives.tokens.backbone import load_backbone
+from ..primitives.tokens.backbones import load_backbone
 from ..primitives.tokens.reducers import REDUCERS
 
 #: Weight of the plain metric beside the Fisher metric, whose mean over all directions and frequencies is 1.
@@ -176,8 +175,6 @@ def make(
         reducer: how.
         scale: of the components; backbones have features of all sizes, and the codec's steps are the same for all.
     """
-    from safetensors.numpy import save
-
     maps = features(source, images, progress)
     chosen = np.random.default_rng(seed).permutation(len(maps))[:FISHER_IMAGES]
     progress("the Fisher metric")
@@ -214,15 +211,7 @@ def make(
         "lowest": counted.lowest.astype(np.int32),
     }
     backbone = load_backbone(source.partition("/")[0]).fingerprint
-    said = {
-        "format": "codeckit token model 1",
-        "source": source,
-        "backbone": backbone.hex(),
-        "fingerprint": fingerprint(backbone, tensors).hex(),
-        "note": f"{len(maps)} photographs, seed {seed}",
-    }
-    write_atomically(out, save(tensors, said))
-    return read_model(out)
+    return write_model(out, source, backbone, tensors, f"{len(maps)} photographs, seed {seed}")
 
 
 def main(arguments=None) -> int:

@@ -43,8 +43,8 @@ from torch import Tensor, nn
 
 from ..codecs.image_io import picture_files, read_image, write_atomically
 from ..metrics.tasks import IMAGENETTE
-from ..primitives.tokens.backbone import load_backbone
-from ..primitives.tokens.vit import VisionTransformer, VitSize, load_stem
+from ..primitives.tokens.backbones import load_backbone
+from ..primitives.tokens.vit import VisionTransformer, VitSize, load_stem, write_vit
 from .callbacks import WEIGHTS, Average, Callback, Clip, LearningRate, Seeding
 from .loop import Task, run
 
@@ -386,8 +386,7 @@ def export_run(folder, out) -> None:
     with safe_open(Path(folder) / WEIGHTS, "pt") as file:
         said = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}
-    tensors = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
-    write_atomically(out, save(tensors, said))
+    write_vit(out, said, {name: (t.half() if t.is_floating_point() else t).numpy() for name, t in tensors.items()})
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -128,12 +128,12 @@ def token_streams() -> list[bytes]:
 
 def learned_streams(folder: Path) -> tuple[list[bytes], list[str]]:
     """Streams of every learned codec with small random weights, and the weight files, which go into a folder."""
-    from ...codecs.learned.networks import CHANNELS
+    from ...codecs.learned.networks import NETWORKS
     from .learned_models import random_weights
 
     picture, streams, files = pictures.photo(29, 37, seed=2), [], []
-    for name in CHANNELS:
-        files.append(random_weights(name, folder, channels=(8, 12)[: len(CHANNELS[name][0])]))
+    for name, network in NETWORKS.items():
+        files.append(random_weights(name, folder, channels=network.SMALL))
         coder = codec(name, weights=files[-1])
         streams += [coder.encode(picture), coder.encode(picture[:17, :20, 0])]
     return streams, files

@@ -140,7 +140,7 @@ def main(argv=None) -> int:
         weights.mkdir()
         for name in options.codecs:
             if options.shipped:
-                path = codec(name).stages["entropy"].weights
+                path = codec(name).weights.path
                 (weights / f"{name}.safetensors").write_bytes(Path(path).read_bytes())
             else:
                 random_weights(name, weights)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ...codecs.learned import export
-from ...codecs.learned.networks import CHANNELS, NETWORKS
+from ...codecs.learned.networks import NETWORKS
 from ...primitives.entropy.mixture import COMPONENTS
 from .pictures import photo
 
@@ -54,9 +54,9 @@ def random_weights(name: str, folder, quality: int = 3, channels: tuple[int, ...
         channels: by default those of the published network at that quality.
     """
     torch.manual_seed(0)
-    network = NETWORKS[name](*(channels or CHANNELS[name][quality - 1])).eval()
+    network = NETWORKS[name](*(channels or NETWORKS[name].CHANNELS[quality - 1])).eval()
     picture = photo(256, 256, seed=1)
-    variable = hasattr(network, "LEVELS")
+    variable = network.variable_rate
     if name != "balle2017":  # whose gain units have the range of GDN's outputs from the start
         x = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
         plausible(network, x, deviation=8 if variable else 2)  # gains divide by up to 11

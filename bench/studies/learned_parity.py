@@ -32,7 +32,7 @@ from tqdm import trange
 
 from ... import codec, dataset, metrics
 from ...codecs.learned import export, import_compressai
-from ...codecs.learned.networks import CHANNELS, load_network
+from ...codecs.learned.networks import NETWORKS, load_network
 from .learned_speed import MODELS
 from .pictures import photo
 
@@ -183,7 +183,7 @@ def main(argv=None) -> int:
         images = [np.array(image) for image in dataset(args.images)[: args.most]]
     print(f"{args.steps} steps, {len(images)} pictures, N and M {args.channels[0]} and {args.channels[1]}")
     for index, name in enumerate(args.codecs):
-        channels = tuple(args.channels[: len(CHANNELS[name][0])])
+        channels = tuple(args.channels[: len(NETWORKS[name].SMALL)])
         row = measure(name, train_reference(models, name, channels, crops, args.steps), crops, images)
         if index == 0:
             print(" " * 22, *(key.rjust(9) for key in row))

@@ -26,7 +26,7 @@ import torch
 
 from ... import codec
 from ...codecs.learned import export, import_compressai, load_weights
-from ...codecs.learned.networks import CHANNELS, load_network
+from ...codecs.learned.networks import NETWORKS, load_network
 from ...primitives import container
 from .jpeg_speed import medians
 from .learned_models import plausible
@@ -47,7 +47,7 @@ MODELS = {
 def random_model(models, name: str, quality: int, x: torch.Tensor):
     """CompressAI's model with random weights."""
     torch.manual_seed(0)
-    model = getattr(models, MODELS[name])(*CHANNELS[name][quality - 1]).eval()
+    model = getattr(models, MODELS[name])(*NETWORKS[name].CHANNELS[quality - 1]).eval()
     plausible(model, x)
     model.entropy_bottleneck.quantiles[:, 0] = load_network(
         name, model.state_dict()

@@ -84,7 +84,7 @@ def log_probabilities(maps) -> np.ndarray:
 
 
 def refined(way: Way, y, symbols, maps, step, steps=12) -> np.ndarray:
-    """The mean's components, moved as the codec's encoder does (`codecs.tokens.stages`), all pictures at once."""
+    """The mean's components, moved as the codec's encoder does (`codecs.tokens.encoder`), all pictures at once."""
     import torch
 
     backbone = load_backbone("efficientnet-lite0")

@@ -19,7 +19,7 @@ import numpy as np
 
 from ... import codec
 from ...metrics.tasks import IMAGENETTE, ImageNet, LinearProbe
-from ...primitives.tokens.backbone import load_backbone
+from ...primitives.tokens.backbones import load_backbone
 from ..datasets import dataset
 from ..tables import align
 

@@ -68,7 +68,7 @@ def coded_bits(counts: np.ndarray) -> int:
     """Bits that the counted symbols take with their optimal tables, those tables included."""
     lengths = _lengths(counts)
     bits = int(counts[: 8 * 256] @ lengths.ravel())
-    return bits + 8 * (17 * np.count_nonzero(lengths.any(1)) + np.count_nonzero(lengths))
+    return bits + 8 * int(17 * np.count_nonzero(lengths.any(1)) + np.count_nonzero(lengths))
 
 
 def code_words(tables: dict[int, Table]) -> tuple[np.ndarray, np.ndarray]:

@@ -3,12 +3,16 @@
 ================  ==================================================================================
 file              holds
 ================  ==================================================================================
-`networks`        the float networks: transforms and likelihoods, for training and for evaluation
+`networks`        the float networks: transforms and likelihoods, for training and for evaluation; one file each
 `probabilities`   their entropy models in integers, and the order in which latents are coded
-`weights`         weight files: export, loading, fingerprints
+`header`          what weight files say of themselves, and the files that ship
+`weights`         weight files: export, loading, the handle that codecs hold
 `zoo`             CompressAI's checkpoints as weight files
 `stages`          transform, rounding and entropy coding as stages
-`codec`           the compositions
+`codec`           the composition, the same for every network
+`search`          the encoder that chooses symbols by rate and distortion
+`lambdas`         what networks are trained to pay in bits for distortion
+`practice`        what the context-mixing coder learns before it codes
 ================  ==================================================================================
 
 Names are imported at first use.
@@ -17,9 +21,9 @@ Names are imported at first use.
 import importlib
 
 _HOME = {
-    **dict.fromkeys(("NETWORKS", "Network", "NetworkOutput", "load_network", "network"), "networks"),
-    **dict.fromkeys(("export", "load_weights", "register_weights"), "weights"),
-    **dict.fromkeys(("convert_checkpoint", "import_compressai"), "zoo"),
+    **dict.fromkeys(("NETWORKS", "Network", "NetworkOutput", "load_network", "network", "network_class"), "networks"),
+    **dict.fromkeys(("WeightFile", "export", "load_weights", "register_weights"), "weights"),
+    "import_compressai": "zoo",
 }
 
 __all__ = sorted(_HOME)

@@ -9,13 +9,13 @@ its weights, so its decoder begins with the same.
 from collections.abc import Iterable
 
 import numpy as np
-import torch
 
 from ..image_io import read_image
 from ..registry import codec
-from .probabilities import LEVEL_STEPS
-from .stages import LatentMixed, _walk
-from .weights import Header, load_weights, read_tensors, write_weights
+from .header import Header
+from .networks import LEVEL_STEPS
+from .stages import LatentMixed
+from .weights import read_weights, write_weights
 
 #: Where experience is made, as far as a weight file serves them. It helps most where streams are small.
 QUALITIES = (1, 2, 3, 5, 7)
@@ -37,14 +37,15 @@ def practise(path, images: Iterable) -> Header:
         FileNotFoundError, ValueError: as `codecs.learned.weights.read_header`; the codec has another entropy coder, or
             there are no images.
     """
-    header, tensors = read_tensors(path)
+    header, tensors = read_weights(path)
     images = [read_image(image) for image in images]
     if not images:
         raise ValueError("practice needs photographs, some hundreds of crops; there are none")
     low, high = header.quality
     for quality in [quality for quality in QUALITIES if low <= quality <= high] or [low]:
         stages = codec(header.architecture, quality=quality, weights=header.path).stages
-        if not isinstance(stages["entropy"], LatentMixed):
+        entropy = stages["entropy"]
+        if not isinstance(entropy, LatentMixed):
             raise ValueError(f"{header.architecture} codes with fixed distributions; practice is for LatentMixed")
         experience: list = []
         for first in range(0, len(images), _TOGETHER):
@@ -53,8 +54,6 @@ def practise(path, images: Iterable) -> Header:
                 if role != "entropy":
                     values = stage.forward_many(values)
             for value in values:
-                walk, _ = _walk(value, load_weights(header.path))
-                experience = walk.encode_mixed(experience=experience).experience
-        packed = np.frombuffer(experience[0].packed(), np.uint8)
-        tensors[f"experience.{(quality - 1) * LEVEL_STEPS}"] = torch.from_numpy(packed.copy())
+                experience = entropy.modelled(value).encode_mixed(experience=experience).experience
+        tensors[f"experience.{(quality - 1) * LEVEL_STEPS}"] = np.frombuffer(experience[0].packed(), np.uint8)
     return write_weights(header.path, header.architecture, header.quality, header.note, tensors)

@@ -5,19 +5,19 @@ that encoder and decoder must agree on to the last bit, so everything here is in
 `primitives.entropy.tables`, `primitives.entropy.integer_gaussian`). `ProbabilityModel.of` makes them of the float
 network, once; as far as machines might differ in that, they are stored with the weights.
 
-**One walk.** A model asks for symbols batch by batch, in coding order: all of z, then y, either all at once or one
-wavefront after the other. Every batch comes with its distributions, which may depend on all symbols before it. Who
-answers decides what the walk does; the model is the same code each time::
+**Coding order.** All of z is coded before y. Without a context model all of y has its distributions at once. With one,
+y goes in steps: wavefronts where the context is what lies above and to the left, two steps where it is the anchors of a
+checkerboard (`primitives.entropy.wavefronts`). Distributions may depend on all symbols of earlier steps.
 
-    quantizing     symbols = round(latents - offset)              the encoder
-    decoding       symbols = what the coder reads for these distributions
-    dequantizing   symbols = those that are there already
+Three methods give symbols with their distributions (`ModelledSymbols`), by the same code::
 
-Pictures of one size walk together where there are several: each answers for itself, and the networks, which see
-all of them at once, take the time of fewer steps.
+    quantized      symbols = round(latents - offset)              the encoder
+    decoded        symbols = what a coder reads for these distributions
+    modelled       symbols = those that are there already
 
-**Orders.** A context model that sees what is above and to the left goes in wavefronts, one that sees a checkerboard's
-anchors in two steps (`primitives.entropy.wavefronts`).
+A decoder takes the steps one after the other. An encoder need not, unless offsets are predicted: with offsets of 0 it
+rounds everything first, and its networks see all positions together. Since they compute in integers, that gives the
+same numbers. Pictures of one size go together, too.
 
 **What is predicted**, by the number of parameters for each latent:
 
@@ -43,6 +43,7 @@ from ...primitives.entropy.factorized import FactorizedPrior
 from ...primitives.entropy.integer_gaussian import (
     FRACTION_BITS,
     Mixture,
+    center,
     gaussian_tables,
     scale_index,
     uncenter,
@@ -61,7 +62,7 @@ from ...primitives.entropy.tables import FrequencyTables
 from ...primitives.entropy.wavefronts import checkerboard, wavefront
 from ...primitives.learned.integer import IntegerNetwork, quantize_network
 from ...primitives.learned.masked_conv import CheckerboardConv2d, MaskedConv2d
-from .networks import FactorizedNetwork, Network
+from .networks import LEVEL_STEPS, Network
 
 #: Fraction bits of what the parameter network takes.
 FEATURE_BITS = FRACTION_BITS + 2
@@ -72,22 +73,27 @@ TAIL_MASS, TAIL_FLOOR = 1e-5, 2.0**-16
 #: A prior's table has a bin for so many symbols at most to either side of the median.
 WIDEST = 2048
 
-#: Qualities of networks with gain units are multiples of 1/LEVEL_STEPS.
-LEVEL_STEPS = 8
+#: Number of parameters of a scale with a mean, which latents are rounded around; and of a mixture.
+_WITH_MEANS, _MIXTURE = 2, 3 * COMPONENTS
 
-#: Number of parameters of a mixture.
-_MIXTURE = 3 * COMPONENTS
+#: Positions that go through the parameter network together, of all pictures, at most.
+_TOGETHER = 4096
 
 
 @dataclass(frozen=True, eq=False)
-class Tabled:
-    """Symbols that follow tables: `indices` (any shape) says which table each."""
+class TableDistributed:
+    """Symbols [n,M] that follow tables: `indices` says which table each."""
 
     tables: FrequencyTables
     indices: np.ndarray
 
+    @staticmethod
+    def joined(parts: Sequence["TableDistributed"]) -> "TableDistributed":
+        """The distributions of several runs of symbols, one after the other."""
+        return TableDistributed(parts[0].tables, np.concatenate([part.indices for part in parts]))
+
     def put(self, encoder: LatentEncoder, symbols: np.ndarray) -> None:
-        """Append symbols of the indices' shape to a stream."""
+        """Append symbols to a stream."""
         encoder.put(symbols, self.indices, self.tables)
 
     def get(self, decoder: LatentDecoder) -> np.ndarray:
@@ -96,7 +102,7 @@ class Tabled:
 
     def for_mixing(self) -> Distributions:
         """The distributions as the context-mixing coder takes them."""
-        return of_tables(self.indices.reshape(-1, self.indices.shape[-1]), self.tables)
+        return of_tables(self.indices, self.tables)
 
     def bits(self, symbols: np.ndarray) -> np.ndarray:
         """What each symbol costs."""
@@ -108,19 +114,24 @@ class Tabled:
 
 
 @dataclass(frozen=True, eq=False)
-class Mixed:
-    """Symbols [n,M] that follow a mixture each, numbered row by row."""
+class MixtureDistributed:
+    """Symbols [n,M] that follow a Gaussian mixture each, numbered row by row."""
 
     mixture: Mixture
-    shape: tuple[int, ...]
+    channels: int
+
+    @staticmethod
+    def joined(parts: Sequence["MixtureDistributed"]) -> "MixtureDistributed":
+        """The distributions of several runs of symbols, one after the other."""
+        return MixtureDistributed(Mixture.joined([part.mixture for part in parts]), parts[0].channels)
 
     def put(self, encoder: LatentEncoder, symbols: np.ndarray) -> None:
-        """Append symbols of that shape to a stream."""
+        """Append symbols to a stream."""
         encoder.put_mixture(symbols.ravel(), self.mixture)
 
     def get(self, decoder: LatentDecoder) -> np.ndarray:
         """The next symbols of a stream."""
-        return decoder.get_mixture(self.mixture).reshape(self.shape)
+        return decoder.get_mixture(self.mixture).reshape(-1, self.channels)
 
     def for_mixing(self) -> Distributions:
         """The distributions as the context-mixing coder takes them."""
@@ -128,70 +139,58 @@ class Mixed:
 
     def bits(self, symbols: np.ndarray) -> np.ndarray:
         """What each symbol costs."""
-        return self.mixture.bits(symbols.ravel()).reshape(self.shape)
+        return self.mixture.bits(symbols.ravel()).reshape(-1, self.channels)
 
     def deviations(self) -> np.ndarray:
         """The standard deviation of each symbol's distribution."""
-        return self.mixture.deviations().reshape(self.shape)
+        return self.mixture.deviations().reshape(-1, self.channels)
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
-    """Symbols that are coded together.
+class Run:
+    """Positions of a plane in coding order, with the distributions of their symbols [n,M].
 
     Attributes:
         plane: 0 for y, 1 for z.
-        where: index of the positions in the plane.
+        where: rows [n] and columns [n].
         distribution: what the symbols follow.
-        offset: what latents are rounded around, in units of 2^-8; it broadcasts to the symbols' shape.
         order: the channels in the order that suits adaptive coding, the least certain first; None for that of their
             numbers, where every position has distributions of its own.
     """
 
     plane: int
-    where: tuple
-    distribution: Tabled | Mixed
-    offset: np.ndarray | int
+    where: tuple[np.ndarray, np.ndarray]
+    distribution: TableDistributed | MixtureDistributed
     order: np.ndarray | None = None
 
-    def mix(self, coder: MixingEncoder | MixingDecoder, shape: tuple[int, ...], *symbols: np.ndarray):
-        """Put the symbols with context mixing, or get them.
+    def put(self, encoder: MixingEncoder, symbols: np.ndarray) -> None:
+        """Append the symbols to a context-mixing encoder."""
+        encoder.put(self.plane, self.where, symbols, self.distribution.for_mixing(), self.order)
 
-        Args:
-            coder: an encoder, which is given the symbols, or a decoder.
-            shape: of the plane.
-        """
-        everywhere = self.where is _EVERYWHERE
-        where = np.indices(shape[:2]).reshape(2, -1) if everywhere else self.where
-        distributions = self.distribution.for_mixing()
-        if symbols:
-            return coder.put(self.plane, where, symbols[0].reshape(-1, shape[2]), distributions, self.order)
-        found = coder.get(self.plane, where, distributions, self.order)
-        return found.reshape(shape) if everywhere else found
-
-
-_EVERYWHERE = (slice(None), slice(None))
+    def get(self, decoder: MixingDecoder) -> np.ndarray:
+        """The next symbols of a context-mixing decoder."""
+        return decoder.get(self.plane, self.where, self.distribution.for_mixing(), self.order)
 
 
 @dataclass(frozen=True, eq=False)
-class Walk:
-    """What a walk found.
+class ModelledSymbols:
+    """The symbols of a picture with all that the model says of them.
 
     Attributes:
         symbols: of y, int32 [h,w,M], and where there is a hyperprior of z, int32 [h/4,w/4,N].
         latents: ŷ in units of 2^-8, int64 [h,w,M].
-        batches: (batch, its symbols) in coding order.
+        runs: one for each plane, in coding order.
     """
 
     symbols: tuple[np.ndarray, ...]
     latents: np.ndarray
-    batches: tuple[tuple[Batch, np.ndarray], ...]
+    runs: tuple[Run, ...]
 
     def encode(self) -> bytes:
-        """All symbols as one stream."""
+        """All symbols as one stream, coded with their distributions."""
         encoder = LatentEncoder()
-        for batch, symbols in self.batches:
-            batch.distribution.put(encoder, symbols)
+        for run in self.runs:
+            run.distribution.put(encoder, self.symbols[run.plane][run.where])
         return encoder.getvalue()
 
     def encode_mixed(self, measure: bool = False, experience: Sequence[Experience] = ()) -> MixingEncoder:
@@ -202,22 +201,22 @@ class Walk:
             experience: what it begins the first planes with.
         """
         encoder = MixingEncoder([plane.shape for plane in self.symbols], measure, experience)
-        for batch, symbols in self.batches:
-            batch.mix(encoder, self.symbols[batch.plane].shape, symbols)
+        for run in self.runs:
+            run.put(encoder, self.symbols[run.plane][run.where])
         return encoder
 
     def bits(self) -> tuple[np.ndarray, ...]:
         """What each symbol costs in bits, float64, in the shapes of `symbols` (without escapes behind a tail)."""
-        return self._gather(lambda batch, symbols: batch.distribution.bits(symbols))
+        return self._gather(lambda run: run.distribution.bits(self.symbols[run.plane][run.where]))
 
     def deviations(self) -> tuple[np.ndarray, ...]:
         """The standard deviation that was predicted for each symbol, float64, in the shapes of `symbols`."""
-        return self._gather(lambda batch, _: batch.distribution.deviations())
+        return self._gather(lambda run: run.distribution.deviations())
 
     def _gather(self, function):
         planes = tuple(np.empty(plane.shape) for plane in self.symbols)
-        for batch, symbols in self.batches:
-            planes[batch.plane][batch.where] = function(batch, symbols)
+        for run in self.runs:
+            planes[run.plane][run.where] = function(run)
         return planes
 
 
@@ -238,12 +237,10 @@ class ProbabilityModel:
     >>> from .networks import Mbt2018
     >>> _ = torch.manual_seed(0)
     >>> model = ProbabilityModel.of(Mbt2018(N=4, M=4).eval(), [torch.rand(1, 3, 64, 64)])
-    >>> walk = model.walk(4, 8, lambda batch: np.ones_like(batch.distribution.indices, np.int32))
-    >>> [plane.shape for plane in walk.symbols]
-    [(4, 8, 4), (1, 2, 4)]
-    >>> decoder = LatentDecoder(walk.encode())
-    >>> decoded = model.walk(4, 8, lambda batch: batch.distribution.get(decoder))
-    >>> bool((decoded.latents == walk.latents).all())
+    >>> (coded,) = model.quantized([(np.ones((4, 8, 4)), np.ones((1, 2, 4)))])
+    >>> decoder = LatentDecoder(coded.encode())
+    >>> (decoded,) = model.decoded(4, 8, [lambda run: run.distribution.get(decoder)])
+    >>> bool((decoded.latents == coded.latents).all())
     True
     """
 
@@ -256,70 +253,147 @@ class ProbabilityModel:
     combine: IntegerNetwork | None = None
     two_steps: bool = False
 
-    def walk(self, height: int, width: int, symbols_of: Callable[[Batch], np.ndarray], level: int = 0) -> Walk:
-        """Go through all latents of a picture in coding order.
+    def quantized(self, latents: Sequence[tuple[np.ndarray, ...]], level: int = 0) -> list[ModelledSymbols]:
+        """Round the latents of several pictures of one size and gain level to symbols.
 
         Args:
-            height, width: of y; multiples of 4 where there is a hyperprior.
-            symbols_of: gives the symbols of each batch.
+            latents: y, float [h,w,M], of each picture, and z where there is a hyperprior; h and w are multiples of 4
+                then.
             level: the gain level, for priors that depend on it.
         """
-        return self.walk_many(height, width, [symbols_of], level)[0]
 
-    def walk_many(
-        self, height: int, width: int, answers: Sequence[Callable[[Batch], np.ndarray]], level: int = 0
-    ) -> list[Walk]:
-        """The walks through several pictures of one size and gain level, each with its `symbols_of`, in step."""
-        levels, width_of_prior = self.medians.shape
-        level = level if levels > 1 else 0
-        medians = self.medians[level]
-        prior_tables = np.arange(level * width_of_prior, (level + 1) * width_of_prior)
-        batches: list[list] = [[] for _ in answers]
+        def take(n, plane, where, offset, _):
+            return center(latents[n][plane][where], offset)
 
-        def ask(plane, where, distributions, order=None):
-            """The symbols of every picture, for its (distribution, offset), and the latents that they stand for."""
-            symbols, latents = [], []
-            for answer, kept, (distribution, offset) in zip(answers, batches, distributions, strict=True):
-                batch = Batch(plane, where, distribution, offset, order)
-                symbols.append(answer(batch))
-                latents.append(uncenter(symbols[-1], offset))
-                kept.append((batch, symbols[-1]))
-            return np.stack(symbols), np.stack(latents)
+        return self._through(latents[0][0].shape[:2], len(latents), take, level, ahead=True)
 
-        def ask_prior(plane, rows, columns):
-            indices = np.broadcast_to(prior_tables, (rows, columns, width_of_prior))
-            order = np.argsort(self.prior.frequency(np.zeros_like(prior_tables), prior_tables), kind="stable")
-            return ask(plane, _EVERYWHERE, [(Tabled(self.prior, indices), medians)] * len(answers), order)
+    def modelled(self, symbols: tuple[np.ndarray, ...], level: int = 0) -> ModelledSymbols:
+        """The model of symbols that are there already: those of y, int32 [h,w,M], and of z.
 
-        def walks(latents, *planes):
-            found = zip(zip(*planes, strict=True), latents, batches, strict=True)
-            return [Walk(symbols, y_hat, tuple(kept)) for symbols, y_hat, kept in found]
+        Args:
+            symbols: as `ModelledSymbols.symbols`.
+            level: as in `quantized`.
+        """
 
+        def take(_, plane, where, *__):
+            return symbols[plane][where]
+
+        return self._through(symbols[0].shape[:2], 1, take, level, ahead=True)[0]
+
+    def decoded(
+        self, height: int, width: int, read: Sequence[Callable[[Run], np.ndarray]], level: int = 0
+    ) -> list[ModelledSymbols]:
+        """The symbols of several streams of one size and gain level.
+
+        Args:
+            height, width: of y.
+            read: for each stream what reads the symbols [n,M] of a run.
+            level: as in `quantized`.
+        """
+
+        def take(n, plane, where, _, run):
+            return read[n](run)
+
+        return self._through((height, width), len(read), take, level, ahead=False)
+
+    def _through(self, size, count, take, level, ahead) -> list[ModelledSymbols]:
+        """Go through all latents of `count` pictures, in coding order.
+
+        Args:
+            size: of y.
+            take: gives the symbols [n,M] of (number of the picture, plane, where, offset, run).
+            level: the gain level.
+            ahead: whether `take` can do without a run, so that symbols may be had before their distributions.
+        """
+        planes, latents = [{} for _ in range(count)], []
+        runs: list[list[Run]] = [[] for _ in range(count)]
+
+        def plane_at_once(plane, height, width, distributions, order=None):
+            """Symbols whose distributions do not depend on each other; returns their latents [N,height,width,M]."""
+            where, latents = tuple(np.indices((height, width)).reshape(2, -1)), []
+            for n, (distribution, offset) in enumerate(distributions):
+                runs[n].append(Run(plane, where, distribution, order))
+                symbols = take(n, plane, where, offset, runs[n][-1])
+                planes[n][plane] = symbols.reshape(height, width, -1)
+                latents.append(uncenter(symbols, offset).reshape(height, width, -1))
+            return np.stack(latents)
+
+        def prior_of(positions):
+            """Distributions of so many positions, and the channels' order."""
+            levels, channels = self.medians.shape
+            row = level if levels > 1 else 0
+            tables = np.arange(row * channels, (row + 1) * channels)
+            order = np.argsort(self.prior.frequency(np.zeros_like(tables), tables), kind="stable")
+            indices = np.broadcast_to(tables, (positions, channels))
+            return [(TableDistributed(self.prior, indices), self.medians[row])] * count, order
+
+        height, width = size
         if self.h_s is None:
-            y, latents = ask_prior(0, height, width)
-            return walks(latents, y)
+            latents = plane_at_once(0, height, width, *prior_of(height * width))
+        else:
+            z_hat = plane_at_once(1, height // 4, width // 4, *prior_of(height // 4 * (width // 4)))
+            features = self.h_s(torch.from_numpy(z_hat).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+            if self.context is None:
+                rows = features.reshape(count, height * width, -1).cpu().numpy()
+                latents = plane_at_once(0, height, width, map(self._distribution, rows))
+            else:
+                y, latents, y_runs = self._with_context(features, take, ahead)
+                for n in range(count):
+                    planes[n][0] = y[n]
+                    runs[n].append(y_runs[n])
+        return [
+            ModelledSymbols(tuple(planes[n][plane] for plane in sorted(planes[n])), latents[n], tuple(runs[n]))
+            for n in range(count)
+        ]
 
-        z, z_hat = ask_prior(1, height // 4, width // 4)
-        features = self.h_s(torch.from_numpy(z_hat).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        if self.context is None:
-            y, latents = ask(0, _EVERYWHERE, map(self._distribution, features.cpu().numpy()))
-            return walks(latents, y, z)
+    def _with_context(self, features, take, ahead):
+        """Symbols of y [N,h,w,M], ŷ, and a run of each picture, where distributions depend on symbols before.
 
-        y = np.empty((len(answers), height, width, self.channels), np.int32)
+        Positions go in steps, all those of a step at once. A decoder must take the steps of the context's order, and so
+        must an encoder that rounds around predicted means. Where nothing is predicted that symbols depend on, they are
+        all known before, and steps are only as small as memory wants them.
+        """
+        count, height, width, _ = features.shape
+        canvas, margin = self.context.canvas(count, height, width), self.context.layers[0].padding
+        kernel = 2 * margin + 1
+        steps = list(checkerboard(height, width) if self.two_steps else wavefront(height, width, kernel))
+        everywhere = tuple(map(np.concatenate, zip(*steps, strict=True)))
+        y = np.empty((count, height, width, self.channels), np.int32)
         latents = np.empty(y.shape, np.int64)
-        canvas, margin = self.context.canvas(len(answers), height, width), self.context.layers[0].padding
-        order = checkerboard(height, width) if self.two_steps else wavefront(height, width, kernel=2 * margin + 1)
-        for step, where in enumerate(order):
-            rows, columns = (torch.from_numpy(axis).to(canvas.device) for axis in where)
-            context = self.context.at(canvas, rows, columns)
-            if self.two_steps and step == 0:
-                context = torch.zeros_like(context)  # anchors see nothing, not even the convolution's bias
-            both = torch.cat((features[:, rows, columns], context), dim=2)
-            parameters = self.combine.rows(both.flatten(0, 1)).view(*both.shape[:2], -1)
-            here = (slice(None), *where)
-            y[here], latents[here] = ask(0, where, map(self._distribution, parameters.cpu().numpy()))
-            canvas[:, rows + margin, columns + margin] = torch.from_numpy(latents[here]).to(canvas)
-        return walks(latents, y, z)
+
+        def found(n, where, symbols, offset):
+            y[n][where], latents[n][where] = symbols, uncenter(symbols, offset)
+
+        def show(rows, columns):
+            known = torch.from_numpy(latents[:, rows, columns]).to(canvas)
+            canvas[:, torch.from_numpy(rows + margin), torch.from_numpy(columns + margin)] = known
+
+        at_once = ahead and self.parameters != _WITH_MEANS
+        if at_once:
+            for n in range(count):
+                found(n, everywhere, take(n, 0, everywhere, 0, None), 0)
+            show(*everywhere)
+            pieces = range(_TOGETHER // count or 1, height * width, _TOGETHER // count or 1)
+            steps = list(zip(*(np.split(axis, pieces) for axis in everywhere), strict=True))
+        parts: list[list] = [[] for _ in range(count)]
+        for where in steps:
+            for n, parameters in enumerate(self._predicted(canvas, features, *where)):
+                distribution, offset = self._distribution(parameters)
+                parts[n].append(distribution)
+                if not at_once:
+                    found(n, where, take(n, 0, where, offset, Run(0, where, distribution)), offset)
+            if not at_once:
+                show(*where)
+        return y, latents, [Run(0, everywhere, type(each[0]).joined(each)) for each in parts]
+
+    def _predicted(self, canvas, features, rows, columns) -> np.ndarray:
+        """The parameter network's output at some positions of all pictures [N,n,parameters·M]."""
+        rows, columns = (torch.from_numpy(axis).to(canvas.device) for axis in (rows, columns))
+        context = self.context.at(canvas, rows, columns)
+        if self.two_steps:  # anchors see nothing, not even the convolution's bias
+            context = context * ((rows + columns) % 2)[:, None].to(context)
+        both = torch.cat((features[:, rows, columns], context), dim=2)
+        return self.combine.rows(both.flatten(0, 1)).view(*both.shape[:2], -1).cpu().numpy()
 
     def to(self, device) -> "ProbabilityModel":
         """The same model with its networks on another device."""
@@ -327,13 +401,12 @@ class ProbabilityModel:
         return dataclasses.replace(self, **{name: net and net.to(device) for name, net in networks.items()})
 
     def _distribution(self, parameters):
-        """Distributions of y, and offsets, from a network's output [..., parameters·M]."""
+        """Distributions of y, and offsets, from a network's output [n,parameters·M]."""
         if self.parameters < _MIXTURE:
             scales, *means = np.split(parameters, self.parameters, axis=-1)
-            return Tabled(gaussian_tables(), scale_index(scales)), means[0] if means else 0
-        *positions, _ = parameters.shape
+            return TableDistributed(gaussian_tables(), scale_index(scales)), means[0] if means else 0
         kinds = parameters.reshape(-1, 3, COMPONENTS, self.channels).transpose(1, 0, 3, 2).reshape(3, -1, COMPONENTS)
-        return Mixed(Mixture.from_logits(*kinds), (*positions, self.channels)), 0
+        return MixtureDistributed(Mixture.from_logits(*kinds), self.channels), 0
 
     @classmethod
     @torch.no_grad()
@@ -348,7 +421,8 @@ class ProbabilityModel:
         Raises:
             ValueError: the network is of a kind that has no coder, or there are no pictures.
         """
-        if isinstance(network, FactorizedNetwork):
+        predictors = network.predictors()
+        if not predictors:
             prior, medians = prior_tables(network.entropy_bottleneck, gain_levels(network))
             return cls(medians.shape[1], 0, prior, medians)
         prior, medians = prior_tables(network.entropy_bottleneck)
@@ -357,23 +431,23 @@ class ProbabilityModel:
         if not ys:
             raise ValueError("export needs a few typical pictures to see how large activations become")
         channels = ys[0].shape[1]
-        if not hasattr(network, "context_prediction"):
-            h_s = quantize_network(network.h_s, z_hats)
-            return cls(channels, h_s.layers[-1].output_channels // channels, prior, medians, h_s)
-        if not isinstance(network.context_prediction, MaskedConv2d | CheckerboardConv2d):
+        h_s, convolution = predictors["h_s"], predictors.get("context")
+        if convolution is None:
+            synthesis = quantize_network(h_s, z_hats)
+            return cls(channels, synthesis.layers[-1].output_channels // channels, prior, medians, synthesis)
+        if not isinstance(convolution, MaskedConv2d | CheckerboardConv2d):
             raise ValueError(f"{type(network).__name__} has no coder: its context model is no masked convolution")
-        contexts = [network.context_prediction(y.round()) for y in ys]
-        both = [torch.cat((network.h_s(z), context), 1) for z, context in zip(z_hats, contexts, strict=True)]
-        combine = quantize_network(network.entropy_parameters, both, input_bits=FEATURE_BITS)
+        both = [torch.cat((h_s(z), convolution(y.round())), 1) for z, y in zip(z_hats, ys, strict=True)]
+        combine = quantize_network(predictors["combine"], both, input_bits=FEATURE_BITS)
         return cls(
             channels,
             combine.layers[-1].output_channels // channels,
             prior,
             medians,
-            quantize_network(network.h_s, z_hats, output_bits=FEATURE_BITS),
-            quantize_network([network.context_prediction], [y.round() for y in ys], output_bits=FEATURE_BITS),
+            quantize_network(h_s, z_hats, output_bits=FEATURE_BITS),
+            quantize_network([convolution], [y.round() for y in ys], output_bits=FEATURE_BITS),
             combine,
-            isinstance(network.context_prediction, CheckerboardConv2d),
+            isinstance(convolution, CheckerboardConv2d),
         )
 
     def state(self, network: Network) -> dict[str, torch.Tensor]:
@@ -385,7 +459,7 @@ class ProbabilityModel:
             "prior.sizes": torch.from_numpy(self.prior.sizes),
             "prior.lowest": torch.from_numpy(self.prior.lowest),
         }
-        for name, modules in _modules(network).items():
+        for name, modules in network.predictors().items():
             part = getattr(self, name).state(modules)
             state |= {f"{name}.{key}": value for key, value in part.items()}
         return state
@@ -404,24 +478,16 @@ class ProbabilityModel:
         except KeyError as error:
             raise ValueError(f"the state of a probability model lacks {error}") from error
         networks = {}
-        for name, modules in _modules(network).items():
+        for name, modules in network.predictors().items():
             part = {key[len(name) + 1 :]: value for key, value in state.items() if key.startswith(f"{name}.")}
             networks[name] = IntegerNetwork.from_state(part, modules)
         return cls(channels, parameters, prior, medians, **networks, two_steps=bool(two_steps))
 
 
-def _modules(network):
-    """The float layers behind each integer network that a model has."""
-    names = {"h_s": "h_s", "context": "context_prediction", "combine": "entropy_parameters"}
-    found = {name: getattr(network, attribute, None) for name, attribute in names.items()}
-    return {name: modules for name, modules in found.items() if modules is not None}
-
-
 def _latents(network, picture):
     """The latents of a picture, at the lowest and the highest quality where the network has several."""
-    if not hasattr(network, "gain"):
-        return [network.analysis(picture)]
-    return [network.latents(picture, quality) for quality in (1, network.LEVELS)]
+    qualities = (1, network.LEVELS) if network.variable_rate else (None,)
+    return [network.latents(picture, quality) for quality in qualities]
 
 
 def gain_levels(network: Network) -> np.ndarray | None:
@@ -429,7 +495,7 @@ def gain_levels(network: Network) -> np.ndarray | None:
 
     Level l is the quality 1 + l / LEVEL_STEPS.
     """
-    if not hasattr(network, "gain"):
+    if not network.variable_rate:
         return None
     qualities = 1 + torch.arange((network.LEVELS - 1) * LEVEL_STEPS + 1) / LEVEL_STEPS
     return network.gain.factors(qualities).double().cpu().numpy()

@@ -10,23 +10,26 @@ or two through g_s and one back. The decoder knows nothing of it.
 - *Curvatures* are one a channel: the diagonal of JᵀJ (J the Jacobian of g_s), whose expectation is that of (Jᵀv)² for
   random signs v.
 - *Contexts.* Where symbols condition each other's probabilities, the distributions stay those of the symbols rounded
-  first while J is descended. Then the symbols found are walked through with their own, and taken if their true J is
-  lower.
+  first while J is descended. Then the symbols found get their own, and are taken if their true J is lower.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from ...primitives.entropy.integer_gaussian import FRACTION_BITS
 from ...primitives.picture import Picture
 from ...primitives.quantizers.descent import descend
-from ..base import Codec
+from ...primitives.stage import Stage
+from ..base import Encoder
 from ..image_io import read_image
 from .lambdas import LAMBDAS, PUBLISHED, lambda_at
-from .probabilities import LEVEL_STEPS
-from .stages import CodedPicture, _level, _walk
+from .networks import LEVEL_STEPS
+from .stages import CodedPicture, Learned, Round
 
 #: Pictures larger than this would take too much memory for a pass back through a network.
 MAX_PIXELS = 1 << 22
@@ -39,72 +42,66 @@ RATE_WEIGHT = 1.5
 
 
 @dataclass(frozen=True)
-class OptimizedCodec(Codec):
-    """A learned codec whose encoder chooses symbols by rate and distortion.
+class SearchingEncoder(Encoder):
+    """Chooses the symbols of a learned codec by rate and distortion.
 
     Attributes:
         effort: rounds of the search.
         quality: that of the network, for λ.
     """
 
+    folds: ClassVar[bool] = False
+
     effort: int = 8
     quality: float = 1
 
-    @property
-    def _batches(self) -> bool:
-        return False  # each picture is a search of its own
-
-    def fold(self, image):
-        """The stages' outputs; see `Codec.fold`. Those of the quantizer are the symbols found.
+    def fold(self, stages: dict[str, Stage], image) -> Iterator[tuple[str, Stage, Any]]:
+        """The stages' outputs; see `Encoder.fold`. Those of the quantizer are the symbols found.
 
         Raises:
-            ValueError: the picture is larger than `MAX_PIXELS`.
+            ValueError: the picture is larger than `MAX_PIXELS`, or stages of other kinds take the place of the
+                transform and the rounding.
         """
+        if not (isinstance(stages["transform"], Learned) and isinstance(stages["quantize"], Round)):
+            raise ValueError("effort works with the stages Learned and Round; use effort=0 with others")
         image = read_image(image)
         height, width = image.shape[:2]
         if height * width > MAX_PIXELS:
             raise ValueError(
                 f"effort takes pictures of {MAX_PIXELS} pixels at most, not {width}×{height}; use effort=0"
             )
-        for role, stage, value in super().fold(image):
-            if role == "transform":
-                latents = value
-            elif role == "quantize":
-                break
+        padded, value = None, image
+        for role, stage in stages.items():
+            if role == "quantize":
+                value = self._optimized(stage, padded, stage.forward(value))
             else:
-                padded = value
+                padded = value if role == "transform" else padded
+                value = stage.forward(value)
             yield role, stage, value
-        value = self._optimized(padded, latents, value)
-        yield "quantize", self.stages["quantize"], value
-        yield "entropy", self.stages["entropy"], self.stages["entropy"].forward(value)
 
-    def _optimized(self, padded: Picture, latents: Picture, coded: CodedPicture) -> CodedPicture:
-        weights = self.stages["transform"].loaded()
-        network, device = weights.network.requires_grad_(False), self.device
+    def _optimized(self, stage: Round, padded: Picture, coded: CodedPicture) -> CodedPicture:
+        weights, device = stage.weights.load(), stage.weights.device
+        network = weights.network.requires_grad_(False)
         target = torch.from_numpy(np.stack(padded.planes)).to(device).float()[None]
-        walk, level = _walk(coded, weights)
-        steps = _level(network, level)
-        symbols = walk.symbols[0].astype(np.int64)
-        offsets = np.zeros(symbols.shape)
+        modelled = coded.modelled
+        quality = 1 + coded.side.get("level", 0) / LEVEL_STEPS
+        symbols = modelled.symbols[0].astype(np.int64)
+        offsets = modelled.latents / 2**FRACTION_BITS - symbols
         rows, columns = (-(-side // _REGION) for side in symbols.shape[:2])
         regions = np.kron(np.arange(rows * columns).reshape(rows, columns), np.ones((_REGION, _REGION), np.int64))
         regions = regions[: symbols.shape[0], : symbols.shape[1]]
         pixels = _REGION * (target.shape[2] // symbols.shape[0])
-        batches = [batch for batch, _ in walk.batches if batch.plane == 0]
-        for batch in batches:
-            offsets[batch.where] = np.asarray(batch.offset) / 256
+        run = modelled.runs[-1]  # that of y
 
         def bits(symbols):
             out = np.empty(symbols.shape)
-            for batch in batches:
-                out[batch.where] = batch.distribution.bits(symbols[batch.where])
+            out[run.where] = run.distribution.bits(symbols[run.where])
             return out
 
         def synthesis(symbols):
             y = torch.from_numpy((symbols + offsets).astype(np.float32)).to(device).permute(2, 0, 1)[None]
             y = y.contiguous().requires_grad_()
-            scaled = network.inverse_gain(y, 1 + steps / LEVEL_STEPS) if hasattr(network, "gain") else y
-            return y, 255 * network.unclipped(scaled)
+            return y, 255 * network.unclipped(network.unscaled(y, quality))
 
         def gradient(of, y):
             return torch.autograd.grad(of, y)[0][0].permute(1, 2, 0).double().cpu().numpy()
@@ -119,19 +116,18 @@ class OptimizedCodec(Codec):
             y, picture = synthesis(symbols)
             signs = torch.randint(0, 2, picture.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
             curvature = (gradient((picture * signs.to(device)).sum(), y) ** 2).mean((0, 1))
-            table = LAMBDAS["mse"] if hasattr(network, "gain") else PUBLISHED
+            table = LAMBDAS["mse"] if network.variable_rate else PUBLISHED
             rate_weight = RATE_WEIGHT * 3 / float(lambda_at(torch.tensor(float(self.quality)), table))
             curvature = np.maximum(curvature, 1e-6)
             found = descend(symbols, distortion, bits, curvature, rate_weight, self.effort, regions[..., None])
         planes = (found.astype(np.int32), *coded.planes[1:])
-        picture = CodedPicture(planes, coded.size, coded.factors, coded.color)
+        picture = CodedPicture.of(coded, stage.modelled(Picture(planes, coded.size, side=coded.side)))
         if weights.probabilities.context is None:
             return picture  # distributions do not depend on the symbols of y, and J has fallen
-        picture = replace(picture, walk=_walk(picture, weights)[0])
 
-        def cost(walk):
-            errors, _ = distortion(walk.symbols[0].astype(np.int64))
-            return errors.sum() + rate_weight * sum(b.sum() for b in walk.bits())
+        def cost(coded):
+            errors, _ = distortion(coded.planes[0].astype(np.int64))
+            return errors.sum() + rate_weight * sum(bits.sum() for bits in coded.modelled.bits())
 
         with torch.enable_grad():
-            return min((coded, picture), key=lambda each: cost(_walk(each, weights)[0]))
+            return min((coded, picture), key=cost)

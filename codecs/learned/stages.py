@@ -3,46 +3,47 @@
 ::
 
     image ── PadTo ── Learned ── Round ── LatentMixed ── bytes
-             planes   y: g_a     symbols  or LatentCoded, in the order of ProbabilityModel.walk
+             planes   y: g_a     symbols  or LatentCoded
                       x̂: g_s     of y, z
 
 Latents travel as a `Picture` with these planes, which any generic entropy stage codes, too
 (``codec.replace(entropy=HuffmanCoded())``):
 
-- y, [h,w,M]: float32 between `Learned` and `Round`, int32 symbols behind `Round`;
-- z, [h/4,w/4,N]: symbols, behind `Round`, where there is a hyperprior;
-- the gain level, [1,1]: where a network has gain units, 8 times the quality less 1.
+- y, [h,w,M]: float32 between `Learned` and `Round`, int32 symbols after `Round`;
+- z, [h/4,w/4,N]: symbols, after `Round`, where there is a hyperprior;
 
-A stage names its weights by the path of their file; they are loaded when they are used. In a stream they are named by
-their fingerprint, so the path is no part of it, nor is the device (`for_decoding`).
+and, where a network has gain units, with the side value ``"level"``: the gain level, 8 times the quality less 1.
+
+What the probability model says of symbols goes along with them, in a `CodedPicture`, so that it is computed once.
+
+All stages have the same weights, those of the codec. In a stream these are named by their fingerprint.
 
 **Many pictures.** Networks take pictures of one size together, and all stages here are written for that
 (`forward_many`, `inverse_many`); one picture is a list of one. **Large pictures** are transformed in tiles
 (`primitives.learned.tiles`).
 """
 
-import dataclasses
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from ...primitives.anatomy import Anatomy, Dissector
 from ...primitives.bitstream import ByteReader, ByteWriter
-from ...primitives.entropy.integer_gaussian import FRACTION_BITS, center
+from ...primitives.entropy.integer_gaussian import FRACTION_BITS
 from ...primitives.entropy.latent_mixing import MixingDecoder
 from ...primitives.entropy.latents import LatentDecoder
 from ...primitives.errors import StreamError
 from ...primitives.learned.tiles import tiled
 from ...primitives.pad import PadTo
 from ...primitives.picture import COLORS, MAX_PIXELS, Picture, check_size
-from ...primitives.stage import Stage
-from .networks import HyperpriorNetwork
-from .probabilities import LEVEL_STEPS, Walk
-from .weights import Weights, load_weights
+from ...primitives.stage import Weighted
+from .networks import LEVEL_STEPS, HyperpriorNetwork, Network
+from .probabilities import ModelledSymbols, Run
+from .weights import WeightFile, Weights, find_weights
 
 #: Latents have a sixteenth of the picture's resolution, hyper-latents a quarter of that.
 _SCALE, _HYPER_SCALE = 16, 4
@@ -50,30 +51,40 @@ _SCALE, _HYPER_SCALE = 16, 4
 
 @dataclass(frozen=True, eq=False)
 class CodedPicture(Picture):
-    """A picture of symbols that keeps how these were found, so that the next stage need not find out again.
+    """A picture of symbols with what the probability model says of them: their distributions, and ŷ.
 
     Attributes:
-        walk: the `Walk` through them; None if another stage made the picture.
+        modelled: the symbols of the planes, modelled.
     """
 
-    walk: Walk | None = None
+    modelled: ModelledSymbols = field(kw_only=True)
 
-
-class _Weighted(Stage):
-    """What stages with weights share: the fields `weights`, a path, and `device`, where their networks run."""
-
-    def loaded(self) -> Weights:
-        """The weights themselves."""
-        return load_weights(self.weights, self.device)
+    @classmethod
+    def of(cls, picture: Picture, modelled: ModelledSymbols) -> "CodedPicture":
+        """The picture with these symbols as planes."""
+        planes = modelled.symbols
+        return cls(planes, picture.size, ((1, 1),) * len(planes), picture.color, side=picture.side, modelled=modelled)
 
     @property
-    def fingerprint(self) -> bytes:
-        """What a stream calls the weights."""
-        return self.loaded().header.fingerprint
+    def is_intact(self) -> bool:
+        """Whether the planes are those that were modelled, not others that replaced them."""
+        same = zip(self.planes, self.modelled.symbols, strict=False)
+        return len(self.planes) == len(self.modelled.symbols) and all(plane is symbols for plane, symbols in same)
 
-    def for_decoding(self) -> Stage:
-        """The stage without a path and a device: streams name weights by their fingerprint."""
-        return type(self)()
+
+@dataclass(frozen=True)
+class _LearnedStage(Weighted):
+    """What the stages share: the handle of the weights, and what is derived from them.
+
+    Attributes:
+        weights: handle of the weight file; the codec sets it.
+    """
+
+    weights: WeightFile | None = field(default=None, repr=False)
+
+    def find_weights(self, fingerprint: bytes) -> WeightFile:
+        """The handle of shipped or registered weights; see `codecs.learned.weights.find_weights`."""
+        return find_weights(fingerprint)
 
     def forward(self, x):
         """`forward_many` of one."""
@@ -82,6 +93,25 @@ class _Weighted(Stage):
     def inverse(self, y, *limits):
         """`inverse_many` of one."""
         return self.inverse_many([y], *limits)[0]
+
+    def modelled(self, picture: Picture) -> ModelledSymbols:
+        """What the probability model says of a picture's symbols; computed where the picture does not bring it along.
+
+        Raises:
+            StreamError: the planes are not those of the network's latents.
+        """
+        if isinstance(picture, CodedPicture) and picture.is_intact:
+            return picture.modelled
+        weights = self._loaded()
+        if [plane.shape for plane in picture.planes] != _shapes(picture.size, weights):
+            architecture = weights.header.architecture
+            raise StreamError(f"the planes are not the latents of a {architecture} picture of that size")
+        return weights.probabilities.modelled(picture.planes, _level(weights.network, picture.side))
+
+    def _loaded(self) -> Weights:
+        if self.weights is None:
+            raise ValueError("this codec has no weights yet: codec(name, weights=path) gives it some")
+        return self.weights.load()
 
 
 def _together(items: list, key: Callable, function: Callable[[list], list]) -> list:
@@ -97,59 +127,51 @@ def _together(items: list, key: Callable, function: Callable[[list], list]) -> l
 
 
 @dataclass(frozen=True)
-class Learned(_Weighted):
+class Learned(_LearnedStage):
     """Analysis transform g_a and synthesis transform g_s: padded planes [H,W] to latents y [H/16,W/16,M] and back.
 
     With d_a and d_s, where a network has details, which count among the latents.
 
     Attributes:
-        weights: path of the weight file.
+        weights: handle of the weight file.
         quality: for networks with gain units; rounded to multiples of 1/8.
-        device: where the network runs, "cpu" or "cuda".
     """
 
-    weights: str = ""
+    unwritten: ClassVar[tuple[str, ...]] = ("weights", "quality")
+
     quality: float | None = None
-    device: str = "cpu"
 
     def forward_many(self, xs: list[Picture]) -> list[Picture]:
-        """Return the latents of each picture, float32 [h,w,M], and the gain level if there is one."""
+        """Return the latents of each picture, float32 [h,w,M], with the gain level if there is one."""
         return _together(xs, lambda picture: picture.planes[0].shape, self._analysis)
 
     @torch.inference_mode()
     def _analysis(self, pictures):
-        network = self.loaded().network
+        network = self._loaded().network
         pixels = np.stack([np.stack(picture.planes, axis=2) for picture in pictures])
         height, width = pixels.shape[1:3]
         if height % network.stride or width % network.stride:
             raise ValueError(f"the network takes sides that are multiples of {network.stride}, not {height}×{width}")
-        analysis, level = network.g_a, ()
-        if hasattr(network, "gain"):
-            steps = round((self.quality - 1) * LEVEL_STEPS)
-            analysis = functools.partial(network.latents, quality=1 + steps / LEVEL_STEPS)
-            level = (np.full((1, 1), steps, np.int32),)
+        side = {"level": round((self.quality - 1) * LEVEL_STEPS)} if network.variable_rate else {}
         y = tiled(
-            analysis,
-            torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2),
+            functools.partial(network.latents, quality=_quality(network, side)),
+            torch.from_numpy(pixels).to(self.weights.device).permute(0, 3, 1, 2),
             down=_SCALE,
             before=lambda part: part.float() / 255,
         )
-        factors = ((1, 1),) * (1 + len(level))
-        latents = _planes_last(y)
-        return [p.replace(planes=(y, *level), factors=factors) for p, y in zip(pictures, latents, strict=True)]
+        latents = zip(pictures, _planes_last(y), strict=True)
+        return [picture.replace(planes=(y,), factors=((1, 1),), side=side) for picture, y in latents]
 
     def inverse_many(self, ys: list[Picture]) -> list[Picture]:
         """Return the reconstructions, three planes uint8 [H,W] each, of quantized latents."""
-        network = self.loaded().network
-        return _together(ys, lambda y: (y.planes[0].shape, _level(network, y.planes[1:])), self._synthesis)
+        network = self._loaded().network
+        return _together(ys, lambda y: (y.planes[0].shape, _level(network, y.side)), self._synthesis)
 
     @torch.inference_mode()
     def _synthesis(self, pictures):
-        network = self.loaded().network
-        y = _batch([picture.planes[0] for picture in pictures], self.device)
-        if hasattr(network, "gain"):
-            steps = _level(network, pictures[0].planes[1:])
-            y = network.inverse_gain(y, 1 + steps / LEVEL_STEPS)
+        network = self._loaded().network
+        y = _batch([picture.planes[0] for picture in pictures], self.weights.device)
+        y = network.unscaled(y, _quality(network, pictures[0].side))
         pixels = tiled(network.unclipped, y, up=_SCALE, after=_pixels).cpu().numpy()
         pairs = zip(pictures, pixels, strict=True)
         return [Picture(tuple(planes), p.size, ((1, 1),) * 3, p.color) for p, planes in pairs]
@@ -161,20 +183,16 @@ def _pixels(x_hat: torch.Tensor) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class Round(_Weighted):
+class Round(_LearnedStage):
     """Rounding of latents to symbols, around what the probability model predicts; the inverse puts that back.
 
     Attributes:
-        weights: path of the weight file.
-        device: where the probability model's networks run.
+        weights: handle of the weight file.
     """
-
-    weights: str = ""
-    device: str = "cpu"
 
     def forward_many(self, xs: list[Picture]) -> list[CodedPicture]:
         """Return the symbols, int32, of y and of the hyper-latents z that are computed from it, for each picture."""
-        weights = self.loaded()
+        weights = self._loaded()
         for picture in xs:
             expected, *_ = _shapes(picture.size, weights)
             if picture.planes[0].shape != expected:
@@ -182,85 +200,70 @@ class Round(_Weighted):
                     f"latents of such a picture have the shape {expected}, not {picture.planes[0].shape}; check its "
                     "padding"
                 )
-        return _together(xs, lambda x: (x.planes[0].shape, _level(weights.network, x.planes[1:])), self._round)
+        return _together(xs, lambda x: (x.planes[0].shape, _level(weights.network, x.side)), self._round)
 
     @torch.inference_mode()
     def _round(self, pictures):
-        weights = self.loaded()
+        weights = self._loaded()
         latents = [[picture.planes[0] for picture in pictures]]
         if isinstance(weights.network, HyperpriorNetwork):
-            latents.append(_planes_last(weights.network.hyper_analysis(_batch(latents[0], self.device))))
+            latents.append(_planes_last(weights.network.hyper_analysis(_batch(latents[0], self.weights.device))))
+        level = _level(weights.network, pictures[0].side)
+        modelled = weights.probabilities.quantized(list(zip(*latents, strict=True)), level)
+        return list(map(CodedPicture.of, pictures, modelled))
 
-        def rounding(*planes):
-            return lambda batch: center(planes[batch.plane][batch.where], batch.offset)
-
-        level = pictures[0].planes[1:]
-        walks = weights.probabilities.walk_many(
-            *latents[0][0].shape[:2],
-            [rounding(*planes) for planes in zip(*latents, strict=True)],
-            _level(weights.network, level),
-        )
-        return [_coded(picture, walk, level) for picture, walk in zip(pictures, walks, strict=True)]
-
-    def inverse_many(self, ys: list[CodedPicture]) -> list[Picture]:
-        """Return the quantized latents ŷ, float32 [h,w,M], and the gain level if there is one, for each picture."""
+    def inverse_many(self, ys: list[Picture]) -> list[Picture]:
+        """Return the quantized latents ŷ, float32 [h,w,M], with the gain level if there is one, for each picture."""
         dequantized = []
         for picture in ys:
-            walk, level = _walk(picture, self.loaded())
-            y_hat = (walk.latents / 2**FRACTION_BITS).astype(np.float32)
-            factors = ((1, 1),) * (1 + len(level))
-            dequantized.append(Picture((y_hat, *level), picture.size, factors, picture.color))
+            y_hat = (self.modelled(picture).latents / 2**FRACTION_BITS).astype(np.float32)
+            dequantized.append(Picture((y_hat,), picture.size, ((1, 1),), picture.color, side=picture.side))
         return dequantized
 
-    def maps(self, x: Picture, y: CodedPicture) -> dict[str, np.ndarray]:
+    def maps(self, x: Picture, y: Picture) -> dict[str, np.ndarray]:
         """The latents ŷ [h,w,M], and "scales": the standard deviation that the model predicts for each [h,w,M]."""
-        walk, _ = _walk(y, self.loaded())
-        return {"latents": walk.latents / 2**FRACTION_BITS, "scales": walk.deviations()[0]}
+        modelled = self.modelled(y)
+        return {"latents": modelled.latents / 2**FRACTION_BITS, "scales": modelled.deviations()[0]}
 
 
 @dataclass(frozen=True)
-class LatentCoded(_Weighted):
-    """Entropy coding of the symbols of z and y with the probability model's integer distributions.
+class _LatentStage(_LearnedStage):
+    """Entropy coding of the symbols of z and y; subclasses have the coder.
 
     Payload: H and W as varints, one byte of colour (0 grey, 2 RGB), one byte of gain level for networks that have
-    gain units, and one stream of all symbols (`primitives.entropy.latents`).
-
-    Attributes:
-        weights: path of the weight file.
-        device: where the probability model's networks run.
+    gain units, and the coder's stream of all symbols.
     """
 
-    weights: str = ""
-    device: str = "cpu"
+    #: What the coder's stream holds, for `anatomy`.
+    _coder: ClassVar[str]
 
-    _coder: ClassVar[str] = "rANS state and words"
+    def _encode(self, modelled: ModelledSymbols, level: int) -> bytes:
+        """The stream of all symbols."""
+        raise TypeError(f"{type(self).__name__} defines no coder")
 
-    def forward_many(self, xs: list[CodedPicture]) -> list[bytes]:
+    def _reader(self, data: bytes, shapes: list[tuple[int, ...]], level: int) -> tuple[Callable[[Run], Any], Callable]:
+        """What reads the symbols of a run from a stream, and what checks that these were all."""
+        raise TypeError(f"{type(self).__name__} defines no coder")
+
+    def _costs(self, modelled: ModelledSymbols, level: int) -> tuple[np.ndarray, ...]:
+        """The bits of each symbol."""
+        raise TypeError(f"{type(self).__name__} defines no coder")
+
+    def forward_many(self, xs: list[Picture]) -> list[bytes]:
         """Return the payload of each picture."""
+        network = self._loaded().network
         payloads = []
         for picture in xs:
-            walk, level = _walk(picture, self.loaded())
+            modelled, level = self.modelled(picture), _level(network, picture.side)
             out = ByteWriter()
             out.varint(picture.size[0])
             out.varint(picture.size[1])
             out.byte(COLORS.index(picture.color))
-            for steps in level:
-                out.byte(int(steps[0, 0]))
-            out.raw(self._encode(walk, level))
+            if network.variable_rate:
+                out.byte(level)
+            out.raw(self._encode(modelled, level))
             payloads.append(out.getvalue())
         return payloads
-
-    def _encode(self, walk: Walk, level: list[np.ndarray]) -> bytes:
-        return walk.encode()
-
-    def _decoder(self, data: bytes, shapes: list[tuple[int, ...]], level: list[np.ndarray]):
-        """What answers a walk with the symbols of a stream, and what checks that these were all."""
-        decoder = LatentDecoder(data)
-        return lambda batch: batch.distribution.get(decoder), decoder.finish
-
-    def _costs(self, walk: Walk, level: list[np.ndarray]) -> tuple[np.ndarray, ...]:
-        """The bits of each symbol: its information under the predicted distribution."""
-        return walk.bits()
 
     def inverse_many(self, ys: list[bytes], max_pixels: int = MAX_PIXELS) -> list[CodedPicture]:
         """Return the symbols of each payload.
@@ -268,86 +271,110 @@ class LatentCoded(_Weighted):
         Raises:
             StreamError: a payload is cut or damaged, was made with other weights, or holds more than `max_pixels`.
         """
-        weights = self.loaded()
+        weights = self._loaded()
         heads = []
         for payload in ys:
             reader = ByteReader(payload)
             size, color = _read_head(reader)
             check_size(size, max_pixels)
-            level = [np.full((1, 1), reader.byte(), np.int32)] if hasattr(weights.network, "gain") else []
-            decoder = self._decoder(reader.rest(), _shapes(size, weights), level)
-            heads.append((Picture((), size, color=color), level, decoder))
-
-        def alike(head):
-            picture, level, _ = head
-            return _shapes(picture.size, weights)[0][:2], _level(weights.network, level)
+            side = {"level": reader.byte()} if weights.network.variable_rate else {}
+            level, shapes = _level(weights.network, side), _shapes(size, weights)
+            read, finish = self._reader(reader.rest(), shapes, level)
+            heads.append((Picture((), size, color=color, side=side), shapes[0][:2], level, read, finish))
 
         def decode(heads):
-            (height, width), steps = alike(heads[0])
-            walks = weights.probabilities.walk_many(height, width, [answer for *_, (answer, _) in heads], steps)
-            for *_, (_, finish) in heads:
+            pictures, sizes, levels, reads, finishes = zip(*heads, strict=True)
+            modelled = weights.probabilities.decoded(*sizes[0], reads, levels[0])
+            for finish in finishes:
                 finish()
-            return [_coded(picture, walk, level) for (picture, level, _), walk in zip(heads, walks, strict=True)]
+            return list(map(CodedPicture.of, pictures, modelled))
 
-        return _together(heads, alike, decode)
+        return _together(heads, lambda head: head[1:3], decode)
 
-    def maps(self, x: CodedPicture, y: bytes) -> dict[str, np.ndarray]:
+    def maps(self, x: Picture, y: bytes) -> dict[str, np.ndarray]:
         """Where the bits go: arrays by name.
 
         - "bits": what each position of y costs [h,w], and "bits by channel" [M];
         - "side bits": what each position of z costs [h/4,w/4], where there is a hyperprior.
         """
-        walk, level = _walk(x, self.loaded())
-        bits, *side = self._costs(walk, level)
+        bits, *side = self._costs_of(x)
         maps = {"bits": bits.sum(2), "bits by channel": bits.sum((0, 1))}
         return {**maps, "side bits": side[0].sum(2)} if side else maps
 
-    def anatomy(self, picture: CodedPicture, payload: bytes) -> Anatomy:
+    def anatomy(self, picture: Picture, payload: bytes) -> Anatomy:
         """Header and symbols; what every symbol of y and z took."""
-        walk, level = _walk(picture, self.loaded())
         found = Dissector(payload, "picture header")
         found.varint("height", "image", lambda n: f"{n} rows")
         found.varint("width", "image", lambda n: f"{n} columns")
         found.number(1, "colour model", "color", lambda n: COLORS[n])
-        for _ in level:
+        if self._loaded().network.variable_rate:
             found.number(1, "gain level", "transform", lambda n: f"{n}: quality {1 + n / LEVEL_STEPS:g}")
         found.group = "symbols"
         found.rest(self._coder, "z, then y in the order of the wavefronts", "quantize")
-        return Anatomy(tuple(found.parts), (*self._costs(walk, level), *(np.zeros(steps.shape) for steps in level)))
+        return Anatomy(tuple(found.parts), self._costs_of(picture))
+
+    def _costs_of(self, picture):
+        return self._costs(self.modelled(picture), _level(self._loaded().network, picture.side))
 
     def describe(self, payload: bytes) -> tuple[tuple[int, int], str]:
         """Size (H, W) and colour model of the picture in a payload."""
         return _read_head(ByteReader(payload))
 
+    def facts(self, payload: bytes) -> dict[str, Any]:
+        """The gain level, where there is one."""
+        reader = ByteReader(payload)
+        _read_head(reader)
+        return {"level": reader.byte()} if self._loaded().network.variable_rate else {}
+
 
 @dataclass(frozen=True)
-class LatentMixed(LatentCoded):
+class LatentCoded(_LatentStage):
+    """Entropy coding of the symbols of z and y with the probability model's integer distributions.
+
+    The stream of symbols is that of `primitives.entropy.latents`. `_LatentStage` describes the payload.
+
+    Attributes:
+        weights: handle of the weight file.
+    """
+
+    _coder: ClassVar[str] = "rANS state and words"
+
+    def _encode(self, modelled, level):
+        return modelled.encode()
+
+    def _reader(self, data, shapes, level):
+        decoder = LatentDecoder(data)
+        return lambda run: run.distribution.get(decoder), decoder.finish
+
+    def _costs(self, modelled, level):
+        """The information of each symbol under the predicted distribution."""
+        return modelled.bits()
+
+
+@dataclass(frozen=True)
+class LatentMixed(_LatentStage):
     """Entropy coding of the symbols of z and y by context mixing.
 
     The probability model's distribution of a symbol is one opinion among those of adaptive contexts
     (`primitives.entropy.latent_mixing`), which begin with what they learned in `practice`, if the weight file says so.
-    The payload is that of `LatentCoded`, with another coder's stream of symbols.
+    `_LatentStage` describes the payload.
 
     Attributes:
-        weights: path of the weight file.
-        device: where the probability model's networks run.
+        weights: handle of the weight file.
     """
 
     _coder: ClassVar[str] = "decisions of the range coder"
 
-    def _encode(self, walk, level):
-        return walk.encode_mixed(experience=self._experience(level)).getvalue()
+    def _encode(self, modelled, level):
+        return modelled.encode_mixed(experience=self._loaded().experience(level)).getvalue()
 
-    def _decoder(self, data, shapes, level):
-        decoder = MixingDecoder(data, shapes, self._experience(level))
-        return lambda batch: batch.mix(decoder, shapes[batch.plane]), decoder.finish
+    def _reader(self, data, shapes, level):
+        decoder = MixingDecoder(data, shapes, self._loaded().experience(level))
+        return lambda run: run.get(decoder), decoder.finish
 
-    def _costs(self, walk, level):
-        return walk.encode_mixed(measure=True, experience=self._experience(level)).spent
-
-    def _experience(self, level):
-        weights = self.loaded()
-        return weights.experience(_level(weights.network, level))
+    def _costs(self, modelled, level):
+        """The bits that the coder spent on each symbol."""
+        return modelled.encode_mixed(measure=True, experience=self._loaded().experience(level)).spent
 
 
 def _read_head(reader):
@@ -357,41 +384,29 @@ def _read_head(reader):
     return size, COLORS[color]
 
 
-def _coded(picture, walk, level) -> CodedPicture:
-    planes = (*walk.symbols, *level)
-    return CodedPicture(planes, picture.size, ((1, 1),) * len(planes), picture.color, walk=walk)
-
-
-def _walk(picture: Picture, weights: Weights):
-    """The walk through a picture's symbols, and the list of its other planes."""
-    model = weights.probabilities
-    count = 1 if model.h_s is None else 2
-    symbols, level = picture.planes[:count], list(picture.planes[count:])
-    if isinstance(picture, CodedPicture) and picture.walk:
-        return picture.walk, level
-    shapes = _shapes(picture.size, weights)
-    gains = [(1, 1)] if hasattr(weights.network, "gain") else []
-    if [plane.shape for plane in picture.planes] != shapes[:count] + gains:
-        raise StreamError(f"the planes are no latents of a {weights.header.architecture} picture of that size")
-    gain = _level(weights.network, level)
-    return model.walk(*shapes[0][:2], lambda batch: symbols[batch.plane][batch.where], gain), level
-
-
-def _level(network, planes) -> int:
-    """The gain level in a picture's further planes; 0 for networks without gain units."""
-    if not hasattr(network, "gain"):
+def _level(network: Network, side: Mapping[str, int]) -> int:
+    """The gain level among a picture's side values; 0 for networks without gain units."""
+    if not network.variable_rate:
         return 0
-    level = int(planes[0][0, 0])
+    level = side.get("level", -1)
     if not 0 <= level <= (network.LEVELS - 1) * LEVEL_STEPS:
         raise StreamError(f"the stream names the gain level {level}, which the network does not have")
     return level
 
 
+def _quality(network: Network, side: Mapping[str, int]) -> float | None:
+    """The quality that a gain level is; None for networks without gain units."""
+    return 1 + _level(network, side) / LEVEL_STEPS if network.variable_rate else None
+
+
 def _shapes(size: tuple[int, int], weights: Weights) -> list[tuple[int, int, int]]:
-    """Shapes of y and z (if there is one) of a picture of so many pixels."""
+    """Shapes of y, and of z if there is one, of a picture of so many pixels."""
     model = weights.probabilities
     height, width = (extent // _SCALE for extent in PadTo(weights.network.stride).padded(size))
-    return [(height, width, model.channels), (height // _HYPER_SCALE, width // _HYPER_SCALE, model.medians.shape[1])]
+    shapes = [(height, width, model.channels)]
+    if model.h_s is not None:
+        shapes.append((height // _HYPER_SCALE, width // _HYPER_SCALE, model.medians.shape[1]))
+    return shapes
 
 
 def _planes_last(tensor: torch.Tensor) -> list[np.ndarray]:
@@ -402,11 +417,3 @@ def _planes_last(tensor: torch.Tensor) -> list[np.ndarray]:
 def _batch(planes: list[np.ndarray], device: str) -> torch.Tensor:
     """N arrays [h,w,C] as [N,C,h,w] in channels-last memory, as they lie."""
     return torch.from_numpy(np.stack(planes)).to(device).permute(0, 3, 1, 2)
-
-
-def with_weights(stages: dict[str, Stage], path: str, device: str) -> dict[str, Stage]:
-    """The same stages with other weights, on a device."""
-    return {
-        role: dataclasses.replace(stage, weights=path, device=device) if isinstance(stage, _Weighted) else stage
-        for role, stage in stages.items()
-    }

@@ -1,24 +1,31 @@
 """CompressAI's models: its checkpoints as weight files, and its package, where it is installed.
 
 CompressAI (Bégaint et al., arXiv:2011.03029) has six of the networks here, with the same names and state-dict keys. Its
-checkpoints are pickles: they are read by ``torch.load(weights_only=True)``, which executes nothing in them, and only to
-convert them. Its own strings are not read.
+checkpoints are pickles: ``torch.load(path, weights_only=True)`` reads them and executes nothing in them, `load_network`
+makes a network of the state dict, and `export` a weight file of that. Its own strings are not read.
 """
 
 import contextlib
 import importlib
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from .networks import CHANNELS, load_network
-from .weights import Header, export, read_header
+from .header import Header, read_header
+from .networks import load_network, network_class
+from .weights import export
 
-#: The networks that CompressAI has no checkpoints of.
-_OURS = ("balle2017", "cheng2020", "cheng2020-checkerboard")
+#: The networks that CompressAI has checkpoints of.
+MODELS = (
+    "bmshj2018-factorized",
+    "bmshj2018-hyperprior",
+    "mbt2018-mean",
+    "mbt2018",
+    "cheng2020-anchor",
+    "cheng2020-attn",
+)
 
 
 def import_compressai(module: str = "compressai"):
@@ -44,29 +51,6 @@ def import_compressai(module: str = "compressai"):
 _declared: list[torch.library.Library] = []
 
 
-def convert_checkpoint(name: str, checkpoint, path, *, quality: int, images: Iterable = (), note: str = "") -> Header:
-    """Make a weight file of a CompressAI checkpoint (`.pth`, present or past key names).
-
-    Args:
-        name: its architecture, one of CompressAI's six.
-        checkpoint: path of the file, a state dict or a training checkpoint with one under "state_dict"; read without
-            executing anything in it.
-        path, quality, images, note: as for `export`; without images, a few synthetic ones stand in.
-
-    Raises:
-        ValueError: the checkpoint is of another architecture, or no file of tensors.
-    """
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # whatever its unpickler finds wrong
-        raise ValueError(f"{checkpoint} is no file of tensors that torch.load(weights_only=True) reads") from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else {}
-    network = load_network(name, state)
-    return export(network, list(images) or typical_pictures(), path, quality=quality, note=note)
-
-
 def zoo_weights(name: str, quality: int) -> Header:
     """CompressAI's official checkpoint (trained for MSE) as a weight file, downloaded and converted at the first use.
 
@@ -81,21 +65,20 @@ def zoo_weights(name: str, quality: int) -> Header:
     path = cache / f"compressai-{name}-{quality}.safetensors"
     if path.exists():
         return read_header(path)
-    if name in _OURS or quality not in range(1, len(CHANNELS[name]) + 1):
+    if name not in MODELS or quality not in range(1, len(network_class(name).CHANNELS) + 1):
         raise ValueError(f"CompressAI has no checkpoint of {name} at quality {quality}")
     try:
         image_models = import_compressai("compressai.zoo").image_models
     except ImportError as error:
         raise ValueError(
-            f"weights='compressai' needs the package: {error}; or pass weights=path, a file that export or "
-            "convert_checkpoint wrote"
+            f"weights='compressai' needs the package: {error}; or pass weights=path, a file that export wrote"
         ) from error
     try:
         state = image_models[name](quality=quality, metric="mse", pretrained=True).state_dict()
     except OSError as error:
         raise ConnectionError(
-            f"CompressAI's checkpoint of {name} cannot be downloaded ({error}); with network access try again, or "
-            "convert a .pth file that you have with convert_checkpoint and pass weights=path"
+            f"CompressAI's checkpoint of {name} cannot be downloaded ({error}); with network access try again, or pass "
+            "weights=path, a file that export wrote of load_network(name, torch.load(checkpoint, weights_only=True))"
         ) from error
     network = load_network(name, state)
     return export(network, typical_pictures(), path, quality=quality, note="CompressAI's checkpoint, trained for MSE")

@@ -5,6 +5,7 @@ file              holds
 ================  ==================================================================================================
 `model`           what a codec knows beforehand of its backbone's features: basis, scales, frequencies; the shipped file
 `stages`          features, transform, entropy coding as stages
+`encoder`         how the encoder corrects what rounding does to the features
 `codec`           the compositions, with `encode_tokens` and `decode_tokens`
 `tokenizer`       the network of ``tokens-fsq``
 `fsq`             ``tokens-fsq``, the tokenizer as a codec of pictures: its stages and its shipped file
@@ -73,8 +74,9 @@ __getattr__, __dir__, _lazy = lazy_loader.attach(
     __name__,
     submod_attrs={
         "codec": ["TokenCodec", "token_arrays", "token_indices", "tokens", "tokens_vit"],
-        "fsq": ["NetworkIndices", "Tokenize", "TokenizerCodec", "tokens_fsq"],
-        "model": ["TokenModel", "load_model"],
+        "encoder": ["TokenEncoder"],
+        "fsq": ["NetworkIndices", "Tokenize", "TokenizerCodec", "TokenizerWeights", "tokens_fsq"],
+        "model": ["TokenModel", "TokenWeights", "load_model"],
         "stages": ["FeatureTransform", "Features", "Reduce", "TokenCoded", "TokenSteps"],
     },
 )

@@ -9,34 +9,29 @@
 ((7, 7), (49, 192), 'efficientnet-lite0/6')
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
-from ...primitives import container
 from ...primitives.entropy.indices import IndexCoded, MixedIndices
-from ...primitives.errors import StreamError
 from ...primitives.picture import MAX_PIXELS
 from ...primitives.quantizers.uniform import Uniform
 from ...primitives.token_grid import Tokens
-from ..base import Codec, composition
-from ..image_io import read_stream
+from ..base import Codec, Encoder
+from .encoder import TokenEncoder
+from .model import TokenWeights
 from .stages import Features, FeatureTransform, Reduce, TokenCoded, TokenSteps
+
+#: Reducers that need no attention, which does not travel with tokens.
+Reducer = Literal["random", "grid", "qpid", "qpid+", "tome", "divprune"]
 
 
 @dataclass(frozen=True)
 class TokenCodec(Codec):
     """A codec that decodes to `Tokens`, and also takes tokens that its user made."""
 
-    def encode(self, image) -> bytes:
-        """Encode one image, as `Codec.encode` does.
-
-        Raises:
-            ValueError: the codec has no stage that makes tokens of a picture.
-        """
-        if "features" not in self.stages:
-            raise ValueError(f"{self.name} codes tokens that you have, not pictures: use encode_tokens(tokens, grid)")
-        return super().encode(image)
+    encoder: Encoder = field(default_factory=TokenEncoder, compare=False)
 
     def encode_tokens(self, tokens, grid: tuple[int, int] | None = None, *, size: tuple[int, int] = (0, 0)) -> bytes:
         """Encode tokens instead of a picture.
@@ -49,19 +44,15 @@ class TokenCodec(Codec):
         Raises:
             ValueError: the tokens are not of the kind that the codec codes.
         """
-        stages = dict(self.stages)
-        features = stages.pop("features", None)
         if not isinstance(tokens, Tokens):
             if grid is None:
                 raise ValueError("an array of tokens needs its grid: encode_tokens(tokens, (rows, columns))")
-            tokens = Tokens(np.asarray(tokens), tuple(grid), features.source if features else "", tuple(size))
-        *_, entropy = stages.values()
+            source = getattr(self.stages.get("features"), "source", "")
+            tokens = Tokens(np.asarray(tokens), tuple(grid), source, tuple(size))
+        *_, entropy = self.stages.values()
         if tokens.size == (0, 0) and not isinstance(entropy, TokenCoded | IndexCoded):
             raise ValueError(f"{type(entropy).__name__} needs the picture's size: encode_tokens(…, size=(H, W))")
-        value = tokens
-        for stage in stages.values():
-            value = stage.forward(value)
-        return self._wrap(value)
+        return self.encode(tokens)
 
     def decode_tokens(self, stream, *, max_pixels: int = MAX_PIXELS, partial: bool = False) -> Tokens:
         """The inverse of `encode_tokens`: what `decode` returns.
@@ -75,36 +66,28 @@ class TokenCodec(Codec):
         Raises:
             StreamError: as `decode`; or a cut stream that is not progressive, or has not even one dimension.
         """
-        data = read_stream(stream)
-        if not partial or container.is_whole(data):
-            return self.decode(data, max_pixels=max_pixels)
-        held = container.unpack(data, partial=True)
-        *others, entropy = composition(self.name, held.parameters).stages.values()
-        if not isinstance(entropy, IndexCoded) or others:
-            raise StreamError(f"a part of a stream of {self.name} cannot be decoded")
-        return entropy.inverse(held.payload, max_pixels, partial=True)
+        return self.decode(stream, max_pixels=max_pixels, partial=partial)
 
 
-def tokens(quality=4, refine=12) -> TokenCodec:
+def tokens(quality: float = 4, refine: int = 12) -> TokenCodec:
     """Features of EfficientNet-Lite0 behind stage 6 (7 × 7 tokens of 192 channels), for ImageNet's and other tasks.
 
     Args:
         quality: 1 … 8, in steps of 1/8.
-        refine: descent steps of the encoder (`FeatureTransform`), 0 for none.
+        refine: descent steps of the encoder (`TokenEncoder`), 0 for none.
     """
-    return TokenCodec(
-        "tokens",
-        {
-            "features": Features(),
-            "transform": FeatureTransform(quality=quality, refine=refine),
-            "quantize": Uniform(),
-            "entropy": TokenCoded(),
-        },
-    )
+    source = "efficientnet-lite0/6"
+    stages = {
+        "features": Features(source),
+        "transform": FeatureTransform(source, quality),
+        "quantize": Uniform(),
+        "entropy": TokenCoded(source),
+    }
+    return TokenCodec("tokens", stages, encoder=TokenEncoder(refine), weights=TokenWeights(source))
 
 
-def tokens_vit(quality=4, budget=25, reducer="qpid+") -> TokenCodec:
-    """Features of our vision transformer's tower, reduced to a few tokens, for Imagenette's and other tasks.
+def tokens_vit(quality: float = 4, budget: int = 25, reducer: Reducer = "qpid+") -> TokenCodec:
+    """Features of the vision transformer's tower, reduced to a few tokens, for Imagenette's and other tasks.
 
     Args:
         quality: 1 … 8, in steps of 1/8.
@@ -112,24 +95,22 @@ def tokens_vit(quality=4, budget=25, reducer="qpid+") -> TokenCodec:
         reducer: how they are chosen: `Reduce`.
     """
     source = "vit-imagenette/4"
-    return TokenCodec(
-        "tokens-vit",
-        {
-            "features": Features(source),
-            "reduce": Reduce(reducer, budget),
-            "transform": FeatureTransform(source, quality, 0),
-            "quantize": Uniform(),
-            "entropy": TokenCoded(source),
-        },
-    )
+    stages = {
+        "features": Features(source),
+        "reduce": Reduce(reducer, budget),
+        "transform": FeatureTransform(source, quality),
+        "quantize": Uniform(),
+        "entropy": TokenCoded(source),
+    }
+    return TokenCodec("tokens-vit", stages, weights=TokenWeights(source))
 
 
-def token_indices(vocabulary=None, progressive=False) -> TokenCodec:
+def token_indices(vocabulary: int | tuple[int, ...] | list[int] | None = None, progressive: bool = False) -> TokenCodec:
     """Indices of a tokenizer of one's own (VQGAN, TiTok, Cosmos …), without loss.
 
     Args:
-        vocabulary: number of values of an index, or a tuple with one for each dimension; None for one more than the
-            largest that occurs.
+        vocabulary: number of values of an index, or one for each dimension; None for one more than the largest that
+            occurs.
         progressive: whether a prefix of the stream decodes to the first dimensions.
 
     >>> codec = token_indices(vocabulary=1024)
@@ -137,12 +118,12 @@ def token_indices(vocabulary=None, progressive=False) -> TokenCodec:
     >>> codec.decode_tokens(stream).features[:, 0].tolist() == (np.arange(16) * 64).tolist()
     True
     """
-    if isinstance(vocabulary, list | np.ndarray):
-        vocabulary = tuple(int(size) for size in vocabulary)
-    return TokenCodec("token-indices", {"entropy": MixedIndices(vocabulary, bool(progressive))})
+    if isinstance(vocabulary, list):
+        vocabulary = tuple(vocabulary)
+    return TokenCodec("token-indices", {"entropy": MixedIndices(vocabulary, progressive)})
 
 
-def token_arrays(step=0.25) -> TokenCodec:
+def token_arrays(step: float = 0.25) -> TokenCodec:
     """Real tokens of any vision tower, [N,C], rounded to multiples of a step.
 
     Args:

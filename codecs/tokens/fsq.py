@@ -6,33 +6,33 @@
                           [h·w, k] symbols  causal network
 
 What discrete tokenizers are made for, a short description in symbols that a sequence model can read, and what picture
-codecs are made for, from one network of ours (`tokenizer`). The symbols are coded with a causal network that knows
+codecs are made for, from one network (`tokenizer`). The symbols are coded with a causal network that knows
 them (`primitives.entropy.causal`). The quality is the number k of dimensions of each token that are sent; every one
-refines those before, so with `progressive` any prefix of a stream decodes (`TokenizerCodec.decode` with `partial`).
+refines those before, so with `progressive` any prefix of a stream decodes (`Codec.decode` with `partial`).
 
-Both networks are in one safetensors file, the transforms in 16 bits; `fingerprint` is the first 4 bytes of SHA-256 over
-all tensors. `codeckit.training.tokenizer` makes it.
+Both networks are in one weight file (`primitives.weights`), the transforms in 16 bits. `codeckit.training.tokenizer`
+makes it.
 """
 
 import functools
-import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
-from ...primitives import container
 from ...primitives.entropy.causal import CausalNetwork
-from ...primitives.entropy.indices import DecisionCoded, IndexCoded
+from ...primitives.entropy.indices import DecisionCoded
 from ...primitives.errors import StreamError
 from ...primitives.learned.tiles import tiled
 from ...primitives.pad import PadTo
-from ...primitives.picture import MAX_PIXELS, Picture
-from ...primitives.stage import Stage
+from ...primitives.picture import Picture
+from ...primitives.stage import Weighted
 from ...primitives.token_grid import Tokens
-from ..base import Codec, composition
-from ..image_io import read_image, read_stream
+from ...primitives.weights import check_fingerprint, fingerprint, read_tensors, write_tensors
+from ..base import Codec
+from ..image_io import read_image
 
 #: The file that comes with the package.
 SHIPPED = Path(__file__).parent / "shipped" / "tokenizer-fsq.safetensors"
@@ -46,6 +46,7 @@ PATCH = 16
 #: How `Tokens` name what made them.
 SOURCE = "tokens-fsq"
 
+#: What the file says that it is.
 FORMAT = "codeckit tokenizer 1"
 
 
@@ -64,31 +65,15 @@ class TokenizerModel:
     fingerprint: bytes
 
 
-def fingerprint(tensors: dict[str, np.ndarray]) -> bytes:
-    """The 4 bytes that tell a model from others."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        array = np.ascontiguousarray(tensors[name])
-        digest.update(f"{name} {array.dtype.newbyteorder('<').str} {list(array.shape)}\n".encode())
-        digest.update(array.tobytes())
-    return digest.digest()[:4]
-
-
 def write_model(network, causal: CausalNetwork, out, note: str = "") -> TokenizerModel:
     """Write the file of a trained tokenizer (a `Tokenizer`, whose floats are rounded to 16 bits) and causal network."""
-    from safetensors.numpy import save
-
-    from ..image_io import write_atomically
-
     tensors = {f"network.{key}": value.half().numpy() for key, value in network.state_dict().items()}
     tensors |= {f"causal.{key}": value for key, value in causal.tensors.items()}
-    said = {"format": FORMAT, "fingerprint": fingerprint(tensors).hex(), "note": note}
-    said |= {"levels": json.dumps(network.levels), "widths": json.dumps(network.widths)}
-    write_atomically(out, save(tensors, said))
+    said = {"levels": json.dumps(network.levels), "widths": json.dumps(network.widths), "note": note}
+    write_tensors(out, FORMAT, said | {"fingerprint": fingerprint(_architecture(said), tensors).hex()}, tensors)
     return read_model(out)
 
 
-@functools.lru_cache(maxsize=2)
 def read_model(path) -> TokenizerModel:
     """The model in a file that `write_model` wrote.
 
@@ -96,21 +81,11 @@ def read_model(path) -> TokenizerModel:
         ValueError: it is no such file, or damaged.
     """
     import torch
-    from safetensors import SafetensorError, safe_open
 
     from .tokenizer import Tokenizer
 
-    try:
-        with safe_open(path, "np") as file:
-            said = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is no model of a tokenizer: {error}") from error
-    if said.get("format") != FORMAT:
-        raise ValueError(f"{path} is no model of a tokenizer")
-    own = fingerprint(tensors)
-    if own.hex() != said["fingerprint"]:
-        raise ValueError(f"{path} is damaged: its tensors are not those that were written")
+    said, tensors = read_tensors(path, FORMAT)
+    own = check_fingerprint(path, said, _architecture(said), tensors)
     levels = tuple(json.loads(said["levels"]))
     network = Tokenizer(levels, tuple(json.loads(said["widths"]))).eval().requires_grad_(False)
     floats = {name: array for name, array in tensors.items() if name.startswith("network.")}
@@ -119,8 +94,14 @@ def read_model(path) -> TokenizerModel:
     return TokenizerModel(network, CausalNetwork(levels, **causal), own)
 
 
+def _architecture(said: dict[str, str]) -> str:
+    """What the fingerprint is over besides the tensors: everything in the metadata that decoding depends on."""
+    return f"{SOURCE} {said.get('levels')} {said.get('widths')}"
+
+
+@functools.lru_cache(maxsize=1)
 def load_tokenizer() -> TokenizerModel:
-    """The model that comes with the package.
+    """The model that comes with the package, kept in memory.
 
     >>> load_tokenizer().causal.levels[:3]
     (33, 11, 9)
@@ -129,33 +110,77 @@ def load_tokenizer() -> TokenizerModel:
 
 
 @dataclass(frozen=True)
-class Tokenize(Stage):
+class TokenizerWeights:
+    """The handle of the model that comes with the package, which the codec hands to its stages. It runs on the CPU.
+
+    >>> len(TokenizerWeights().fingerprint)
+    4
+    """
+
+    device: ClassVar[str] = "cpu"
+
+    @property
+    def fingerprint(self) -> bytes:
+        """What streams call the model."""
+        return self.load().fingerprint
+
+    def on(self, device: str) -> "TokenizerWeights":
+        """The same handle, whatever the device."""
+        return self
+
+    def load(self) -> TokenizerModel:
+        """The model."""
+        return load_tokenizer()
+
+
+class _Tokenizing(Weighted):
+    """A stage that computes with the tokenizer's networks."""
+
+    weights: TokenizerWeights | None
+
+    def find_weights(self, fingerprint: bytes) -> TokenizerWeights:
+        """The handle of the shipped model, if it has that fingerprint.
+
+        Raises:
+            StreamError: it has not.
+        """
+        weights = TokenizerWeights()
+        if weights.fingerprint != fingerprint:
+            raise StreamError(
+                f"the stream was made with the weights {fingerprint.hex() or 'of no name'}, which are not known here; "
+                f"the tokenizer is {weights.fingerprint.hex()}"
+            )
+        return weights
+
+    @property
+    def model(self) -> TokenizerModel:
+        """The loaded model."""
+        return (self.weights or TokenizerWeights()).load()
+
+
+@dataclass(frozen=True)
+class Tokenize(_Tokenizing):
     """Three planes uint8 [H,W], padded to multiples of 16, to symbols int32 [N,k]; and any number of these back.
 
     Attributes:
         quality: 1 … 8; k is `DIMENSIONS` of it.
+        weights: the handle of the model; None for the one that ships.
     """
 
+    unwritten: ClassVar[tuple[str, ...]] = ("quality", "weights")  # the number of dimensions travels with the symbols
+
     quality: int = 4
+    weights: TokenizerWeights | None = field(default=None, repr=False)
 
     def __post_init__(self):
         if self.quality not in range(1, len(DIMENSIONS) + 1) or isinstance(self.quality, bool):
             raise ValueError(f"quality is a whole number from 1 to {len(DIMENSIONS)}, not {self.quality!r}")
 
-    def for_decoding(self) -> Stage:
-        """The number of dimensions travels with the symbols."""
-        return Tokenize()
-
-    @property
-    def fingerprint(self) -> bytes:
-        """What a stream calls the model."""
-        return load_tokenizer().fingerprint
-
     def forward(self, picture: Picture) -> Tokens:
         """Return the symbols."""
         import torch
 
-        network = load_tokenizer().network
+        network = self.model.network
         pixels = torch.from_numpy(np.stack(picture.planes))[None]
         with torch.inference_mode():
             y = tiled(network.analysis, pixels, down=PATCH, before=lambda part: part.float() / 255)
@@ -171,7 +196,7 @@ class Tokenize(Stage):
         """
         import torch
 
-        network = load_tokenizer().network
+        network = self.model.network
         symbols = np.atleast_2d(tokens.features)
         count = symbols.shape[1]
         size = tokens.size if tokens.size != (0, 0) else tuple(PATCH * extent for extent in tokens.grid)
@@ -194,23 +219,22 @@ def _pixels(pictures):
 
 
 @dataclass(frozen=True)
-class NetworkIndices(DecisionCoded):
+class NetworkIndices(DecisionCoded, _Tokenizing):
     """The tokenizer's symbols, coded with its causal network: the top rung of the ladder of `indices`.
 
     Attributes:
         progressive: whether a prefix of the stream decodes to the first dimensions.
+        weights: the handle of the model; None for the one that ships.
     """
 
-    progressive: bool = False
+    unwritten: ClassVar[tuple[str, ...]] = ("progressive", "weights")  # the first travels with the indices
 
-    @property
-    def fingerprint(self) -> bytes:
-        """What a stream calls the model."""
-        return load_tokenizer().fingerprint
+    progressive: bool = False
+    weights: TokenizerWeights | None = field(default=None, repr=False)
 
     def known_sizes(self, dimensions: int) -> tuple[int, ...]:
         """The tokenizer's levels."""
-        levels = load_tokenizer().causal.levels
+        levels = self.model.causal.levels
         if dimensions > len(levels):
             raise StreamError(f"the tokenizer has {len(levels)} dimensions, not {dimensions}")
         return levels[:dimensions]
@@ -220,10 +244,10 @@ class NetworkIndices(DecisionCoded):
         return super().describe(payload)[0], "rgb"
 
     def _state(self, count, sizes):
-        return load_tokenizer().causal.state(count, len(sizes))
+        return self.model.causal.state(count, len(sizes))
 
     def _code(self, values, d, size, grid, state, coder, data, decoding):
-        return load_tokenizer().causal.code(values, d, grid, state, coder, data, decoding)
+        return self.model.causal.code(values, d, grid, state, coder, data, decoding)
 
 
 @dataclass(frozen=True)
@@ -242,41 +266,13 @@ class TokenizerCodec(Codec):
             value = stage.forward(value)
         return value
 
-    def decode(self, stream, *, max_pixels: int = MAX_PIXELS, partial: bool = False) -> np.ndarray:
-        """Decode a stream, as `Codec.decode` does.
 
-        Args:
-            stream: bytes, or the path of a file.
-            max_pixels: the largest picture to accept.
-            partial: the stream may be cut at its end. Of one that was coded with `progressive=True` the dimensions
-                that are there whole are shown. Nothing can be checked then: damage may go unnoticed.
-
-        Raises:
-            StreamError: as `Codec.decode`; or a cut stream that is not progressive, or has not even one dimension.
-        """
-        data = read_stream(stream)
-        if not partial or container.is_whole(data):
-            return super().decode(data, max_pixels=max_pixels)
-        held = container.unpack(data, partial=True)
-        if held.weights != load_tokenizer().fingerprint:
-            raise StreamError("the stream was made with weights that are not known here")
-        *stages, entropy = composition(self.name, held.parameters).stages.values()
-        if not isinstance(entropy, IndexCoded):
-            raise StreamError(f"a part of a stream of {self.name} cannot be decoded")
-        value = entropy.inverse(held.payload, max_pixels, partial=True)
-        for stage in reversed(stages):
-            value = stage.inverse(value)
-        return value
-
-
-def tokens_fsq(quality=4, progressive=False) -> TokenizerCodec:
-    """Our discrete tokenizer, 16×16 pixels a token, as a codec of pictures; grey ones decode to RGB.
+def tokens_fsq(quality: int = 4, progressive: bool = False) -> TokenizerCodec:
+    """A discrete tokenizer, 16×16 pixels a token, as a codec of pictures; grey ones decode to RGB.
 
     Args:
         quality: 1 … 8: 3, 5, 8, 12, 18, 26, 36, 48 small integers a token.
         progressive: whether a prefix of the stream decodes.
     """
-    return TokenizerCodec(
-        "tokens-fsq",
-        {"pad": PadTo(PATCH), "tokenize": Tokenize(quality), "entropy": NetworkIndices(bool(progressive))},
-    )
+    stages = {"pad": PadTo(PATCH), "tokenize": Tokenize(quality), "entropy": NetworkIndices(progressive)}
+    return TokenizerCodec("tokens-fsq", stages, weights=TokenizerWeights())

@@ -22,8 +22,8 @@ token's components so far were smaller or larger than expected (`LEVELS`). Each 
 frequencies, counted on the training photographs. All of this is integer arithmetic, so every machine finds the same
 tables.
 
-The file is a safetensors file; `fingerprint` is the first 4 bytes of SHA-256 over the backbone's fingerprint and all
-tensors. `codeckit.training.token_model` makes it.
+The file is a weight file (`primitives.weights`), whose fingerprint is over the backbone's fingerprint and all tensors.
+`codeckit.training.token_model` makes it.
 
 Sources: I. T. Jolliffe, "Principal Component Analysis"; S. Amari, "Natural Gradient Works Efficiently in Learning",
 1998 (the Fisher metric); W. R. Gardner, B. D. Rao, "Theoretical Analysis of the High-Rate Vector Quantization of LPC
@@ -31,15 +31,19 @@ Parameters", IEEE Trans. Speech and Audio Processing 1995 (quantization in the m
 """
 
 import functools
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from scipy.fft import dctn, idctn
 
 from ...primitives.entropy.tables import FrequencyTables
 from ...primitives.errors import StreamError
+from ...primitives.weights import check_fingerprint, fingerprint, read_tensors, write_tensors
+
+#: What a model's file says that it is.
+FORMAT = "codeckit token model 1"
 
 #: Models that come with the package: ``backbone/stage`` and the file.
 SHIPPED = Path(__file__).parent / "shipped"
@@ -118,11 +122,28 @@ class TokenModel:
         centred[..., 0, 0, :] = components[..., 0, 0, :] @ self.inverse_dc
         return idctn(centred + self.mean, axes=(-3, -2), norm="ortho").astype(np.float32)
 
-    def scale_classes(self, level: int) -> np.ndarray:
-        """The scale class of every component at a quality level: int64 [rows·columns, C]."""
+    def scale_classes(self, level: int, count: int = 0) -> np.ndarray:
+        """The scale class of every component at a quality level: int64 [rows·columns, C].
+
+        Args:
+            level: 0 … 56.
+            count: of single tokens, which all have the same classes: [count, C].
+        """
         ratio = self.sigma.astype(np.int64) - (FIRST_STEP - level)
-        classes = (ratio + OCTAVE // 8 >> 2) + UNIT
-        return np.clip(classes, 0, CLASSES - 1).reshape(-1, self.shape[2])
+        classes = np.clip((ratio + OCTAVE // 8 >> 2) + UNIT, 0, CLASSES - 1).reshape(-1, self.shape[2])
+        return np.broadcast_to(classes, (count, self.shape[2])) if self.single and count else classes
+
+    def tables_of(self, symbols: np.ndarray, level: int) -> np.ndarray:
+        """The table that each symbol follows, given all those of the same token before it: int64 [N,C].
+
+        Args:
+            symbols: integers [N,C].
+            level: quality level.
+        """
+        classes = self.scale_classes(level, len(symbols))
+        magnitudes, expected = magnitude(symbols), self.expected[classes]
+        seen, wanted = magnitudes.cumsum(1) - magnitudes, expected.cumsum(1) - expected
+        return table(classes, seen, wanted)
 
 
 def step_of(level: int) -> float:
@@ -148,14 +169,14 @@ def activity(observed: np.ndarray, expected: np.ndarray) -> np.ndarray:
     return np.searchsorted(_LIMITS, have // want, side="right")
 
 
-def fingerprint(backbone: bytes, tensors: dict) -> bytes:
-    """The 4 bytes that tell a model from others."""
-    digest = hashlib.sha256(backbone)
-    for name in sorted(tensors):
-        array = np.ascontiguousarray(tensors[name])
-        digest.update(f"\n{name} {array.dtype.newbyteorder('<').str} {list(array.shape)}\n".encode())
-        digest.update(array.tobytes())
-    return digest.digest()[:4]
+def magnitude(symbols: np.ndarray) -> np.ndarray:
+    """How much symbols add to the activity: int64, at most 2^16 each."""
+    return np.minimum(np.abs(symbols.astype(np.int64)), 1 << 16)
+
+
+def table(classes: np.ndarray, seen: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """The table of a symbol: of its scale class and its token's activity level."""
+    return classes * LEVELS + activity(seen, wanted)
 
 
 @functools.lru_cache(maxsize=4)
@@ -174,32 +195,71 @@ def load_model(source: str) -> TokenModel:
     return read_model(known[source])
 
 
+@dataclass(frozen=True)
+class TokenWeights:
+    """The handle of a shipped model, which a codec hands to its stages. Models compute with numpy, on the CPU.
+
+    Attributes:
+        source: backbone and stage.
+
+    >>> len(TokenWeights("efficientnet-lite0/6").fingerprint)
+    4
+    """
+
+    source: str
+
+    device: ClassVar[str] = "cpu"
+
+    @property
+    def fingerprint(self) -> bytes:
+        """What streams call the model."""
+        return self.load().fingerprint
+
+    def on(self, device: str) -> "TokenWeights":
+        """The same handle, whatever the device."""
+        return self
+
+    def load(self) -> TokenModel:
+        """The model; raises as `load_model`."""
+        return load_model(self.source)
+
+
 def _files():
     return sorted(SHIPPED.glob("*-[0-9].safetensors"))
 
 
+def write_model(path, source: str, backbone: bytes, tensors: dict[str, np.ndarray], note: str = "") -> TokenModel:
+    """Write a model's file.
+
+    Args:
+        path: the file.
+        source: backbone and stage.
+        backbone: the backbone's fingerprint.
+        tensors: arrays by name, those of docs/format.md.
+        note: what it was made of.
+    """
+    said = {"source": source, "backbone": backbone.hex(), "note": note}
+    write_tensors(path, FORMAT, said | {"fingerprint": fingerprint(backbone, tensors).hex()}, tensors)
+    return read_model(path)
+
+
 def read_model(path) -> TokenModel:
-    """The model in a file that `codeckit.training.token_model` wrote.
+    """The model in a file that `write_model` wrote.
 
     Raises:
         ValueError: it is no such file, or damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
+    said, tensors = read_tensors(path, FORMAT)
     try:
-        with safe_open(path, "np") as file:
-            said = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is no model of tokens: {error}") from error
-    if set(tensors) != set(_TENSORS) or not {"source", "backbone", "fingerprint"} <= said.keys():
-        raise ValueError(f"{path} is no model of tokens")
-    own = fingerprint(bytes.fromhex(said["backbone"]), tensors)
-    if own.hex() != said["fingerprint"]:
-        raise ValueError(f"{path} is damaged: its tensors are not those that were written")
+        source, backbone = said["source"], bytes.fromhex(said["backbone"])
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: it does not name its backbone") from error
+    own = check_fingerprint(path, said, backbone, tensors)
+    if set(tensors) != set(_TENSORS):
+        raise ValueError(f"{path} has other tensors than a model of tokens")
     tables = FrequencyTables(*(tensors[name].astype(np.int64) for name in ("frequencies", "sizes", "lowest")))
     parts = {name: tensors[name] for name in ("mean", "dc", "ac", "sigma")}
-    return TokenModel(said["source"], own, expected=tensors["expected"].astype(np.int64), tables=tables, **parts)
+    return TokenModel(source, own, expected=tensors["expected"].astype(np.int64), tables=tables, **parts)
 
 
 def check_shape(shape, model: TokenModel) -> None:

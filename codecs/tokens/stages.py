@@ -6,11 +6,13 @@
              Tokens      components / step   symbols    tables of the model
              [N,C]       [rows,columns,C]
 
-Between the stages components travel as a `Picture` of two planes, [rows,columns,C] and the quality level [1,1], so any
-generic entropy stage codes them, too. Decoding ends in `Tokens`, for whoever reads them; there is no picture.
+Between the stages components travel as a `Picture` of one plane [rows,columns,C] with the quality level as a side
+value, so any generic entropy stage codes them, too. Decoding ends in `Tokens`, for whoever reads them; there is no
+picture.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,14 +22,11 @@ from ...primitives.entropy.latents import LatentDecoder, LatentEncoder
 from ...primitives.errors import StreamError
 from ...primitives.picture import MAX_PIXELS, Picture, check_size
 from ...primitives.quantizers.uniform import check_step
-from ...primitives.stage import Stage
+from ...primitives.stage import Stage, Weighted
 from ...primitives.token_grid import Tokens
-from ...primitives.tokens.backbone import load_backbone
+from ...primitives.tokens.backbones import load_backbone
 from ...primitives.tokens.reducers import ATTENDING, REDUCERS, STANDS_FOR, information_density, quadtree
-from .model import LEVEL_STEPS, LEVELS, TokenModel, activity, check_shape, load_model, step_of
-
-#: Step size of the refinement's descent, in quantization steps.
-_RATE = 0.15
+from .model import LEVEL_STEPS, TokenModel, TokenWeights, check_shape, magnitude, step_of, table
 
 #: The largest magnitude of a token in `TokenSteps`.
 _MOST_STEPS = 1 << 18
@@ -81,6 +80,8 @@ class Reduce(Stage):
     (2, 1)
     """
 
+    unwritten: ClassVar[tuple[str, ...]] = ("reducer", "budget")  # the number of tokens travels with them
+
     reducer: str = "qpid+"
     budget: int = 25
 
@@ -90,10 +91,6 @@ class Reduce(Stage):
             raise ValueError(f"the reducers that can be stages are {legal}; not {self.reducer!r}")
         if isinstance(self.budget, bool) or not isinstance(self.budget, int) or self.budget < 1:
             raise ValueError(f"a budget is a number of tokens from 1 up, not {self.budget!r}")
-
-    def for_decoding(self) -> Stage:
-        """The number of tokens travels with them."""
-        return Reduce()
 
     def forward(self, tokens: Tokens) -> Tokens:
         """Return the reduced tokens."""
@@ -121,42 +118,64 @@ class Reduce(Stage):
         return None
 
 
-@dataclass(frozen=True)
-class FeatureTransform(Stage):
-    """Tokens to components in units of the quantization step, and back.
+class _Modelled(Weighted):
+    """A stage that computes with the model of its field `source`."""
 
-    What is lost at the higher frequencies shifts what the network sees in the mean, since it is not linear. `refine`
-    steps of gradient descent (Adam) on the components of the grid's mean put that right *before* they are quantized:
-    the network's embedding, from which its last layer and other tasks start, of the tokens as they will be decoded
-    comes close to that of the original tokens (analysis by synthesis). The decoder knows nothing of it.
+    source: str
+    weights: TokenWeights | None
+
+    def find_weights(self, fingerprint: bytes) -> TokenWeights:
+        """The handle of the shipped model of the stage's source, if it has that fingerprint.
+
+        Raises:
+            StreamError: it has not, or there is no such model.
+        """
+        weights = TokenWeights(self.source)
+        try:
+            known = weights.fingerprint
+        except (TypeError, ValueError) as error:  # a stream may say that a source is anything
+            raise StreamError(str(error)) from error
+        if known != fingerprint:
+            raise StreamError(
+                f"the stream was made with the weights {fingerprint.hex() or 'of no name'}, which are not known here; "
+                f"the model of {self.source} is {known.hex()}"
+            )
+        return weights
+
+    @property
+    def model(self) -> TokenModel:
+        """The loaded model.
+
+        Raises:
+            StreamError: the codec's weights are those of another source.
+        """
+        model = (self.weights or TokenWeights(self.source)).load()
+        if model.source != self.source:
+            raise StreamError(f"the stage codes tokens of {self.source}; the codec has the model of {model.source}")
+        return model
+
+
+@dataclass(frozen=True)
+class FeatureTransform(_Modelled):
+    """Tokens to components in units of the quantization step, and back.
 
     Attributes:
         source: backbone and stage.
         quality: 1 … 8, in steps of 1/8: the step is 32 · 2^(1 − quality / 2).
-        refine: number of descent steps, 0 for none; they need the backbone's packages. Single tokens have no grid
-            whose mean could be moved, and none are made.
+        weights: the handle of the model; None for the one that ships for the source.
     """
+
+    unwritten: ClassVar[tuple[str, ...]] = ("quality", "weights")  # the quality travels with the components
 
     source: str = "efficientnet-lite0/6"
     quality: float = 4
-    refine: int = 12
+    weights: TokenWeights | None = field(default=None, repr=False)
 
     def __post_init__(self):
         if isinstance(self.quality, bool) or not isinstance(self.quality, int | float | np.number):
             raise ValueError(f"quality is a number from 1 to 8, not {self.quality!r}")
         if not 1 <= self.quality <= 8:
             raise ValueError(f"quality is a number from 1 to 8, not {self.quality!r}")
-        if isinstance(self.refine, bool) or not isinstance(self.refine, int) or not 0 <= self.refine <= 1000:
-            raise ValueError(f"refine is a number of steps from 0 up, not {self.refine!r}")
-
-    def for_decoding(self) -> Stage:
-        """The quality travels with the components."""
-        return FeatureTransform(self.source)
-
-    @property
-    def fingerprint(self) -> bytes:
-        """What a stream calls the model."""
-        return load_model(self.source).fingerprint
 
     def forward(self, tokens: Tokens) -> Picture:
         """Return the components, float32 [rows,columns,C], and the level.
@@ -164,7 +183,7 @@ class FeatureTransform(Stage):
         Raises:
             ValueError: tokens of another source or shape.
         """
-        model = load_model(self.source)
+        model = self.model
         values = tokens.features[:, None, None] if model.single else tokens.map
         if tokens.source != self.source or values.shape[-3:] != model.shape:
             raise ValueError(
@@ -175,12 +194,7 @@ class FeatureTransform(Stage):
             raise ValueError("the tokens are not all finite numbers")
         level = round((self.quality - 1) * LEVEL_STEPS)
         y = model.components(values) / step_of(level)
-        if model.single:
-            y = y[:, 0]
-        elif self.refine:
-            y[0, 0] = _refine(y, tokens, model, level, self.refine)
-        planes = (y.astype(np.float32), np.full((1, 1), level, np.int32))
-        return Picture(planes, tokens.size, ((1, 1),) * 2, "other")
+        return _picture((y[:, 0] if model.single else y).astype(np.float32), level, tokens.size)
 
     def in_place(self, values: np.ndarray) -> None:
         """Components are frequencies of the whole grid."""
@@ -188,49 +202,21 @@ class FeatureTransform(Stage):
 
     def inverse(self, picture: Picture) -> Tokens:
         """Return the tokens of quantized components."""
-        model = load_model(self.source)
-        components, level = _planes(picture, model)
+        model = self.model
+        components, level = _parts(picture, model)
         components = components.astype(np.float64) * step_of(level)
         features = model.features(components[:, None] if model.single else components)
         return Tokens(features.reshape(-1, model.shape[2]), components.shape[:2], self.source, picture.size)
 
 
-def _refine(y: np.ndarray, tokens: Tokens, model: TokenModel, level: int, steps: int) -> np.ndarray:
-    """The components of the mean, in steps, that make the embedding of the decoded tokens most like the original's."""
-    import torch
-
-    name, _, stage = model.source.partition("/")
-    backbone = load_backbone(name)
-    decoded = np.rint(y)
-    decoded[0, 0] = 0
-    rest = model.features(decoded * step_of(level))
-    basis = model.inverse_dc * (step_of(level) / np.sqrt(model.shape[0] * model.shape[1]))
-
-    def batch(features):
-        return torch.from_numpy(np.ascontiguousarray(features.transpose(2, 0, 1), np.float32))[None]
-
-    with torch.inference_mode():
-        wanted = backbone.embed_maps(batch(tokens.map), int(stage))
-    with torch.inference_mode(False), torch.enable_grad():
-        rest, basis, wanted = batch(rest), torch.from_numpy(basis.astype(np.float32)), wanted.clone()
-        mean = torch.from_numpy(y[0, 0].astype(np.float32)).requires_grad_(True)
-        first, second = torch.zeros_like(mean), torch.zeros_like(mean)  # Adam's moments; torch.optim takes long to load
-        for t in range(1, steps + 1):
-            seen = backbone.embed_maps(rest + (mean @ basis)[None, :, None, None], int(stage))
-            (gradient,) = torch.autograd.grad((seen - wanted).square().sum(), mean)
-            first = 0.9 * first + 0.1 * gradient
-            second = 0.999 * second + 0.001 * gradient.square()
-            step = (first / (1 - 0.9**t)) / ((second / (1 - 0.999**t)).sqrt() + 1e-8)
-            mean = (mean.detach() - _RATE * step).requires_grad_(True)
-    return mean.detach().numpy().astype(np.float64)
-
-
 @dataclass(frozen=True)
-class TokenCoded(Stage):
+class TokenCoded(_Modelled):
     """Entropy coding of the symbols with the model's tables.
 
     Component by component, each over all positions of the grid, with one rANS stream (`primitives.entropy.latents`). A
-    symbol's table follows from its scale and from the symbols of the same position before it.
+    symbol's table follows from its scale and from the symbols of the same position before it. So the encoder, which has
+    all symbols, finds all tables at once (`TokenModel.tables_of`), and the decoder those of one component after the
+    other.
 
     Payload: H and W of the picture as varints, one byte of level, one byte with the number of components up to the last
     one that is not zero everywhere, for single tokens their number as a varint, and the stream of these components'
@@ -238,19 +224,16 @@ class TokenCoded(Stage):
 
     Attributes:
         source: backbone and stage.
+        weights: the handle of the model; None for the one that ships for the source.
     """
 
     source: str = "efficientnet-lite0/6"
-
-    @property
-    def fingerprint(self) -> bytes:
-        """What a stream calls the model."""
-        return load_model(self.source).fingerprint
+    weights: TokenWeights | None = field(default=None, repr=False)
 
     def forward(self, picture: Picture) -> bytes:
         """Return the payload."""
-        model = load_model(self.source)
-        symbols, level = _planes(picture, model)
+        model = self.model
+        symbols, level = _parts(picture, model)
         symbols = symbols.reshape(-1, model.shape[2])
         used = int(np.flatnonzero(symbols.any(0))[-1]) + 1 if symbols.any() else 0
         out = ByteWriter()
@@ -261,10 +244,7 @@ class TokenCoded(Stage):
         if model.single:
             out.varint(len(symbols))
         encoder = LatentEncoder()
-        walk = _Walk(model, level, len(symbols))
-        for c in range(used):
-            encoder.put(symbols[:, c], walk.tables(c), model.tables)
-            walk.saw(c, symbols[:, c])
+        encoder.put(symbols.T[:used], model.tables_of(symbols, level).T[:used], model.tables)
         out.raw(encoder.getvalue())
         return out.getvalue()
 
@@ -274,44 +254,42 @@ class TokenCoded(Stage):
         Raises:
             StreamError: the payload is cut or damaged, or was made with another model.
         """
-        model = load_model(self.source)
+        model = self.model
         reader = ByteReader(payload)
-        size, level, used = (reader.varint(), reader.varint()), reader.byte(), reader.byte()
-        _check_size(size, max_pixels)
-        if level > MAX_LEVEL or used > model.shape[2]:
-            raise StreamError(f"quality level {level} with {used} components; {model.source} has no such tokens")
-        count = reader.varint() if model.single else model.shape[0] * model.shape[1]
-        if not 1 <= count <= max(max_pixels // _PIXELS, 1 << 12):
-            raise StreamError(f"the stream declares {count} tokens")
+        size, level, used, count = _read_head(reader, model, max_pixels)
         decoder = LatentDecoder(reader.rest())
         symbols = np.zeros((count, model.shape[2]), np.int32)
-        walk = _Walk(model, level, count)
+        classes = model.scale_classes(level, count)
+        expected = model.expected[classes]
+        seen, wanted = np.zeros((2, count), np.int64)
         for c in range(used):
-            symbols[:, c] = decoder.get(walk.tables(c), model.tables)
-            walk.saw(c, symbols[:, c])
+            symbols[:, c] = decoder.get(table(classes[:, c], seen, wanted), model.tables)
+            seen += magnitude(symbols[:, c])
+            wanted += expected[:, c]
         decoder.finish()
-        shape = (count, 1, -1) if model.single else model.shape
-        planes = (symbols.reshape(shape), np.full((1, 1), level, np.int32))
-        return Picture(planes, size, ((1, 1),) * 2, "other")
+        return _picture(symbols.reshape((count, 1, -1) if model.single else model.shape), level, size)
 
     def anatomy(self, picture: Picture, payload: bytes) -> Anatomy:
         """Header and symbols; the information of every symbol under its table."""
-        model = load_model(self.source)
+        model = self.model
         found = Dissector(payload, "token header")
         found.varint("height", "image", lambda n: f"{n} rows")
         found.varint("width", "image", lambda n: f"{n} columns")
         level = found.number(1, "quality level", "transform", lambda n: f"{n}: quality {1 + n / LEVEL_STEPS:g}")
         used = found.number(1, "components", value=lambda n: f"the first {n} of {model.shape[2]} are not all zero")
-        symbols = picture.planes[0].reshape(-1, model.shape[2])
         if model.single:
             found.varint("tokens")
         found.group = "symbols"
         found.rest("rANS state and words", "component by component", "quantize")
-        costs, walk = np.zeros(symbols.shape), _Walk(model, level, len(symbols))
-        for c in range(used):
-            costs[:, c] = model.tables.bits(symbols[:, c], walk.tables(c))
-            walk.saw(c, symbols[:, c])
-        return Anatomy(tuple(found.parts), (costs.reshape(picture.planes[0].shape), np.zeros((1, 1))))
+        symbols = picture.planes[0].reshape(-1, model.shape[2])
+        costs = model.tables.bits(symbols, model.tables_of(symbols, level))
+        costs[:, used:] = 0  # these are not coded
+        return Anatomy(tuple(found.parts), (costs.reshape(picture.planes[0].shape),))
+
+    def facts(self, payload: bytes) -> dict[str, int]:
+        """The quality level, and the numbers of tokens and of their components that are coded."""
+        _, level, used, count = _read_head(ByteReader(payload), self.model, 1 << 62)
+        return {"level": level, "tokens": count, "components": used}
 
     def describe(self, payload: bytes) -> tuple[tuple[int, int], str]:
         """Size (H, W) of the picture that the tokens were made of, and "tokens"."""
@@ -361,35 +339,32 @@ class TokenSteps(Stage):
         return Tokens(values.astype(np.float32), tokens.grid, tokens.source, tokens.size)
 
 
-class _Walk:
-    """Which table each symbol follows, while the components are coded one after the other."""
-
-    def __init__(self, model: TokenModel, level: int, count: int):
-        classes = model.scale_classes(level)
-        self._classes = np.broadcast_to(classes, (count, classes.shape[1])) if model.single else classes
-        self._expected = model.expected[self._classes]
-        self._wanted = np.zeros(len(self._classes), np.int64)
-        self._seen = np.zeros(len(self._classes), np.int64)
-
-    def tables(self, c: int) -> np.ndarray:
-        """The table of component `c` of every position: int64 [N]."""
-        return self._classes[:, c] * LEVELS + activity(self._seen, self._wanted)
-
-    def saw(self, c: int, symbols: np.ndarray) -> None:
-        """Take note of component `c`."""
-        self._seen += np.minimum(np.abs(symbols.astype(np.int64)), 1 << 16)
-        self._wanted += self._expected[:, c]
+def _picture(components: np.ndarray, level: int, size: tuple[int, int]) -> Picture:
+    """Components or symbols [rows,columns,C] as they travel between the stages."""
+    return Picture((components,), size, color="other", side={"level": level})
 
 
-def _planes(picture: Picture, model: TokenModel) -> tuple[np.ndarray, int]:
-    """Components or symbols, and the level, of a picture."""
-    if len(picture.planes) != 2 or picture.planes[1].size != 1:
-        raise StreamError("tokens are two planes, components and quality level")
-    components, level = picture.planes[0], int(picture.planes[1].ravel()[0])
+def _parts(picture: Picture, model: TokenModel) -> tuple[np.ndarray, int]:
+    """The inverse of `_picture`, checked: components or symbols, and the level."""
+    if len(picture.planes) != 1 or set(picture.side) != {"level"}:
+        raise StreamError("tokens are one plane of components with the side value 'level'")
+    components, level = picture.planes[0], picture.side["level"]
     check_shape(components.shape, model)
     if not 0 <= level <= MAX_LEVEL:
         raise StreamError(f"there is no quality level {level}")
     return components, level
+
+
+def _read_head(reader: ByteReader, model: TokenModel, max_pixels: int) -> tuple[tuple[int, int], int, int, int]:
+    """Size, level, number of coded components and number of tokens of `TokenCoded`'s payload."""
+    size, level, used = (reader.varint(), reader.varint()), reader.byte(), reader.byte()
+    _check_size(size, max_pixels)
+    if level > MAX_LEVEL or used > model.shape[2]:
+        raise StreamError(f"quality level {level} with {used} components; {model.source} has no such tokens")
+    count = reader.varint() if model.single else model.shape[0] * model.shape[1]
+    if not 1 <= count <= max(max_pixels // _PIXELS, 1 << 12):
+        raise StreamError(f"the stream declares {count} tokens")
+    return size, level, used, count
 
 
 def _check_size(size, max_pixels):

@@ -29,7 +29,7 @@ def _():
     import numpy as np
     from codeckit.primitives import AdaptiveIndices, FixedIndices, MixedIndices, StaticIndices, Tokens
     from codeckit.primitives.quantizers.vector import ProductQuantizer
-    from codeckit.primitives.tokens.backbone import load_backbone
+    from codeckit.primitives.tokens.backbones import load_backbone
     from codeckit.primitives.tokens.reducers import qpid, random, uniform_grid, unmerge
     from codeckit.primitives.tokens.subset import subset_bits
 

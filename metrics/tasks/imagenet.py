@@ -39,7 +39,7 @@ class ImageNet:
             UndefinedError: tokens of another backbone.
             ImportError: the network's packages are not installed.
         """
-        from ...primitives.tokens.backbone import load_backbone
+        from ...primitives.tokens.backbones import load_backbone
 
         if isinstance(decoded, Tokens) and decoded.source.partition("/")[0] != self.backbone:
             raise UndefinedError(f"{self.backbone} cannot read tokens of {decoded.source or 'unknown origin'}")
@@ -89,7 +89,7 @@ class Imagenette:
             UndefinedError: tokens of another backbone.
             ImportError: the stem's package is not installed.
         """
-        from ...primitives.tokens.backbone import VIT, load_backbone
+        from ...primitives.tokens.backbones import VIT, load_backbone
 
         if isinstance(decoded, Tokens) and decoded.source.partition("/")[0] != VIT:
             raise UndefinedError(f"{VIT} cannot read tokens of {decoded.source or 'unknown origin'}")

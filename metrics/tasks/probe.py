@@ -109,7 +109,7 @@ def summarize(features: np.ndarray) -> np.ndarray:
 
 
 def _summary(decoded, source) -> np.ndarray:
-    from ...primitives.tokens.backbone import load_backbone
+    from ...primitives.tokens.backbones import load_backbone
 
     if isinstance(decoded, Tokens) and decoded.source == source:
         return summarize(decoded.features)

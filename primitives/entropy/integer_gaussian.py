@@ -36,6 +36,7 @@ So each symbol of the window has a frequency of 2^6 at least and costs 18 bits a
 
 import functools
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal, localcontext
 
@@ -250,6 +251,11 @@ class Mixture:
             raise ValueError(f"logits are integers [N,K], not {logits.dtype} {logits.shape}")
         weights = _softmax(np.ascontiguousarray(logits, np.int64), _exponential())
         return cls(weights, means, scale_index(scales))
+
+    @classmethod
+    def joined(cls, mixtures: Sequence["Mixture"]) -> "Mixture":
+        """The distributions of several, one after the other."""
+        return cls(*(np.concatenate([getattr(m, name) for m in mixtures]) for name in ("weights", "means", "scales")))
 
     def __len__(self):
         return len(self.weights)

@@ -69,13 +69,13 @@ class IntegerLayer:
         weight: integers [kh,kw,C,O].
         bias: integers [O], in units of the accumulator, rounding included.
         shift: integers [O], -60 … 60: the accumulator is divided by 2^shift.
+        fraction: integers [O]: the weights of a channel stand for reals in units of 2^-fraction. A network's `state`
+            has it; what the layer computes does not depend on it.
         limit: the largest magnitude of an output, up to 2^30.
         transposed: whether the convolution is a transposed one; only then there may be a stride.
         stride, padding, output_padding: as in ``torch.nn.ConvTranspose2d``, the same in both directions.
         upscale: factor r of ``torch.nn.PixelShuffle``, O = r²·channels.
         slope: of the negative side, in units of 2^-16: 0 is ReLU, 2^16 no activation.
-        fraction: integers [O]: the weights of a channel stand for reals in units of 2^-fraction; None if that is not
-            known, and of no consequence for what the layer computes.
 
     Raises:
         ValueError: the tensors do not fit each other, or a number is out of range.
@@ -84,6 +84,7 @@ class IntegerLayer:
     weight: torch.Tensor
     bias: torch.Tensor
     shift: torch.Tensor
+    fraction: torch.Tensor
     limit: int
     transposed: bool = False
     stride: int = 1
@@ -91,19 +92,16 @@ class IntegerLayer:
     output_padding: int = 0
     upscale: int = 1
     slope: int = 1 << SLOPE_BITS
-    fraction: torch.Tensor | None = None
 
     def __post_init__(self):
-        if self.fraction is not None and self.fraction.shape != self.shift.shape:
-            raise ValueError("a layer has weights [kh,kw,C,O], and so many fractions as outputs O")
-        for name in ("weight", "bias", "shift"):
+        for name in ("weight", "bias", "shift", "fraction"):
             value = getattr(self, name)
             if value.is_floating_point() or value.is_complex():
                 raise ValueError(f"a layer's {name} holds integers, not {value.dtype}")
             object.__setattr__(self, name, value.detach().to("cpu", torch.int64))
         shape = self.weight.shape
-        if len(shape) != 4 or 0 in shape or not self.bias.shape == self.shift.shape == shape[3:]:
-            raise ValueError("a layer has weights [kh,kw,C,O], O biases and O shifts")
+        if len(shape) != 4 or 0 in shape or not self.bias.shape == self.shift.shape == self.fraction.shape == shape[3:]:
+            raise ValueError("a layer has weights [kh,kw,C,O], O biases, O shifts and O fractions")
         ranges = {
             "weight": (int(self.weight.abs().max()), 0, _LARGEST_LIMIT),
             "limit": (self.limit, 1, _LARGEST_LIMIT),
@@ -312,8 +310,6 @@ class IntegerNetwork:
     ) -> "IntegerNetwork":
         """The inverse of `state`, with the same modules.
 
-        It takes states of earlier versions, too, which have integer weights ("0.weight") in place of fractions.
-
         Raises:
             ValueError: tensors are missing, do not fit the modules, or do not describe a network whose sums are exact.
         """
@@ -326,16 +322,10 @@ class IntegerNetwork:
                 raise ValueError(f"the state of an integer network of {count} layers is given {len(groups)} modules")
             layers = []
             for number, group in enumerate(groups):
-                bias, shift, geometry = (state[f"{number}.{name}"] for name in ("bias", "shift", "geometry"))
+                bias, shift, fraction, geometry = (state[f"{number}.{name}"] for name in _TENSORS)
                 fields = dict(zip(_GEOMETRY, geometry.tolist(), strict=True))
                 fields["transposed"] = bool(fields["transposed"])
-                if f"{number}.weight" in state:
-                    layers.append(IntegerLayer(state[f"{number}.weight"], bias, shift, **fields))
-                else:
-                    fraction = state[f"{number}.fraction"]
-                    layers.append(
-                        IntegerLayer(_scaled(group.module, fraction), bias, shift, **fields, fraction=fraction)
-                    )
+                layers.append(IntegerLayer(_scaled(group.module, fraction), bias, shift, fraction, **fields))
         except KeyError as error:
             raise ValueError(f"the state of an integer network lacks {error}") from error
         return cls(layers, input_bits, output_bits, input_limit, device)
@@ -352,7 +342,8 @@ class IntegerNetwork:
             raise ValueError(f"{caller} needs 1×1 convolutions, and this network has others there")
 
 
-#: Numbers of a layer beside its tensors, in the order in which a state stores them.
+#: Tensors of a layer in a state; the last one holds its numbers, in the order below.
+_TENSORS = ("bias", "shift", "fraction", "geometry")
 _GEOMETRY = ("limit", "transposed", "stride", "padding", "output_padding", "upscale", "slope")
 
 
@@ -578,6 +569,7 @@ def _quantize_layer(group, fraction, target, weight_bits, limit):
         _scaled(module, fractions),
         torch.tensor(biases),
         torch.tensor(shifts),
+        fractions,
         limit,
         isinstance(module, nn.ConvTranspose2d),
         module.stride[0],
@@ -585,7 +577,6 @@ def _quantize_layer(group, fraction, target, weight_bits, limit):
         module.output_padding[0],
         group.upscale,
         round(group.slope * (1 << SLOPE_BITS)),
-        fractions,
     )
 
 
@@ -599,7 +590,7 @@ def _float_weight(module):
 
 def _is_of(layer, group):
     """Whether the weights of an integer layer are those of a float layer."""
-    return layer.fraction is not None and torch.equal(layer.weight, _scaled(group.module, layer.fraction))
+    return torch.equal(layer.weight, _scaled(group.module, layer.fraction))
 
 
 def _scaled(module, fraction):

@@ -73,14 +73,6 @@ def decode_subset(data: bytes, grid: tuple[int, int]) -> np.ndarray:
     Raises:
         StreamError: the stream is cut or damaged, or the grid too large.
     """
-    mask, rest = read_subset(data, grid)
-    if rest:
-        raise StreamError("there is more behind the subset")
-    return mask
-
-
-def read_subset(data: bytes, grid: tuple[int, int]) -> tuple[np.ndarray, bytes]:
-    """A subset at the beginning of `data`, and what stands behind it."""
     rows, columns = grid
     n = rows * columns
     if rows < 1 or columns < 1 or n > MAX_POSITIONS:
@@ -89,11 +81,11 @@ def read_subset(data: bytes, grid: tuple[int, int]) -> tuple[np.ndarray, bytes]:
     k = reader.varint()
     if k > n:
         raise StreamError(f"{k} of {n} positions are kept")
-    if k in (0, n):
-        return np.full(grid, k == n), reader.rest()
     rest = reader.rest()
     bits = BitReader(rest)
-    if not bits.read(1):
+    if k in (0, n):
+        mask = np.full(grid, k == n)
+    elif not bits.read(1):
         subsets = math.comb(n, k) if n <= MAX_NUMBERED else 0
         number = bits.read((subsets - 1).bit_length()) if subsets else 0
         if number >= subsets:
@@ -105,7 +97,9 @@ def read_subset(data: bytes, grid: tuple[int, int]) -> tuple[np.ndarray, bytes]:
         mask = _to_mask(bits.read(n), n).reshape(grid)
     if mask.sum() != k:
         raise StreamError("the subset holds another number of positions than its stream says")
-    return mask, rest[-(-bits.position // 8) :]
+    if len(rest) > -(-bits.position // 8):
+        raise StreamError("there is more after the subset")
+    return mask
 
 
 def _bits(mask) -> BitWriter:

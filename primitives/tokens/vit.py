@@ -14,15 +14,15 @@ of features.
 
 The *stem* is convolutional, which small transformers learn faster with (T. Xiao et al., "Early Convolutions Help
 Transformers See Better", NeurIPS 2021), and it is borrowed: the first four stages of EfficientNet-Lite0, frozen
-(`backbone`), 0.3 million parameters that know edges and textures. What is ours begins behind it. (Such a *hybrid* is in
-the first paper on vision transformers, too.) A block is attention and a perceptron, each behind a layer norm and added
-to what came in (A. Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021).
+(`efficientnet`), 0.3 million parameters that know edges and textures. (Such a *hybrid* is in the first paper on vision
+transformers, too.) The blocks follow it. A block is attention and a perceptron, each after a layer norm and added to
+its input (A. Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021).
 
 The reader takes any number of tokens in any order, for positions are in the tokens. A token that stands for `size`
 others can count as many: log(size) is added to the attention it gets (D. Bolya et al., "Token Merging", ICLR 2023).
 """
 
-import hashlib
+import functools
 import json
 import math
 from dataclasses import dataclass, field
@@ -36,7 +36,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..token_grid import Tokens
-from .backbone import Backbone, load_backbone
+from ..weights import check_fingerprint, fingerprint, read_tensors, write_tensors
+from .efficientnet import Backbone, load_efficientnet
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def load_stem() -> Stem:
         ImportError: the package is not installed.
     """
     name, stage = STEM
-    return Stem(load_backbone(name), stage)
+    return Stem(load_efficientnet(name), stage)
 
 
 class Seen(NamedTuple):
@@ -237,6 +238,9 @@ class VisionTransformer(nn.Module):
         return self.read(self.look(maps).tokens)
 
 
+#: What a file of weights says that it is.
+FORMAT = "codeckit vit 1"
+
 #: The weights that come with the package.
 SHIPPED = Path(__file__).parent / "shipped" / "vit-imagenette.safetensors"
 
@@ -349,28 +353,44 @@ class VitBackbone:
             raise ValueError(f"{self.name} can be split behind block {self.stages[0]}, not {stage!r}")
 
 
+@functools.lru_cache(maxsize=1)
+def load_vit() -> VitBackbone:
+    """The backbone whose weights come with the package, kept in memory; raises as `read_vit`."""
+    return read_vit(SHIPPED)
+
+
+def write_vit(path, metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> None:
+    """Write a file of weights, as it ships.
+
+    Args:
+        path: the file.
+        metadata: ``"size"`` (the fields of `VitSize` as JSON) and notes, by name.
+        tensors: the network's state, floats in 16 bits.
+    """
+    said = {**metadata, "backbone": load_stem().backbone.fingerprint.hex()}
+    write_tensors(path, FORMAT, said | {"fingerprint": fingerprint(_architecture(said), tensors).hex()}, tensors)
+
+
 def read_vit(path) -> VitBackbone:
-    """The backbone whose weights are in a file that `codeckit.training.vit` wrote.
+    """The backbone whose weights are in a file that `write_vit` wrote.
 
     Raises:
-        ValueError: it is no such file.
+        ValueError: it is no such file, or damaged; or the stem's weights are others than it was trained with.
         ImportError: the package with the stem's weights is not installed.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            said = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} holds no weights of a vision transformer: {error}") from error
-    if "size" not in said:
-        raise ValueError(f"{path} holds no weights of a vision transformer")
-    network = VisionTransformer(VitSize(**json.loads(said["size"])))
-    network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in tensors.items()})
+    said, tensors = read_tensors(path, FORMAT)
+    own = check_fingerprint(path, said, _architecture(said), tensors)
     stem = load_stem()
-    digest = hashlib.sha256(stem.backbone.fingerprint)
-    for name in sorted(tensors):
-        digest.update(name.encode() + tensors[name].numpy().tobytes())
-    network = network.eval().requires_grad_(False)
-    return VitBackbone("vit-imagenette", Stem.side, digest.digest()[:4], network, stem)
+    if stem.backbone.fingerprint.hex() != said["backbone"]:
+        raise ValueError(
+            f"{path} goes with the weights {said['backbone']} of {stem.backbone.name}; those installed are "
+            f"{stem.backbone.fingerprint.hex()}"
+        )
+    network = VisionTransformer(VitSize(**json.loads(said["size"])))
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
+    return VitBackbone("vit-imagenette", Stem.side, own, network.eval().requires_grad_(False), stem)
+
+
+def _architecture(said: dict[str, str]) -> str:
+    """What the fingerprint is over besides the tensors: the network's size and the stem's weights."""
+    return f"vit {said.get('size')} {said.get('backbone')}"

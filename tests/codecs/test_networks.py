@@ -5,7 +5,6 @@ import re
 import pytest
 import torch
 from codeckit.codecs.learned.networks import (
-    CHANNELS,
     NETWORKS,
     AutoregressiveNetwork,
     Cheng2020,
@@ -17,9 +16,8 @@ from codeckit.codecs.learned.networks import (
 )
 
 #: Small numbers of channels.
-SMALL = {name: (6, 9) if len(channels[0]) == 2 else (6,) for name, channels in CHANNELS.items()}
-SMALL["mbt2018"] = (9, 9)
-VARIABLE = ("balle2017", "cheng2020", "cheng2020-checkerboard")
+SMALL = {name: kind.SMALL for name, kind in NETWORKS.items()}
+VARIABLE = [name for name, kind in NETWORKS.items() if kind.variable_rate]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -53,7 +51,7 @@ def picture(height=64, width=64, n=1, seed=0):
 
 
 def run(net, x, **arguments):
-    return net(x, quality=5.5, **arguments) if hasattr(net, "gain") else net(x, **arguments)
+    return net(x, quality=5.5, **arguments) if net.variable_rate else net(x, **arguments)
 
 
 # --- shapes
@@ -208,7 +206,7 @@ def test_errors_explain():
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_quality_has_its_network(name):
     with torch.device("meta"):  # no memory
-        for quality, channels in enumerate(CHANNELS[name], start=1):
+        for quality, channels in enumerate(NETWORKS[name].CHANNELS, start=1):
             net = network(name, quality)
             assert net.training and net.entropy_bottleneck.channels in channels
 

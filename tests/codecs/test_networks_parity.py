@@ -18,8 +18,8 @@ import torch
 from codeckit.bench.studies.learned_parity import differences, relative, run_reference, train_reference
 from codeckit.bench.studies.pictures import photo
 from codeckit.codecs.learned import import_compressai
-from codeckit.codecs.learned.networks import CHANNELS, load_network, rename_keys
 from codeckit.codecs.learned.networks import NETWORKS as OURS
+from codeckit.codecs.learned.networks import load_network, rename_keys
 
 #: Number of channels in the tests, and the class in compressai.models.
 SHARED = {
@@ -185,4 +185,4 @@ def test_estimate_is_what_compressai_codes(compressai, name):
 @pytest.mark.parametrize("name", SHARED)
 def test_channels_as_compressai(compressai, name):
     configurations = importlib.import_module("compressai.zoo.image").cfgs[name]
-    assert CHANNELS[name] == tuple(configurations[quality] for quality in range(1, len(configurations) + 1))
+    assert OURS[name].CHANNELS == tuple(configurations[quality] for quality in range(1, len(configurations) + 1))

@@ -6,8 +6,9 @@ import codeckit
 import numpy as np
 import pytest
 from codeckit.bench.studies.learned_models import random_weights
+from codeckit.codecs.learned.header import shipped
 from codeckit.codecs.learned.practice import practise
-from codeckit.codecs.learned.weights import load_weights, shipped
+from codeckit.codecs.learned.weights import load_weights
 from skimage.data import astronaut, coffee
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import codeckit
 import numpy as np
 import pytest
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies.pictures import photo
 from codeckit.codecs import profiles, registry
 from codeckit.primitives import (
     ContextCoded,

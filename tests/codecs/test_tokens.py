@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import json
 import math
+from typing import get_args
 
 import codeckit
 import numpy as np
@@ -13,11 +14,13 @@ from codeckit.bench import dataset
 from codeckit.bench.studies import fuzz
 from codeckit.bench.studies.pictures import photo
 from codeckit.codecs.registry import codec
-from codeckit.codecs.tokens import FeatureTransform, Reduce, load_model
+from codeckit.codecs.tokens import FeatureTransform, Reduce, TokenCoded, TokenEncoder, TokenWeights, load_model
+from codeckit.codecs.tokens.codec import Reducer
 from codeckit.codecs.tokens.model import CLASSES, LEVELS, activity, step_of
 from codeckit.metrics import tasks
 from codeckit.primitives import ContextCoded, FixedIndices, HuffmanCoded, StreamError, container
-from codeckit.primitives.tokens import Tokens
+from codeckit.primitives.tokens import REDUCERS, Tokens
+from codeckit.primitives.tokens.reducers import ATTENDING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -58,7 +61,7 @@ def test_symbols_come_back_exactly(seed, quality, scale):
     back = coder.stages["entropy"].inverse(coder.stages["entropy"].forward(symbols))
     assert all((a == b).all() for a, b in zip(symbols.planes, back.planes, strict=True)) and back.size == (100, 120)
     decoded = coder.decode_tokens(coder.encode_tokens(tokens))
-    again = coder.stages["quantize"].forward(FeatureTransform(quality=quality, refine=0).forward(decoded))
+    again = coder.stages["quantize"].forward(FeatureTransform(quality=quality).forward(decoded))
     assert (again.planes[0] == symbols.planes[0]).all()  # quantizing twice changes nothing more
 
 
@@ -98,12 +101,12 @@ def test_a_golden_stream(plain):
     rng = np.random.default_rng(7)
     symbols[:, :, :40] = rng.integers(-2, 3, (7, 7, 40)) * (rng.random((7, 7, 40)) < 0.3)
     symbols[0, 0, :5] = [1000, -70000, 12, -3, 1]
-    picture = codeckit.primitives.Picture((symbols, np.array([[24]])), (299, 299), ((1, 1),) * 2, "other")
+    picture = codeckit.primitives.Picture((symbols,), (299, 299), color="other", side={"level": 24})
     payload = plain.stages["entropy"].forward(picture)
     assert hashlib.sha256(payload).hexdigest()[:16] == "5999e6c867b1a756"
     assert (plain.stages["entropy"].inverse(payload).planes[0] == symbols).all()
     stream = plain.encode_tokens(features(5), (7, 7), size=(299, 299))
-    assert len(stream) - len(container.unpack(stream).payload) == 15
+    assert len(stream) - len(container.unpack(stream).payload) == 17
     assert container.unpack(stream).weights == load_model(SOURCE).fingerprint
 
 
@@ -117,12 +120,35 @@ def test_tables_are_complete():
 
 def test_other_weights_are_refused(plain):
     held = container.unpack(plain.encode_tokens(features(), (7, 7)))
-    for weights in (b"abcd", b""):
-        with pytest.raises(StreamError, match="made with the weights"):
-            codeckit.decode(container.pack(dataclasses.replace(held, weights=weights)))
+    for weights in ({container.WEIGHTS: b"abcd"}, {}):
+        for decode in (codeckit.decode, plain.decode):
+            with pytest.raises(StreamError, match="made with the weights"):
+                decode(container.pack(dataclasses.replace(held, sections=weights)))
     foreign = container.pack(dataclasses.replace(held, codec=1))
     with pytest.raises(StreamError):
         codeckit.decode(foreign)
+    with pytest.raises(StreamError, match="no model of the tokens of 'nothing/1'"):
+        TokenCoded("nothing/1").find_weights(b"abcd")
+    with pytest.raises(StreamError):
+        TokenCoded({}).find_weights(b"abcd")
+    mixed = plain.replace(entropy=TokenCoded("vit-imagenette/4"))
+    with pytest.raises(StreamError, match="the codec has the model of efficientnet-lite0/6"):
+        mixed.encode_tokens(features(), (7, 7))
+    alone = FeatureTransform(SOURCE).forward(Tokens(features(), (7, 7), SOURCE))  # a stage without a codec
+    assert (alone.planes[0] == plain.stages["transform"].forward(Tokens(features(), (7, 7), SOURCE)).planes[0]).all()
+    assert plain.weights == TokenWeights(SOURCE) and plain.stages["entropy"].weights is plain.weights
+
+
+def test_all_tables_at_once_are_those_of_one_component_after_the_other():
+    model = load_model(SOURCE)
+    rng = np.random.default_rng(0)
+    symbols = rng.integers(-9, 10, (49, 192)) * (rng.random((49, 192)) < 0.2)
+    symbols[3, 5] = -(1 << 31)
+    tables, classes = model.tables_of(symbols, 24), model.scale_classes(24)
+    for c in range(0, 192, 13):
+        seen = np.minimum(np.abs(symbols[:, :c]), 1 << 16).sum(1)
+        expected = model.expected[classes[:, :c]].sum(1)
+        assert (tables[:, c] == classes[:, c] * LEVELS + activity(seen, expected)).all()
 
 
 def test_damage_gives_tokens_or_a_stream_error(plain):
@@ -206,6 +232,9 @@ def test_foreign_tokens_are_refused(plain):
     for quality in (0, 9, "high", True):
         with pytest.raises(ValueError, match="1 to 8"):
             codec("tokens", quality=quality)
+    for refine in (-1, 1.5, True):
+        with pytest.raises(ValueError, match="refine"):
+            codec("tokens", refine=refine)
 
 
 # --- with the network ---
@@ -244,6 +273,15 @@ def test_refining_brings_the_embedding_closer():
         coder = codec("tokens", quality=1, refine=refine)
         errors.append(float(((backbone.embedding(coder.decode(coder.encode(picture))) - wanted) ** 2).sum()))
     assert errors[1] < 0.8 * errors[0]
+    before, after = (
+        step.value.planes[0] for step in coder.trace(picture).steps if step.role in ("transform", "quantize")
+    )
+    plain = coder.stages["transform"].forward(coder.stages["features"].forward(picture)).planes[0]
+    moved = before != plain
+    assert moved[0, 0].any() and not moved[1:].any() and not moved[0, 1:].any()  # the encoder moves the mean alone
+    assert (np.rint(before) == after).all()  # and the trace shows what the file holds
+    with pytest.raises(ValueError, match="encode_tokens"):
+        TokenEncoder().encode({"entropy": TokenCoded()}, picture)
 
 
 @needs_network
@@ -257,6 +295,7 @@ def test_sweeps_leave_out_what_is_not_defined_for_tokens():
     with pytest.raises(ValueError, match="pictures"):
         codeckit.encode(photo(40, 50), "tokens", psnr=30)
     assert json.dumps(codeckit.info(stream).details)
+    assert codeckit.info(stream).details["tokens"] == 49
 
 
 # --- a few tokens of the vision transformer ---
@@ -283,13 +322,16 @@ def test_any_number_of_single_tokens(seed, quality, budget):
     )
     assert np.abs(error).max() <= 0.51 * step_of(round((quality - 1) * 8)) + 1e-2
     whole = coder.encode_tokens(tokens)
-    assert len(whole) - len(container.unpack(whole).payload) == 15  # nothing of the reducer has to be told
+    assert len(whole) - len(container.unpack(whole).payload) == 17  # nothing of the reducer has to be told
 
 
 def test_fewer_tokens_are_fewer_bytes():
     sizes = [len(codec("tokens-vit", budget=budget).encode_tokens(vit_tokens())) for budget in (6, 12, 25, 100)]
     assert sizes == sorted(sizes) and sizes[3] > 8 * sizes[0]
     with pytest.raises(ValueError, match="reducers that can be stages"):
+        Reduce("fastv")
+    assert {name for name in REDUCERS if name not in ATTENDING} == set(get_args(Reducer))
+    with pytest.raises(ValueError, match="takes reducer as random, grid"):
         codec("tokens-vit", reducer="fastv")
     with pytest.raises(ValueError, match="a budget"):
         codec("tokens-vit", budget=0)

@@ -14,7 +14,9 @@ from codeckit.codecs.registry import codec
 from codeckit.codecs.tokens import fsq
 from codeckit.codecs.tokens.tokenizer import Tokenizer, fit_table, initialize, levels_of
 from codeckit.primitives import StreamError, container
+from codeckit.primitives.entropy.causal import CausalNetwork, inputs
 from codeckit.primitives.tokens import Tokens
+from codeckit.primitives.weights import read_tensors, write_tensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -65,7 +67,7 @@ def test_symbols_come_back(seed, rows, columns, dimensions, progressive):
     stage = fsq.NetworkIndices(progressive)
     tokens = Tokens(symbols(seed, rows * columns, dimensions), (rows, columns), size=(16 * rows, 16 * columns))
     payload = stage.forward(tokens)
-    back = stage.for_decoding().inverse(payload)
+    back = fsq.NetworkIndices().inverse(payload)
     assert (back.features == tokens.features).all() and (back.grid, back.size) == (tokens.grid, tokens.size)
     assert stage.describe(payload) == (tokens.size, "rgb")
 
@@ -110,14 +112,19 @@ def test_damage_gives_a_picture_or_a_stream_error(picture):
         assert back.dtype == np.uint8 and back.ndim == 3
     assert outcomes == {"refused", "picture"}
     held = container.unpack(streams[0])
+    foreign = container.pack(dataclasses.replace(held, sections={**held.sections, container.WEIGHTS: b"abcd"}))
     with pytest.raises(StreamError, match="weights"):
-        codeckit.decode(container.pack(dataclasses.replace(held, weights=b"abcd")))
+        codeckit.decode(foreign)
+    with pytest.raises(StreamError, match="weights"):
+        codec("tokens-fsq").decode(foreign[:-5], partial=True)
 
 
 def test_bad_options_and_tokens():
     for quality in (0, 9, 2.5, True):
-        with pytest.raises(ValueError, match="whole number from 1 to 8"):
+        with pytest.raises(ValueError, match="an integer from 1 to 8"):
             codec("tokens-fsq", quality=quality)
+        with pytest.raises(ValueError, match="whole number from 1 to 8"):
+            fsq.Tokenize(quality)
     stage = fsq.Tokenize()
     with pytest.raises(StreamError, match="grid"):
         stage.inverse(Tokens(symbols(0, 4, 3), (2, 2), size=(100, 100)))
@@ -166,3 +173,29 @@ def test_tables_are_means():
     for v in range(3):
         assert network.table[1, v].item() == pytest.approx(float(y[:, 1][drawn == v].mean()), abs=0.05)
     assert levels_of(torch.tensor([6.0, 1.0, 0.1]), 0.6) == (33, 5, 3)
+
+
+def test_the_file_of_a_tokenizer(tmp_path):
+    network, path = Tokenizer((5, 3), widths=(4, 4, 4)), tmp_path / "model.safetensors"
+    shapes = zip(("w1", "b1", "w2", "b2", "w3", "b3"), _shapes((5, 3)), strict=True)
+    model = fsq.write_model(network, CausalNetwork((5, 3), **{name: np.ones(s, np.int32) for name, s in shapes}), path)
+    assert fsq.read_model(path).fingerprint == model.fingerprint
+    damaged = bytearray(path.read_bytes())
+    damaged[-3] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match="damaged"):
+        fsq.read_model(path)
+    damaged[-3] ^= 1
+    path.write_bytes(damaged)
+    said, tensors = read_tensors(path, fsq.FORMAT)
+    write_tensors(path, fsq.FORMAT, {**said, "levels": "[3, 3]"}, tensors)
+    with pytest.raises(ValueError, match="damaged"):  # metadata that decoding depends on is covered, too
+        fsq.read_model(path)
+
+
+def _shapes(levels, hidden=2):
+    """Shapes of a causal network's tensors: w1, b1, w2, b2, w3, b3."""
+    sizes = (inputs(len(levels)), hidden, hidden, max(levels))
+    for n in range(3):
+        yield len(levels), *sizes[n : n + 2]
+        yield len(levels), sizes[n + 1]

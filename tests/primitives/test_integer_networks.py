@@ -64,9 +64,13 @@ def fixed_network(weight, limit):
     """Every kind of layer, with weights and activations up to these magnitudes."""
     shift = torch.full((32,), int(np.log2(8 * weight)))
     layers = [
-        IntegerLayer(integers((5, 5, 32, 32), weight, 1), integers(32, 999, 2), shift, limit, True, 2, 2, 1, slope=655),
-        IntegerLayer(integers((3, 3, 32, 32), weight, 3), integers(32, 999, 4), shift, limit, padding=1, upscale=2),
-        IntegerLayer(integers((1, 1, 8, 32), weight, 5), integers(32, 999, 6), shift - 3, limit, slope=0),
+        IntegerLayer(
+            integers((5, 5, 32, 32), weight, 1), integers(32, 999, 2), shift, shift, limit, True, 2, 2, 1, slope=655
+        ),
+        IntegerLayer(
+            integers((3, 3, 32, 32), weight, 3), integers(32, 999, 4), shift, shift, limit, padding=1, upscale=2
+        ),
+        IntegerLayer(integers((1, 1, 8, 32), weight, 5), integers(32, 999, 6), shift - 3, shift, limit, slope=0),
     ]
     return IntegerNetwork(layers, 0, 0, limit)
 
@@ -196,7 +200,7 @@ def test_largest_sums_are_exact():
         channels = min(channels, 512)
         w = torch.full((1, 1, channels, 2), weight)
         w[..., 1::2, 1] = -weight
-        layer = IntegerLayer(w, torch.tensor([1, -1]), torch.tensor([bits - 30, bits - 30]), 1 << 30)
+        layer = IntegerLayer(w, torch.tensor([1, -1]), *2 * [torch.tensor([bits - 30, bits - 30])], 1 << 30)
         network = IntegerNetwork([layer], 0, 0, limit)
         x = torch.full((1, channels), limit)
         x[:, 1] -= 1
@@ -207,7 +211,7 @@ def test_largest_sums_are_exact():
 
 
 def test_sums_that_might_not_be_exact_are_refused():
-    layer = IntegerLayer(torch.full((1, 1, 2, 1), 1 << 25), torch.zeros(1).long(), torch.zeros(1).long(), 9)
+    layer = IntegerLayer(torch.full((1, 1, 2, 1), 1 << 25), *3 * [torch.zeros(1).long()], 9)
     IntegerNetwork([layer], 0, 0, (1 << 27) - 1)
     with pytest.raises(ValueError, match="2\\^53"):
         IntegerNetwork([layer], 0, 0, 1 << 27)
@@ -293,18 +297,6 @@ def weights_of(*networks):
     return zip(*([layer.weight for layer in network.layers] for network in networks), strict=True)
 
 
-def test_states_of_earlier_versions_have_the_weights():
-    network, modules = quantized(), hyper_synthesis()
-    state = network.state(modules)
-    for number, layer in enumerate(network.layers):
-        del state[f"{number}.fraction"]
-        state[f"{number}.weight"] = layer.weight.to(torch.int16)
-    restored = IntegerNetwork.from_state(state, modules)
-    assert all(torch.equal(*pair) for pair in weights_of(restored, network))
-    with pytest.raises(ValueError, match="other modules"):
-        restored.state(modules)  # nobody knows what its weights stand for
-
-
 def test_state_belongs_to_its_modules():
     network, modules = quantized(), hyper_synthesis()
     with torch.no_grad():
@@ -376,9 +368,9 @@ def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="channels"):
         IntegerNetwork([network.layers[0], quantized().layers[0]], 8, 8)
     with pytest.raises(ValueError, match="integers"):
-        IntegerLayer(torch.ones(1, 1, 1, 1), torch.ones(1).long(), torch.ones(1).long(), 1)
+        IntegerLayer(torch.ones(1, 1, 1, 1), *3 * [torch.ones(1).long()], 1)
     with pytest.raises(ValueError, match="stride"):
-        IntegerLayer(torch.ones(1, 1, 1, 1).long(), torch.ones(1).long(), torch.ones(1).long(), 1, stride=2)
+        IntegerLayer(torch.ones(1, 1, 1, 1).long(), *3 * [torch.ones(1).long()], 1, stride=2)
 
 
 def rate_increase(**options):

