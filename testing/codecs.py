@@ -23,8 +23,8 @@ from .support import attempt, check_name, picture, require
 #: Sides of the pictures that every codec codes.
 _SIZES = ((48, 64), (33, 47), (1, 1), (3, 70))
 
-#: How much worse, in dB, a picture of higher quality may be: rounding is not monotone.
-_TOLERANCE = 0.25
+#: How much worse, in dB, a picture of higher quality may be (rounding is not monotone), and how good the best one is.
+_TOLERANCE, _BEST = 0.25, 20
 
 
 def check_codec(codec: Codec | str, images=None) -> None:
@@ -147,14 +147,17 @@ def _check_profile(entry, codec):
 
 
 def _check_qualities(entry):
-    """Both ends of the scale, and what lies between."""
+    """Both ends of the scale, and the middle."""
     if entry.media == "tokens":
         return
     name, image = entry.name, picture(*_SIZES[0])
     low, high = entry.quality
     found = []
-    for quality in sorted({low, round((low + high) / 2), high}) if low < high else ():
-        codec = attempt(lambda quality=quality: registry.codec(name, quality=quality), f"{name} has no {quality=}")
+    for quality in sorted({low, round((low + high) / 2), high}):
+        options = {"quality": quality} if low < high else {}
+        codec = attempt(
+            lambda options=options: registry.codec(name, **options), f"{name} cannot be built at {quality=}"
+        )
         back = attempt(
             lambda codec=codec: codec.decode(codec.encode(image)), f"{name} does not code a picture at {quality=}"
         )
@@ -166,6 +169,12 @@ def _check_qualities(entry):
             f"{name} is worse at the higher quality: {before:.2f} dB at {lower}, {after:.2f} dB at {higher}; higher "
             "quality is always better",
         )
+    best = found[-1][1]
+    require(
+        best >= _BEST,
+        f"{name} decodes at its highest quality, {high}, to a picture of {best:.1f} dB; inverse of some stage does "
+        "not undo forward: check_stage finds which",
+    )
 
 
 # --- pictures and streams ---

@@ -1,6 +1,7 @@
 """The contract of a stage."""
 
 import dataclasses
+import json
 import pickle
 import tracemalloc
 
@@ -77,7 +78,7 @@ def _check_description(stage):
     require(not unknown, f"{name}.unwritten names {', '.join(unknown)}, which are no fields of it")
     described = spec(stage)
     rebuilt = attempt(
-        lambda: _rebuilt(stage),
+        lambda: _rebuilt(stage, json.loads(json.dumps(described))),
         f"{name} cannot be made of what streams say of it, {described}. Fields that are not written need defaults, and "
         "the others hold numbers, strings, tuples of these, and None",
     )
@@ -94,9 +95,9 @@ def _check_id(stage):
         raise AssertionError(str(error)) from error
 
 
-def _rebuilt(stage):
+def _rebuilt(stage, described=None):
     """The stage that a decoder has: made of what streams say of it, with the weights of the stream."""
-    rebuilt = from_spec(spec(stage))
+    rebuilt = from_spec(described or spec(stage))
     return dataclasses.replace(rebuilt, weights=stage.weights) if isinstance(stage, Weighted) else rebuilt
 
 

@@ -1,7 +1,7 @@
 """Golomb-Rice codes: the smallest entropy coder that is worth its name.
 
-A coefficient becomes a number from 0 up, small ones first: 0, −1, 1, −2, 2 … are 0, 1, 2, 3, 4 …. With a parameter k the
-number n is written as its quotient and its remainder by 2^k:
+A coefficient becomes a number from 0 up, small ones first: 0, −1, 1, −2, 2 … are 0, 1, 2, 3, 4 …. With a parameter k,
+the number n is written as its quotient and its remainder by 2^k:
 
     quotient   n >> k          in unary: so many ones, then a zero
     remainder  n & (2^k − 1)   in k bits
@@ -106,14 +106,12 @@ def fold(plane: np.ndarray) -> np.ndarray:
     >>> fold(np.array([0, -1, 1, -2])).tolist()
     [0, 1, 2, 3]
     """
-    if plane.dtype.kind not in "iu" or not plane.size or plane.ndim and not _fits(plane):
-        raise ValueError(f"Rice codes are for integers of 32 bits, not for a plane {plane.dtype} {list(plane.shape)}")
+    if plane.dtype.kind not in "iu" or not plane.size:
+        raise ValueError(f"Rice codes are for integers, not for a plane {plane.dtype} {list(plane.shape)}")
+    if not -(1 << 31) <= int(plane.min()) <= int(plane.max()) < 1 << 31:
+        raise ValueError("Rice codes are for integers of 32 bits; the plane holds larger ones")
     values = plane.astype(np.int64)
     return np.where(values < 0, -2 * values - 1, 2 * values)
-
-
-def _fits(plane):
-    return -(1 << 31) <= int(plane.min()) <= int(plane.max()) < 1 << 31
 
 
 def unfold(numbers: np.ndarray) -> np.ndarray:
