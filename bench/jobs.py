@@ -151,7 +151,7 @@ def _measure_image(job, asked, repeats):
     with threadpoolctl.threadpool_limits(1):
         encode_s, stream = _timed(codec.encode, original, repeats)
         decode_s, decoded = _timed(codec.decode, stream, repeats)
-        values, counts = asked.of(original, decoded, image.label)
+        values, counts = asked.of(original, _like(decoded, original), image.label)
     _keep(job, stream)
     rate = bpp(len(stream), original.shape)
     return Measurement(
@@ -216,9 +216,9 @@ def _clocked(frames, seconds):
         yield frame
 
 
-def _like(decoded, frame):
-    """Codecs without grey give grey frames back as RGB."""
-    return decoded[..., 0] if decoded.ndim > frame.ndim else decoded
+def _like(decoded, original):
+    """Codecs without grey give grey pictures back as RGB."""
+    return decoded[..., 0] if isinstance(decoded, np.ndarray) and decoded.ndim > original.ndim else decoded
 
 
 def _timed(function, argument, repeats):

@@ -220,8 +220,7 @@ def _extension_of_stage(stage) -> str:
 
 
 def _finished(planned, asked, out) -> dict[str, Measurement]:
-    """The planned jobs that the journal holds with everything that is asked, and whose streams are kept if they are to
-    be."""
+    """The planned jobs that the journal holds with all values that are asked for, their streams kept where wanted."""
     journal = {} if out is None else read_journal(out)
     names = set(asked.columns)
     return {

@@ -69,8 +69,11 @@ def deltas_table(report) -> list[list[str]]:
 
 
 def tasks_table(report) -> list[list[str]]:
-    """The table of tasks: a row a codec and setting; each task's main measure, its difference from the ceiling with a
-    paired bootstrap interval, its other measures, and η where there is information."""
+    """The table of tasks: a row a codec and setting.
+
+    Of each task: the main measure, its difference from the ceiling with a paired bootstrap interval, the other
+    measures, and η where the task has `information`.
+    """
     tasks = report.columns.tasks
     heading = ["codec", "quality", "bpp"]
     for task in tasks:

@@ -229,14 +229,7 @@ class Codec:
         return streams.unfold_checked(self.stages, payloads, max_pixels)
 
 
-def codec_of(
-    name: str,
-    profile: Profile | None,
-    held: Container,
-    weights=None,
-    device: str = "cpu",
-    needs_weights: bool = True,
-) -> Codec:
+def codec_of(name: str, profile: Profile | None, held: Container, weights: Any = None, device: str = "cpu") -> Codec:
     """The codec that a container describes.
 
     Args:
@@ -245,16 +238,10 @@ def codec_of(
         held: the container.
         weights: a handle to try first.
         device: where networks are to run.
-        needs_weights: whether weights that are not known here are an error; otherwise the codec has none then.
 
     Raises:
         StreamError: stages, a revision or weights that do not exist here.
     """
     stages = streams.rebuild(held, profile)
-    try:
-        handle = streams.find_weights(stages, held.weights, weights, device)
-    except StreamError:
-        if needs_weights:
-            raise
-        handle = None
+    handle = streams.find_weights(stages, held.weights, weights, device)
     return Codec(name, stages, weights=handle, profile=profile)

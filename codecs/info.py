@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..primitives import container
-from ..primitives.stage import spec
+from ..primitives.errors import StreamError
+from ..primitives.stage import Weighted, spec
 from . import registry
 from .image_io import read_stream
+from .streams import find_weights, rebuild
 
 
 @dataclass(frozen=True)
@@ -60,17 +62,24 @@ def info(stream) -> Info:
 def _of_ckt(held: container.Container) -> tuple[str, tuple[int, int], int, dict[str, Any]]:
     """Codec, size, channels and details of a `.ckt` picture."""
     container.check_still(held)
-    codec = registry.codec_for(held, needs_weights=False)
-    *_, entropy = codec.stages.values()
+    name, profile = registry.named_by(held)
+    stages = rebuild(held, profile)
+    *_, entropy = stages.values()
+    known = True
+    if isinstance(entropy, Weighted):
+        try:
+            entropy = entropy.with_weights(find_weights(stages, held.weights, None, "cpu"))
+        except StreamError:
+            known = False  # the size can be told all the same
     size, color = entropy.describe(held.payload)
     details: dict[str, Any] = {"format": f"ckt version {container.VERSION}", "revision": held.revision, "colour": color}
     details["stages"] = {}
-    for role, stage in codec.stages.items():
+    for role, stage in stages.items():
         id, fields = spec(stage)
-        shown = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+        shown = ", ".join(f"{field}={value!r}" for field, value in fields.items())
         details["stages"][role] = f"{id}({shown})" if shown else id
-    if codec.weights or not held.weights:  # what a payload says besides the size may take weights to read
+    if known:
         details |= entropy.facts(held.payload)
     if held.weights:
         details["weights"] = held.weights.hex()
-    return codec.name, size, {"grey": 1, "tokens": 0}.get(color, 3), details
+    return name, size, {"grey": 1, "tokens": 0}.get(color, 3), details

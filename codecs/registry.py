@@ -208,11 +208,11 @@ def register_codec(
     _registered[name] = Entry(name=name, quality=quality, summary=summary, factory=factory, **fields)
 
 
-def codec_for(held: Container, device: str = "cpu", needs_weights: bool = True) -> Codec:
-    """The codec that decodes a `.ckt` stream; without weights where these are not needed and not known.
+def named_by(held: Container) -> tuple[str, Profile | None]:
+    """The name of the codec that made a `.ckt` stream, and its profile if the stream relies on it.
 
     Raises:
-        StreamError: its codec, revision, stages or weights do not exist here.
+        StreamError: no such codec exists here.
     """
     if isinstance(held.codec, int):
         found: Profile | None = profiles.numbered(held.codec)
@@ -221,8 +221,16 @@ def codec_for(held: Container, device: str = "cpu", needs_weights: bool = True) 
             found = profile(held.codec) if held.revision else None
         except (ImportError, ValueError) as error:
             raise StreamError(str(error)) from error
-    name = found.codec.partition(":")[2] if found else str(held.codec)
-    return codec_of(name, found, held, device=device, needs_weights=needs_weights)
+    return (found.codec.partition(":")[2] if found else str(held.codec)), found
+
+
+def codec_for(held: Container, device: str = "cpu") -> Codec:
+    """The codec that decodes a `.ckt` stream.
+
+    Raises:
+        StreamError: its codec, revision, stages or weights do not exist here.
+    """
+    return codec_of(*named_by(held), held, device=device)
 
 
 def sniff(data: bytes) -> Entry:

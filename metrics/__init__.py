@@ -6,7 +6,7 @@ and direction. Wherever codeckit takes a metric's name it also takes a `Metric` 
 Accuracies of machines that look at decoded pictures are `tasks`.
 
 >>> list_metrics()[:5]
-('psnr', 'psnr-yuv', 'ms-ssim', 'lpips', 'feature-snr')
+('feature-snr', 'lpips', 'ms-ssim', 'psnr', 'psnr-yuv')
 """
 
 from .accuracy import monotone_envelope, paired_interval, rate_at, token_efficiency
@@ -69,11 +69,9 @@ def resolve(metrics) -> tuple[Metric, ...]:
     >>> resolve(["vmaf"])
     Traceback (most recent call last):
     ...
-    ValueError: unknown metric 'vmaf'; known: psnr, psnr-yuv, ms-ssim, lpips, feature-snr...; or pass a Metric or ...
-    >>> resolve(lambda reference, image: 0.0)
-    Traceback (most recent call last):
-    ...
-    ValueError: a function without a name cannot head a column; wrap it: Metric("name", function)
+    ValueError: unknown metric 'vmaf'; known: feature-snr, lpips, ms-ssim, psnr, psnr-yuv...; or pass a Metric or ...
+    >>> [metric.name for metric in resolve(lambda reference, image: 0.0)]
+    ['lambda']
     """
     found: dict[str, Metric] = {}
     for each in [metrics] if isinstance(metrics, str) or callable(metrics) else metrics:
@@ -87,10 +85,10 @@ def _metric(given) -> Metric:
     if isinstance(given, Metric):
         return given
     if callable(given):
-        name = getattr(given, "__name__", "<nameless>")
-        if name.startswith("<"):
+        name = getattr(given, "__name__", "")
+        if not name:
             raise ValueError('a function without a name cannot head a column; wrap it: Metric("name", function)')
-        return Metric(name, given)
+        return Metric(name.strip("<>"), given)  # a lambda's is "lambda"
     metric = load("codeckit.metrics", Metric, given) if isinstance(given, str) else None
     if metric is None:
         known = ", ".join(list_metrics())

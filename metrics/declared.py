@@ -4,13 +4,13 @@ from ..primitives import plugins
 
 
 def names(group: str) -> tuple[str, ...]:
-    """What may be typed: short names of codeckit's own, ids of those of other distributions.
+    """What may be typed: short names of codeckit's own, then ids of those of other distributions, each in order.
 
     >>> names("codeckit.tasks")[0]
     'imagenet'
     """
-    own = plugins.OWN
-    return tuple(each.name if each.namespace == own else each.id for each in plugins.declared(group))
+    own = sorted(plugins.own(group))
+    return (*own, *(each.id for each in plugins.declared(group) if each.namespace != plugins.OWN))
 
 
 def load(group: str, kind: type, name: str):

@@ -4,7 +4,7 @@
 file             holds
 ===============  ====================================================================
 `loop`           the loop: a task's batches and loss, and the optimizer's steps
-`callbacks`      what happens around the steps: learning rates, averages, checkpoints
+`callbacks`      around the steps: seeding, learning rates, averages, checkpoints
 `processes`      one process, or several that share each batch
 `data`           photographs packed into one file, and random patches of them
 `recipes`        the settings behind each weight file, one small file each

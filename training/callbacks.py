@@ -1,7 +1,7 @@
-"""What happens around the steps of a training, one small class for each concern.
+"""Callbacks of the training loop: one small class for each concern.
 
 The loop (`loop.Loop`) computes the loss, its gradients and the optimizer's step, nothing else. A `Callback` has a
-method for each moment of that, and is given the loop; most need one or two of them::
+method for each moment of a training and is given the loop; most callbacks need one or two of these::
 
     begin ── before_step ── (loss, gradients) ── after_backward ── (optimizer) ── after_step ── … ── end
                                                                                   │

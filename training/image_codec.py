@@ -1,8 +1,8 @@
 """Train a learned image codec: from a recipe and a pack of photographs to weights (`codeckit train`).
 
 Each step takes a batch of random patches, each with a quality of its own, and moves the weights against the gradient of
-the rate-distortion loss with AdamW. `loop` has the steps, `callbacks` what happens around them; here is what they are
-taken on.
+the rate-distortion loss with AdamW. `loop` takes the steps and `callbacks` act around them. This file supplies the
+network, its start, the batches, the loss and the validation.
 
 **The start** is no random network but a working transform codec (`start.initialize`), whose entropy model has been
 trained alone for some time (`start.fit_entropy_model`, `Recipe.prior_steps`). Then all parameters move, with three
@@ -39,7 +39,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..codecs.learned.networks import NETWORKS, Network, channels_of, load_network
+from ..codecs.learned.networks import Network, channels_of, load_network, network_class, network_names
 from ..primitives.learned.quantize import Proxy
 from .adaptive_rate import AdaptiveRate
 from .callbacks import CHECKPOINT, Average, Callback, Clip, LearningRate, Seeding
@@ -49,12 +49,6 @@ from .losses import Objective, measure, sample_qualities
 from .processes import Processes, processes
 from .recipes import Recipe
 from .start import TRANSFORMS, fit_entropy_model, initialize, widen
-
-#: The networks that can be trained here, all of them with gain units, and whether they predict the distribution of each
-#: latent from others as they are coded. Those that do can have relaxed latents, and their analysis transform has no
-#: gradients once latents are rounded; those that do not have a factorized prior alone, and can be trained for the rate
-#: of an adaptive coder.
-PREDICTING = {"balle2017": False, "cheng2020": True, "cheng2020-checkerboard": True}
 
 #: What `export` puts before the names of a network's tensors.
 _EXPORTED = "network."
@@ -101,15 +95,15 @@ def train(
         compile: whether to compile the objective; by default on a GPU.
         bfloat16: whether transforms compute in bfloat16; by default on a GPU.
         progress: whether to show a progress bar on stderr.
-        callbacks: more of them, for what else is to happen around the steps.
+        callbacks: further ones, which come last at each moment.
 
     Returns:
         The last validation, as in the log: ``step`` and ``validation``, what `validate` returns.
 
     Raises:
-        ValueError: the recipe's network has no gain units, its patches do not fit, its checkpoint is of another
-            recipe, a file is of another kind, the folder holds a run and `resume` is not set, or there is no such
-            device.
+        ValueError: the recipe's network does not say how its training begins, its patches do not fit, its checkpoint is
+            of another recipe, a file is of another kind, the folder holds a run and `resume` is not set, or there is no
+            such device.
         FileNotFoundError: no pack or no weights at the path.
     """
     with processes(device) as found:
@@ -173,7 +167,7 @@ class ImageCodec(Task):
             fit_entropy_model(self.network, crops, steps, rate=rate, seed=recipe.seed)
         self.objective = Objective(self.network, recipe.distortion, rate)
         self.optimizer = torch.optim.AdamW(_groups(recipe, self.network, rate), weight_decay=0.0, fused=True)
-        self.idle = PREDICTING[recipe.network]
+        self.idle = _predicts(self.network)  # its analysis transform, once latents are rounded
 
     def batch(self, rng, step):
         """Patches, their qualities, and what stands in for rounding."""
@@ -249,18 +243,29 @@ def build(recipe: Recipe) -> Network:
     Raises:
         ValueError: the network cannot be trained here, or the recipe does not fit it.
     """
-    if recipe.network not in PREDICTING:
-        names = ", ".join(PREDICTING)
-        raise ValueError(f"{recipe.network} has no gain units; networks that can be trained here: {names}")
-    if recipe.relaxed_after < 1 and not PREDICTING[recipe.network]:
+    kind = network_class(recipe.network)
+    if not kind.start:
+        names = ", ".join(name for name in network_names() if network_class(name).start)
+        raise ValueError(f"{recipe.network} does not say how its training begins; networks that do: {names}")
+    if recipe.relaxed_after < 1 and not _predicts(kind):
         raise ValueError(f"relaxed_after is for cheng2020, not for {recipe.network}")
-    if recipe.adaptive_steps and PREDICTING[recipe.network]:
+    if recipe.adaptive_steps and _predicts(kind):
         raise ValueError(f"adaptive_steps are for balle2017, whose prior knows no contexts, not for {recipe.network}")
     torch.manual_seed(recipe.seed)
-    network = NETWORKS[recipe.network](*recipe.channels)
+    network = kind(*recipe.channels)
     if recipe.patch % network.stride:
         raise ValueError(f"patches of {recipe.network} are multiples of {network.stride}, not {recipe.patch}")
     return network
+
+
+def _predicts(network: Network | type[Network]) -> bool:
+    """Whether a network predicts the distribution of each latent from others as they are coded.
+
+    Such a network can be trained with relaxed latents, and its analysis transform has no gradient once latents are
+    rounded. The entropy model of the others is a factorized prior alone, and they can be trained for the rate of an
+    adaptive coder.
+    """
+    return network.start == "context"
 
 
 def _begin(network: Network, recipe: Recipe, sample: Tensor, start) -> bool:

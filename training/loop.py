@@ -93,7 +93,7 @@ class Loop:
     Args:
         task: what is trained.
         steps: length of the training.
-        callbacks: what happens around the steps, in this order at each moment. One of them sets `rng`.
+        callbacks: called in this order at each moment. One of them sets `rng`.
         processes: this one and those that share its batches.
         bfloat16: whether the objective runs in bfloat16 where it may.
         compile: whether to compile it.
@@ -212,7 +212,7 @@ def run(
         resume: go on from the folder's checkpoint if it has one.
         progress: whether to show a progress bar on stderr.
         bfloat16, compile: as `Loop` takes them.
-        callbacks: more of them, which come last.
+        callbacks: further ones, which come last at each moment.
 
     Returns:
         The last validation: ``step``, and ``validation`` as the task makes it.

@@ -57,7 +57,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..codecs.learned.lambdas import LAMBDAS, lambda_at
-from ..codecs.learned.networks import Balle2017, Cheng2020, Network, bits_of
+from ..codecs.learned.networks import Cheng2020, Network, bits_of
 from ..primitives.entropy.factorized import FactorizedPrior
 from ..primitives.entropy.mixture import COMPONENTS
 from ..primitives.learned.attention import AttentionBlock, ResidualUnit
@@ -85,13 +85,20 @@ def initialize(network: Network, crops: Tensor) -> None:
     """Make a network with random weights a transform codec.
 
     Args:
-        network: a `Balle2017` or `Cheng2020`.
+        network: one with gain units that says how it begins (`Network.start`): with a factorized prior, as `Balle2017`,
+            or with a hyperprior and a context, as `Cheng2020`.
         crops: photographs, uint8 [K,S,S,3]; some dozens will do.
 
+    Raises:
+        ValueError: the network does not say how it begins.
+
+    >>> from codeckit.codecs.learned.networks import Balle2017
     >>> network = Balle2017(N=48)
     >>> crops = (torch.arange(2 * 32 * 32 * 3) % 251).reshape(2, 32, 32, 3).to(torch.uint8)
     >>> initialize(network, crops)
     """
+    if network.start not in ("factorized", "context"):
+        raise ValueError(f"{type(network).__name__} does not say how its training begins")
     x = _pixels(crops, network.stride)
     for module in network.modules():
         if isinstance(module, GDN):
@@ -110,7 +117,7 @@ def initialize(network: Network, crops: Tensor) -> None:
     gains = _gains(stages[-1].deviation)
     network.gain.log_gain[:, : gains.shape[1]] = gains.log()
     network.inverse_gain.log_gain[:, : gains.shape[1]] = -gains.log()
-    if isinstance(network, Balle2017):
+    if network.start == "factorized":
         _widen(network.entropy_bottleneck, torch.ones(len(stages[-1].deviation)))
         return
     middle = len(gains) // 2
@@ -368,7 +375,7 @@ def _bits(
     """Bits [N] of scaled latents, by a rate or by the network's own entropy model."""
     if rate is not None:
         return rate.bits(add_noise(y - (network.entropy_bottleneck.medians * gain)[..., None, None]), quality)
-    if isinstance(network, Balle2017):
+    if network.start == "factorized":
         return bits_of({"y": network.entropy_bottleneck(y, gain)[1]})
     return bits_of(network.model(y, proxy)[1])
 

@@ -221,7 +221,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
 
     if options.command == "train":
-        train(RECIPE, load_pack(options.data), options.out, options.minutes, progress=True)
+        print(json.dumps(train(RECIPE, load_pack(options.data), options.out, options.minutes, progress=True)))
     else:
 
         def progress(line):

@@ -414,7 +414,8 @@ def main(arguments: list[str] | None = None) -> None:
     elif options.command == "export":
         export_run(options.run, options.out)
     else:
-        train(load_lessons(options.lessons), options.out, minutes=options.minutes, progress=True)
+        lessons = load_lessons(options.lessons)
+        print(json.dumps(train(lessons, options.out, minutes=options.minutes, progress=True)))
 
 
 if __name__ == "__main__":

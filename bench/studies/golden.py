@@ -16,9 +16,8 @@ import hashlib
 import json
 from pathlib import Path
 
-import numpy as np
-
 import codeckit
+import numpy as np
 from codeckit.codecs import profiles, registry
 from codeckit.primitives import (
     AdaptiveIndices,

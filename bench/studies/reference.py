@@ -1,6 +1,6 @@
 """Random streams of every entropy coder, decoded by the reference decoder that was written from docs/format.md.
 
-    python -m codeckit.bench.studies.reference                          # 200 of each coder, about half an hour
+    python -m codeckit.bench.studies.reference                          # 200 of each coder, a few minutes
     python -m codeckit.bench.studies.reference --count 20 --coder ContextCoded --seed 7
 
 The reference decoder (`tests/reference/`) is plain Python, so planes are small. They vary in number, shape, spread and

@@ -13,7 +13,6 @@ or two through g_s and one back. The decoder knows nothing of it.
   first while J is descended. Then the symbols found get their own, and are taken if their true J is lower.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -25,7 +24,7 @@ from ...primitives.entropy.integer_gaussian import FRACTION_BITS
 from ...primitives.picture import Picture
 from ...primitives.quantizers.descent import descend
 from ...primitives.stage import Stage
-from ..base import Encoder
+from ..base import Encoder, See
 from ..image_io import read_image
 from .lambdas import LAMBDAS, PUBLISHED, lambda_at
 from .networks import LEVEL_STEPS
@@ -55,8 +54,8 @@ class SearchingEncoder(Encoder):
     effort: int = 8
     quality: float = 1
 
-    def fold(self, stages: dict[str, Stage], image) -> Iterator[tuple[str, Stage, Any]]:
-        """The stages' outputs; see `Encoder.fold`. Those of the quantizer are the symbols found.
+    def encode(self, stages: dict[str, Stage], image, see: See | None = None) -> tuple[dict[str, Stage], bytes]:
+        """The stages and the payload; see `Encoder.encode`. The quantizer's output are the symbols found.
 
         Raises:
             ValueError: the picture is larger than `MAX_PIXELS`, or stages of other kinds take the place of the
@@ -70,14 +69,16 @@ class SearchingEncoder(Encoder):
             raise ValueError(
                 f"effort takes pictures of {MAX_PIXELS} pixels at most, not {width}×{height}; use effort=0"
             )
-        padded, value = None, image
+        value: Any = image
+        outputs = {}
         for role, stage in stages.items():
+            value = stage.forward(value)
             if role == "quantize":
-                value = self._optimized(stage, padded, stage.forward(value))
-            else:
-                padded = value if role == "transform" else padded
-                value = stage.forward(value)
-            yield role, stage, value
+                value = self._optimized(stage, outputs["pad"], value)
+            outputs[role] = value
+            if see:
+                see(role, stage, value)
+        return stages, value
 
     def _optimized(self, stage: Round, padded: Picture, coded: CodedPicture) -> CodedPicture:
         weights, device = stage.weights.load(), stage.weights.device

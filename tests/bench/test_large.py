@@ -16,6 +16,7 @@ from codeckit.bench.large import read_records, summarize, sweep
 from codeckit.bench.sources import Blob, expand
 from codeckit.bench.sweep import SweepError
 from codeckit.cli import main
+from codeckit.metrics import Measure
 from PIL import Image
 
 
@@ -131,6 +132,35 @@ def test_parts_are_written_and_skipped(folder, tmp_path, monkeypatch):
     assert timeless(read_records(out)) == found
     with pytest.raises(ValueError, match="other codecs"):
         sweep(codecs()[:1], stream_images(folder), out, part=2, progress=False)
+
+
+def recall(counts):
+    return counts[0] / counts.sum()
+
+
+class Rows:
+    """A task whose measure is made of counts: which of the first rows are bright, the label tells how many to try."""
+
+    name = "rows"
+    measures = (Measure("recall", unit="%", from_counts=recall),)
+
+    def predict(self, decoded):
+        return decoded.reshape(len(decoded), -1).mean(1) > 127
+
+    def score(self, prediction, label):
+        tried = prediction[: len(label) * 2]
+        return {"recall": (int(tried.sum()), int((~tried).sum()))}
+
+
+def test_tasks_of_counts_and_their_baselines(folder, tmp_path):
+    images = list(stream_images(folder))
+    sweep(codecs(), images, tmp_path / "out", ["psnr"], [Rows()], part=2, progress=False)
+    whole, parts = evaluate(codecs(), images, ["psnr"], [Rows()]), summarize(tmp_path / "out", tasks=[Rows()])
+    assert len(parts) == 2 and len(parts.baselines) == 7 == len(whole.baselines) / 5
+    for mean, summary in zip(parts, whole.summary(), strict=True):
+        assert mean.values["rows/recall"] == pytest.approx(summary.values["rows/recall"])
+    ceilings = [compare(table).ceilings()["rows/recall"] for table in (whole, parts)]
+    assert ceilings[0] == pytest.approx(ceilings[1])
 
 
 def test_a_part_that_fails_is_tried_again(folder, tmp_path):

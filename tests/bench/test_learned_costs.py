@@ -17,7 +17,7 @@ def test_streams_are_as_long_as_float_likelihoods_say(header):
     picture = dataset("sample")[0].load()[100:228, 100:292]
     estimated, payload, file = integer_cost.measure(header, [picture], quality=4)
     assert 0.99 * estimated - 64 < payload < 1.02 * estimated + 64
-    assert payload < file <= payload + 8 * 40
+    assert payload < file <= payload + 8 * 70  # the file names another coder than its profile
 
 
 def test_integer_cost_prints_a_table(capsys):

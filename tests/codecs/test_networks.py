@@ -199,7 +199,7 @@ def test_errors_explain():
         load_network("cheng2020", weights)
     with pytest.raises(ValueError, match=r"no weights of bmshj2018-factorized: 'gaussian_.*' belongs to"):
         load_network("bmshj2018-factorized", weights)
-    with pytest.raises(ValueError, match=r"'h_s.0.weight' has the shape \[6, 9, 5, 5\], not \[6, 6, 5, 5\]"):
+    with pytest.raises(ValueError, match=r"'h_s.0.weight' has the shape \[8, 12, 5, 5\], not \[8, 8, 5, 5\]"):
         load_network("bmshj2018-hyperprior", weights)
 
 

@@ -9,10 +9,12 @@ import codeckit
 import numpy as np
 import pytest
 from codeckit.bench import Measurement, compare, run_comparison
+from codeckit.bench.columns import Columns
 from codeckit.bench.crops import crops, matched_rate, most_different
 from codeckit.bench.datasets import dataset
 from codeckit.bench.records import Measurements
 from codeckit.bench.studies.chromium import NoBrowserError, browser, console, resize
+from codeckit.metrics import Measure
 from codeckit.pages import report_page
 
 
@@ -74,6 +76,25 @@ def test_accuracies_are_drawn_by_their_envelope():
     assert [point["shown"]["imagenet/top1"] for point in curve["points"]] == [50, 40, 80]
     envelope = curve["envelopes"]["imagenet/top1"]
     assert all(a[1] <= b[1] for a, b in itertools.pairwise(envelope)) and envelope[-1] == [0.4, 80]
+
+
+def test_a_task_of_which_lower_is_better_has_a_falling_envelope():
+    class Depth:
+        name, measures = "depth", (Measure("error", unit="m", higher_is_better=False),)
+
+        def predict(self, decoded): ...
+
+        def score(self, prediction, label): ...
+
+    rows = [
+        Measurement("a.png", "x", {"quality": n}, 9, rate, True, 0.01, 0.01, {"depth/error": error})
+        for n, (rate, error) in enumerate([(0.1, 4.0), (0.2, 5.0), (0.4, 1.0)])
+    ]
+    page = report_page(compare(Measurements(rows, columns=Columns.of(tasks=[Depth()]))))
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.S).group(1))
+    assert data["curves"][0]["envelopes"]["depth/error"] == [[0.1, 4.0], [0.4, 1.0]]
+    (metric,) = data["metrics"]
+    assert metric["name"] == "depth error ↓" and not metric["percent"] and "lower is better" in metric["axis"]
 
 
 @contextlib.contextmanager

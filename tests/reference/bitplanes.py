@@ -46,6 +46,7 @@ def bit_plane_coded(payload: bytes, levels: int = 5, order: str = "quality"):
     """(header, planes): integers, or of a cut payload floats."""
     reader = Reader(payload)
     header = picture_header(reader)
+    check(all(len(shape) == 2 for shape in header.shapes), "no planes of two axes")
     bands = _bands(header.shapes, levels)
     for band in bands:
         band.planes = reader.byte()

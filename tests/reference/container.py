@@ -140,10 +140,13 @@ def picture_header(reader: Reader) -> Header:
     check(bool(shapes) and all(2 <= len(shape) <= 8 and min(shape) > 0 for shape in shapes), "there are no planes")
     values, most = [math.prod(shape) for shape in shapes], 16 * (size[0] + 256) * (size[1] + 256)
     check(max(values) <= most and sum(values) <= 4 * most, "the planes are too large")
-    check(flags & 63 < 6, "unknown colour model")
+    check(flags & 63 < 6 and all(v and h for v, h in factors), "unknown colour model or sampling")
     if flags & 128:
         several = [[reader.varint() for _ in range(math.prod(shapes[0][2:]))] for _ in range(reader.varint())]
-        tables = [several[reader.byte()] for _ in shapes]
+        chosen = [reader.byte() for _ in shapes]
+        check(all(index < len(several) for index in chosen), "there is no such table")
+        tables = [several[index] for index in chosen]
+        check(all(1 <= step <= 65535 for table in tables for step in table), "a step outside 1 … 65535")
     if flags & 64:
         side = {reader.block().decode(): unfold(reader.varint()) for _ in range(reader.varint())}
     return Header(size, flags & 63, factors, shapes, tables, side)

@@ -19,6 +19,7 @@ class _Payload:
         reader = Reader(payload)
         self.size, self.grid = (reader.varint(), reader.varint()), (reader.varint(), reader.varint())
         self.dimensions, flags = reader.varint(), reader.byte()
+        check(self.size == (0, 0) or min(self.size) > 0, "a picture without pixels")
         check(min(self.grid) > 0 and 1 <= self.dimensions <= 1 << 16 and flags <= (1 if levels else 3), "no indices")
         if levels:
             check(self.dimensions <= len(levels), "the tokenizer has fewer dimensions")

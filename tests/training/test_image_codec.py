@@ -11,6 +11,7 @@ import codeckit
 import numpy as np
 import pytest
 import torch
+from codeckit.bench.datasets import dataset
 from codeckit.cli import main
 from codeckit.codecs.learned import export
 from codeckit.codecs.learned.lambdas import LAMBDAS
@@ -18,7 +19,7 @@ from codeckit.codecs.learned.networks import load_network
 from codeckit.training import data, image_codec
 from codeckit.training.average import average
 from codeckit.training.average import main as average_main
-from codeckit.training.callbacks import LOG, WEIGHTS
+from codeckit.training.callbacks import LOG, WEIGHTS, Callback
 from codeckit.training.export import export_run
 from codeckit.training.export import main as export_main
 from codeckit.training.recipes import NAMES, Recipe, recipe
@@ -111,6 +112,31 @@ def test_validation_measures_as_tables_do(pack, whole_run):
         np.mean([psnr(a.numpy(), b) for a, b in zip(crops, pictures, strict=True)]), abs=1e-3
     )
     assert row["bpp"] == pytest.approx(float(out.bits().sum()) / (3 * 96 * 96), rel=1e-3)
+
+
+def test_medians_are_kept_up_to_date_once_latents_are_rounded(pack, tmp_path):
+    seen = []
+
+    class Record(Callback):
+        def after_step(self, loop):
+            prior = loop.task.network.entropy_bottleneck
+            seen.append(torch.equal(prior.quantiles, prior.solve_quantiles()[:, None].float()))
+
+    image_codec.train(replace(TINY, steps=10, rounded_after=0.5), pack, tmp_path, callbacks=[Record()])
+    assert seen == [False] * 4 + [True] * 6  # step 5 is the first with rounded latents
+
+
+def test_a_recipe_for_ms_ssim(tmp_path):
+    """Its validation says what the metric says of the pictures."""
+    crops = torch.stack([torch.from_numpy(image.load()[:192, 60:252].copy()) for image in dataset("sample")])
+    small = replace(recipe("balle2017-ms-ssim"), channels=(6,), steps=2, batch=2, patch=176, report=2)
+    result = image_codec.train(replace(small, adaptive_steps=2), data.Pack(crops, crops[:1]), tmp_path)
+    row = result["validation"][4]
+    network = load_network("balle2017", load_file(tmp_path / WEIGHTS))
+    with torch.no_grad():
+        picture = (network(crops[:1].permute(0, 3, 1, 2) / 255, 5.0).reconstruction[0] * 255).round()
+    picture = picture.to(torch.uint8).permute(1, 2, 0).numpy()
+    assert row["ms-ssim"] == pytest.approx(codeckit.metrics.ms_ssim(crops[0].numpy(), picture), abs=1e-4)
 
 
 def test_training_starts_from_weights(pack, whole_run, tmp_path):
@@ -249,7 +275,7 @@ def test_errors_of_runs(pack, whole_run, tmp_path):
         image_codec.train(TINY, pack, whole_run)
     with pytest.raises(ValueError, match="belongs to another recipe"):
         image_codec.train(replace(TINY, steps=31), pack, whole_run, resume=True)
-    with pytest.raises(ValueError, match="mbt2018 has no gain units; networks that can be trained here: balle2017, "):
+    with pytest.raises(ValueError, match="mbt2018 does not say how its training begins; networks that do: balle2017, "):
         image_codec.train(replace(TINY, network="mbt2018", channels=(6, 6)), pack, tmp_path)
     with pytest.raises(ValueError, match="relaxed_after is for cheng2020, not for balle2017"):
         image_codec.train(replace(TINY, relaxed_after=0.5), pack, tmp_path)

@@ -105,7 +105,8 @@ class Network(nn.Module):
         stride: H and W must be multiples of it.
         variable_rate: whether one network has all rates (`VariableRate`).
         coder: id of the stage that codes the latents of new streams.
-        start: how training begins (`training.start`); empty for networks that are not trained here.
+        start: what training begins with (`training.start`): "factorized", a factorized prior alone, or "context", a
+            mixture predicted from hyperprior and context; empty for networks that are not trained here.
         g_a, g_s: analysis and synthesis transform.
         entropy_bottleneck: the `FactorizedPrior` of what is coded first (z, or y without a hyperprior).
 
