@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "codecs": ["check_codec"],
         "metrics": ["check_metric"],
+        "networks": ["check_network"],
         "stages": ["check_stage"],
         "tasks": ["check_task"],
     },

@@ -61,15 +61,27 @@ def check_codec(codec: Codec | str, images=None) -> None:
         _check_options(entry)
         _check_profile(entry, codec)
     require(isinstance(codec, Codec), f"{codec!r} is no codec: give a name, or a codeckit.codecs.Codec")
-    pictures = [*_pictures(), *(images or ())]
+    check_streams(codec, entry, images or ())
+    if entry is not None:
+        _check_qualities(entry)
+
+
+def check_streams(codec: Codec, entry: Entry | None = None, images=(), weights: tuple[str, ...] = ()) -> None:
+    """The part of `check_codec` that is about a configured codec and its streams.
+
+    Args:
+        codec: configured.
+        entry: of its name, if it has one.
+        images: further pictures.
+        weights: weight files that a fresh process has to be told.
+    """
+    pictures = [*_pictures(), *images]
     streams = [_check_picture(codec, image) for image in pictures]
     _check_found(codec, entry, pictures, streams)
-    _check_fresh_process(codec, streams)
+    _check_fresh_process(codec, streams, weights)
     _check_damage(codec, pictures[0], streams[0])
     _check_trace(codec, pictures[0], streams[0])
     _check_pickle(codec)
-    if entry is not None:
-        _check_qualities(entry)
 
 
 def _pictures() -> list[np.ndarray]:
@@ -269,7 +281,10 @@ _DECODE = """
 import pickle, sys
 import codeckit
 with open(sys.argv[1], "rb") as file:
-    streams = pickle.load(file)
+    streams, weights = pickle.load(file)
+for path in weights:
+    from codeckit.codecs.learned import register_weights
+    register_weights(path)
 results = []
 for stream in streams:
     found = codeckit.decode(stream)
@@ -279,12 +294,12 @@ with open(sys.argv[2], "wb") as file:
 """
 
 
-def _check_fresh_process(codec, streams):
+def _check_fresh_process(codec, streams, weights):
     """A process that never imported the codec decodes its streams."""
     expected = [_arrays(decode(stream)) for stream in streams]
     with tempfile.TemporaryDirectory() as folder:
         given, made = Path(folder) / "streams", Path(folder) / "decoded"
-        given.write_bytes(pickle.dumps(streams))
+        given.write_bytes(pickle.dumps((streams, weights)))
         done = subprocess.run(
             [sys.executable, "-c", _DECODE, str(given), str(made)], capture_output=True, text=True, check=False
         )

@@ -130,7 +130,7 @@ def test_breaches_of_streams_are_named(kind, message):
 
 def without_processes(monkeypatch):
     """The stages of this file are known in this process alone."""
-    monkeypatch.setattr("codeckit.testing.codecs._check_fresh_process", lambda codec, streams: None)
+    monkeypatch.setattr("codeckit.testing.codecs._check_fresh_process", lambda codec, streams, weights: None)
 
 
 @pytest.mark.parametrize(
