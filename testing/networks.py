@@ -77,7 +77,7 @@ def _check_description(kind, name):
 def _batch(*pictures):
     import torch
 
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+    return torch.from_numpy(np.stack(pictures).transpose(0, 3, 1, 2).copy()).float() / 255
 
 
 def _enliven(network):
