@@ -152,9 +152,11 @@ def _check_state(network, name):
         lambda: kind.channels_of(network.state_dict()),
         f"the state dict of {name} does not show the constructor's arguments where {kind.__name__}.SIZES says",
     )
+    again = attempt(lambda: kind(*shown), f"{name} is not made of the arguments {shown}, which its state dict shows")
+    shapes, wanted = ({key: each.shape for key, each in made.state_dict().items()} for made in (again, network))
     require(
-        tuple(shown) == tuple(kind.SMALL),
-        f"the state dict of {name} shows the arguments {shown}, but the network was made of {kind.SMALL}: let "
+        shapes == wanted,
+        f"the state dict of {name} shows the arguments {shown}, which make another network than {kind.SMALL}: let "
         f"{kind.__name__}.SIZES name for each argument a key and the axis of that tensor",
     )
 
