@@ -97,9 +97,11 @@ def encode(
 
 def _agrees(reference: np.ndarray, task: Any, accuracy: float, pixels: int) -> tuple[str, Callable[[bytes], bool]]:
     """What is wanted in words, and whether a task reads a stream as it reads the reference."""
-    from .metrics.tasks import agreement, resolve
+    from .metrics.tasks import agreement, describe, resolve
 
     (reader,) = resolve(task)
+    if not describe(reader).classification:
+        raise ValueError(f"accuracy= takes a classification, whose answers can agree; {reader.name} is none")
     answer = reader.predict(reference)
     return (
         f"an agreement of {accuracy} in the task {reader.name}",
@@ -132,13 +134,14 @@ def _like(decoded: np.ndarray, image: np.ndarray) -> np.ndarray:
     return decoded[..., 0] if decoded.ndim > image.ndim else decoded
 
 
-def decode(stream: Any, *, max_pixels: int = MAX_PIXELS, device: str = "cpu") -> Any:
+def decode(stream: Any, *, max_pixels: int = MAX_PIXELS, device: str = "cpu", partial: bool = False) -> Any:
     """Decode a stream of any codec, found from the bytes alone.
 
     Args:
         stream: bytes or a path: a `.ckt` file, or a file of a standard format that some codec here decodes.
         max_pixels: the largest picture to accept, as a guard against streams that declare absurd sizes.
         device: where the networks of learned codecs run, "cpu" or "cuda"; other codecs have none.
+        partial: a `.ckt` stream may be cut at its end; codecs with embedded streams decode what is there, unchecked.
 
     Returns:
         uint8 [H,W,3], or [H,W] for a grey picture; pixels as the file stores them (an Exif orientation is not applied).
@@ -154,9 +157,12 @@ def decode(stream: Any, *, max_pixels: int = MAX_PIXELS, device: str = "cpu") ->
     data = read_stream(stream)
     if data[:3] != container.MAGIC:
         return registry.codec(registry.sniff(data).name).on(device).decode(data, max_pixels=max_pixels)
-    held = container.unpack(data)
+    held = container.unpack(data, partial)
     container.check_still(held)
-    return registry.codec_for(held, device).decode_payloads([held.payload], max_pixels)[0]
+    codec = registry.codec_for(held, device)
+    if partial and not container.is_whole(data):
+        return codec.decode_partial(held.payload, max_pixels)
+    return codec.decode_payloads([held.payload], max_pixels)[0]
 
 
 def find_codec(data: bytes, device: str = "cpu") -> Codec:

@@ -11,14 +11,4 @@ Names are imported at first use: reading a table loads neither torch nor matplot
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "datasets": ["Dataset", "DatasetImage", "DatasetVideo", "dataset"],
-        "records": ["Measurement", "Measurements", "Summary", "VideoMeasurement"],
-        "report": ["Report", "compare"],
-        "jobs": ["Failure"],
-        "sweep": ["SweepError", "evaluate"],
-        "comparison": ["run_comparison"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

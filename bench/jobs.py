@@ -2,27 +2,28 @@
 
 A job carries its configured codec, the handle of its picture and what is asked of the decoded picture. What an entry
 point declares (metrics, tasks) travels as its id, and the worker looks it up among what is installed there; what exists
-in the calling process alone is pickled. Codecs that the caller registered itself are sent with each job and registered
-anew.
+in the calling process alone is pickled. Codecs and stages that the caller registered itself are sent with each job and
+registered anew.
 """
 
 import functools
 import math
 import statistics
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import threadpoolctl
 
 from ..codecs import registry
 from ..codecs.base import Codec
+from ..codecs.entry import Entry
 from ..codecs.frames import read_video
 from ..codecs.image_io import write_atomically
 from ..metrics import Metric, UndefinedError, bpp
 from ..metrics.declared import load, reference
 from ..metrics.tasks import Task, describe
-from ..primitives import plugins
+from ..primitives.stage import Stage, register_stage, registered_stages
 from .columns import Columns
 from .datasets import DatasetImage, DatasetVideo
 from .records import Measurement, VideoMeasurement, setting_key, value_of_counts
@@ -109,17 +110,36 @@ class Job:
     kept: str | None = None
 
 
-def registered_here() -> list[registry.Entry]:
-    """The codecs that this process registered itself: no other process finds them through an entry point."""
-    known = {each for found in plugins.declared("codeckit.codecs") for each in (found.name, found.id)}
-    return [entry for entry in registry.list_codecs() if entry.family == "own" and entry.name not in known]
+@dataclass(frozen=True)
+class Registered:
+    """The codecs and stages that a process registered itself, for other processes: no declaration tells them.
+
+    Attributes:
+        codecs: entries of codecs.
+        stages: classes of stages by their ids.
+    """
+
+    codecs: tuple[Entry, ...] = ()
+    stages: dict[str, type[Stage]] = field(default_factory=dict)
+
+    @classmethod
+    def here(cls) -> "Registered":
+        """Those of this process."""
+        return cls(registry.registered(), registered_stages())
+
+    def register(self) -> None:
+        """Make them known in this process."""
+        for entry in self.codecs:
+            if not registry.is_registered(entry.name):
+                registry.register_entry(entry)
+        for id, stage in self.stages.items():
+            if id not in registered_stages():
+                register_stage(stage, id)
 
 
-def work(key: str, own: list[registry.Entry], job: Job, asked: Asked, repeats: int):
+def work(key: str, own: Registered, job: Job, asked: Asked, repeats: int):
     """Do a job, in any process: (key, `Measurement` or `Failure`)."""
-    for entry in own:
-        if not registry.is_registered(entry.name):
-            registry.register_codec(entry.name, entry.factory, quality=entry.quality, summary=entry.summary)
+    own.register()
     try:
         measure = _measure_video if isinstance(job.image, DatasetVideo) else _measure_image
         return key, measure(job, asked, repeats)

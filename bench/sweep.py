@@ -24,7 +24,7 @@ from ..metrics import resolve
 from ..metrics.tasks import resolve as resolve_tasks
 from .datasets import DatasetImage, DatasetVideo, dataset
 from .executors import run
-from .jobs import Asked, Failure, Job, registered_here, work
+from .jobs import Asked, Failure, Job, Registered, work
 from .journal import open_journal, read_journal
 from .records import Measurement, Measurements, setting_key
 
@@ -236,7 +236,7 @@ def _do(planned, done, asked, out, *, jobs, repeats, progress, executor) -> list
 
     # All codecs on one picture, then on the next: a worker that has read a picture keeps it for the next job.
     missing = sorted(((key, planned[key]) for key in planned if key not in done), key=lambda item: item[1].order)
-    own = registered_here()
+    own = Registered.here()
     sent = [(key, own, job, asked, repeats) for key, job in missing]
     workers = jobs if len(sent) > 1 or executor != "local" else 1
     failures = []

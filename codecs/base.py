@@ -151,8 +151,7 @@ class Codec:
         Args:
             stream: bytes, or the path of a file.
             max_pixels: the largest picture to accept.
-            partial: the stream may be cut at its end; codecs with embedded streams decode what is there. Nothing can
-                be checked then: damage may go unnoticed.
+            partial: the stream may be cut at its end; codecs with embedded streams decode what is there, unchecked.
 
         Returns:
             uint8 [H,W,3], or [H,W] for a grey picture; `Tokens` from a codec of tokens.
@@ -166,7 +165,7 @@ class Codec:
         held = container.unpack(data, partial)
         container.check_still(held)
         if partial and not container.is_whole(data):
-            return streams.unfold_partial(self.for_stream(held).stages, held.payload, max_pixels)
+            return self.for_stream(held).decode_partial(held.payload, max_pixels)
         return self.for_stream(held).decode_payloads([held.payload], max_pixels)[0]
 
     def decode_many(self, streams: Iterable, *, max_pixels: int = MAX_PIXELS) -> Iterator[Any]:
@@ -225,8 +224,12 @@ class Codec:
         return codec_of(self.name, self.profile, held, self.weights, self.device)
 
     def decode_payloads(self, payloads: list[bytes], max_pixels: int = MAX_PIXELS) -> list:
-        """What payloads without their containers decode to, all with these very stages."""
+        """What payloads without their containers decode to, with these very stages."""
         return streams.unfold_checked(self.stages, payloads, max_pixels)
+
+    def decode_partial(self, payload: bytes, max_pixels: int = MAX_PIXELS) -> Any:
+        """What a payload decodes to that may be cut at its end, for codecs with embedded payloads."""
+        return streams.unfold_partial(self.stages, payload, max_pixels)
 
 
 def codec_of(name: str, profile: Profile | None, held: Container, weights: Any = None, device: str = "cpu") -> Codec:

@@ -201,11 +201,25 @@ def register_codec(
     >>> codec("plain", quality=20).setting
     {'quality': 20}
     """
-    known = _registered.get(name)
-    if (known and known.factory is not factory) or (known is None and is_registered(name)):
-        raise ValueError(f"a codec called {name!r} is registered already")
     fields = {"family": "own", "media": "image", **declared, "profiles": ""}
-    _registered[name] = Entry(name=name, quality=quality, summary=summary, factory=factory, **fields)
+    register_entry(Entry(name=name, quality=quality, summary=summary, factory=factory, **fields))
+
+
+def register_entry(entry: Entry) -> None:
+    """`register_codec` of a whole entry.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    known = _registered.get(entry.name)
+    if (known and known.factory is not entry.factory) or (known is None and is_registered(entry.name)):
+        raise ValueError(f"a codec called {entry.name!r} is registered already")
+    _registered[entry.name] = entry
+
+
+def registered() -> tuple[Entry, ...]:
+    """What this process registered: no other process finds it through a declaration."""
+    return tuple(_registered.values())
 
 
 def named_by(held: Container) -> tuple[str, Profile | None]:

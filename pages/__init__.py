@@ -6,6 +6,4 @@ page needs (pictures, script, style, the plot library) stands in the file itself
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submod_attrs={"explain": ["explain"], "notebook": ["notebook_page"], "report": ["report_page"]}
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -215,7 +215,7 @@ def plane_names(value) -> list[str]:
         else:
             names = [value.color]
         names += [f"plane {n}" for n in range(len(names), count)]
-        return ["level" if plane.size == 1 else name for name, plane in zip(names, value.planes, strict=False)]
+        return names[: len(value.planes)]
     return ["tokens"] if isinstance(value, Tokens) else [""]
 
 

@@ -39,7 +39,8 @@ class PadTo(Stage):
         >>> PadTo(16).padded((1, 17))
         (16, 32)
         """
-        return tuple(-(-extent // self.multiple) * self.multiple for extent in size)
+        height, width = (-(-extent // self.multiple) * self.multiple for extent in size)
+        return height, width
 
     def forward(self, image: np.ndarray) -> Picture:
         """Return the padded planes."""

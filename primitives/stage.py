@@ -189,6 +189,11 @@ def register_stage(stage: type[Stage], id: str) -> type[Stage]:
     return stage
 
 
+def registered_stages() -> dict[str, type[Stage]]:
+    """What this process registered, by id: no other process finds it through a declaration."""
+    return dict(_registered)
+
+
 def stage_id(stage: Stage | type[Stage]) -> str:
     """What streams call a stage.
 

@@ -13,13 +13,4 @@ codeckit's tests run the same checks on everything that it declares itself.
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "codecs": ["check_codec"],
-        "metrics": ["check_metric"],
-        "networks": ["check_network"],
-        "stages": ["check_stage"],
-        "tasks": ["check_task"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

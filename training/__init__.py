@@ -37,12 +37,4 @@ Names are imported at first use.
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "data": ["Pack", "batch", "load_pack", "write_pack"],
-        "image_codec": ["train"],
-        "losses": ["Objective", "sample_qualities"],
-        "recipes": ["Recipe", "recipe"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -16,8 +16,9 @@ import hashlib
 import json
 from pathlib import Path
 
-import codeckit
 import numpy as np
+
+import codeckit
 from codeckit.codecs import profiles, registry
 from codeckit.primitives import (
     AdaptiveIndices,
@@ -55,13 +56,16 @@ def digest(*arrays: np.ndarray) -> str:
 
 
 def symbols(data: bytes) -> str:
-    """The hash of what the last stage of a `.ckt` picture decodes, as int64, with the side values in order."""
+    """The hash of what the last stage of a `.ckt` picture decodes.
+
+    Each plane's values as int64, row by row, then the side values in the order of their names.
+    """
     held = container.unpack(data)
     *_, last = registry.codec_for(held).stages.values()
     value = last.inverse(held.payload)
     planes = value.planes if hasattr(value, "planes") else (value,)
     side = [np.array([number]) for _, number in sorted(getattr(value, "side", {}).items())]
-    return digest(*(np.asarray(plane).astype(np.int64) for plane in (*planes, *side)))
+    return digest(*(np.asarray(plane).astype(np.int64).ravel() for plane in (*planes, *side)))
 
 
 def cases():
@@ -72,7 +76,7 @@ def cases():
     for name in profiles.own():
         entry = registry.entry(name)
         options = {}
-        if name in plugins.own(registry.NETWORKS) and not entry.available:
+        if name in plugins.own(registry.NETWORKS):  # weights that ship may be trained anew
             options = {"weights": str(FOLDER / "weights" / f"{name}.safetensors")}
             tiny_weights(name)
         codec = codeckit.codec(name, **options) if entry.available or options else None
@@ -95,7 +99,10 @@ def cases():
         codec = codeckit.codec("jpeg", quality=60).replace(entropy=coder)
         yield f"jpeg-{type(coder).__name__}", codec.encode(image)
         yield f"jpeg-{type(coder).__name__}-grey", codec.encode(grey)
-    yield "balle2017-HuffmanCoded", codeckit.codec("balle2017", entropy="HuffmanCoded").encode(image)
+    weights = str(FOLDER / "weights" / "mbt2018.safetensors")
+    yield "mbt2018-HuffmanCoded", codeckit.codec("mbt2018", weights=weights, entropy="HuffmanCoded").encode(image)
+    weights = str(FOLDER / "weights" / "balle2017.safetensors")
+    yield "balle2017-HuffmanCoded", codeckit.codec("balle2017", weights=weights, entropy="HuffmanCoded").encode(image)
     indices = np.minimum(rng.geometric(0.3, (30, 3)) - 1, 15)
     for kind in FixedIndices, StaticIndices, AdaptiveIndices, MixedIndices:
         for progressive in False, True:
@@ -110,13 +117,18 @@ def cases():
 
 
 def tiny_weights(name: str) -> None:
-    """A small weight file with random weights, for an architecture that has none of its own."""
+    """A small weight file with random weights for an architecture."""
+    from codeckit.codecs.learned import register_weights
+    from codeckit.codecs.learned.networks import network_class
+
     from .learned_models import random_weights
 
     path = FOLDER / "weights" / f"{name}.safetensors"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
-        random_weights(name, path, tiny=True)
+        channels = tuple(count // 2 for count in network_class(name).SMALL)
+        random_weights(name, path.parent, channels=channels, half=True, narrow=30)
+    register_weights(path)
 
 
 def row(name: str, path: Path) -> dict:

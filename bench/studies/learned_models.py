@@ -44,7 +44,9 @@ def plausible(network: nn.Module, x: torch.Tensor, deviation: float = 2.0) -> nn
     return network
 
 
-def random_weights(name: str, folder, quality: int = 3, channels: tuple[int, ...] | None = None) -> str:
+def random_weights(
+    name: str, folder, quality: int = 3, channels: tuple[int, ...] | None = None, half: bool = False, narrow: float = 1
+) -> str:
     """The path of a weight file of a random network of a codec.
 
     Args:
@@ -52,13 +54,17 @@ def random_weights(name: str, folder, quality: int = 3, channels: tuple[int, ...
         folder: where to write the file.
         quality: the quality that the file claims to serve, for codecs with one network a quality.
         channels: by default those of the published network at that quality.
+        half: whether to store floats in 16 bits.
+        narrow: by what to divide the width of the priors, and so the size of their tables.
     """
     torch.manual_seed(0)
     network = NETWORKS[name](*(channels or NETWORKS[name].CHANNELS[quality - 1])).eval()
+    matrix = network.entropy_bottleneck.matrices[0]  # of positive numbers: softplus of these
+    matrix.data = torch.log(torch.expm1(torch.nn.functional.softplus(matrix.data) * narrow))
     picture = photo(256, 256, seed=1)
     variable = network.variable_rate
     if name != "balle2017":  # whose gain units have the range of GDN's outputs from the start
         x = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
         plausible(network, x, deviation=8 if variable else 2)  # gains divide by up to 11
     served = (1, network.LEVELS) if variable else quality
-    return export(network, [picture], Path(folder) / f"{name}.safetensors", quality=served).path
+    return export(network, [picture], Path(folder) / f"{name}.safetensors", quality=served, half=half).path

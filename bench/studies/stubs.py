@@ -43,7 +43,6 @@ __version__: str
 OVERLOAD = '''@overload
 def codec(
     name: Literal["{name}"],
-    *,
 {options}    **stages: Stage | str,
 ) -> {returned}:
     """{summary}."""
@@ -82,8 +81,11 @@ def overload(name: str) -> str:
     function = factory.func if isinstance(factory, functools.partial) else factory
     hints = typing.get_type_hints(function)
     options = []
-    for option in inspect.signature(factory).parameters:
-        options.append(f"    {option}: {text(hints.get(option, typing.Any))} = ...,\n")
+    for option, parameter in inspect.signature(factory).parameters.items():
+        if parameter.default is not inspect.Parameter.empty:
+            options.append(f"    {option}: {text(hints.get(option, typing.Any))} = {_quoted(parameter.default)},\n")
+    if options:
+        options.insert(0, "    *,\n")
     returned = hints.get("return", codeckit.Codec).__name__
     return OVERLOAD.format(name=name, options="".join(options), returned=returned, summary=entry.summary.rstrip("."))
 
@@ -108,6 +110,8 @@ def stub() -> str:
         if f"-> {kind}:" in text
     ]
     imports.append("from .primitives.stage import Stage")
+    if "PathLike" in text:
+        imports.append("from os import PathLike")
     return "\n".join((HEAD.format(imports="\n".join(imports)), *overloads, REST))
 
 

@@ -37,8 +37,5 @@ JPEG_REPACK = Entry(
     factory="codeckit.codecs.jpeg.codec:jpeg_repack",
 )
 
-__getattr__, __dir__, _lazy = lazy_loader.attach(
-    __name__,
-    submod_attrs={"codec": ["jpeg", "jpeg_context", "jpeg_repack"], "huffman": ["JpegHuffman", "describe"]},
-)
+__getattr__, __dir__, _lazy = lazy_loader.attach_stub(__name__, __file__)
 __all__ = ["JPEG", "JPEG_CONTEXT", "JPEG_REPACK", *_lazy]

@@ -17,16 +17,7 @@ component of a scan lies: columns of `OFFSET` … `AC`. Loops report trouble by 
 import numpy as np
 from numba import njit
 
-#: Zigzag order (T.81 Figure A.6): natural index of the k-th coefficient.
-ZIGZAG = np.array(
-    [
-        *(0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5),
-        *(12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28),
-        *(35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51),
-        *(58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63),
-    ],
-    np.int64,
-)
+from ...primitives.entropy.layout import ZIGZAG
 
 # Columns of a layout: first block, blocks across and down, blocks an MCU across and down, DC and AC table.
 OFFSET, WIDE, HIGH, H, V, DC, AC = range(7)

@@ -18,22 +18,6 @@ file              holds
 Names are imported at first use.
 """
 
-import importlib
+import lazy_loader
 
-_HOME = {
-    **dict.fromkeys(("NETWORKS", "Network", "NetworkOutput", "load_network", "network", "network_class"), "networks"),
-    **dict.fromkeys(("WeightFile", "export", "load_weights", "register_weights"), "weights"),
-    "import_compressai": "zoo",
-}
-
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name):
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

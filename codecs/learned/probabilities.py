@@ -77,7 +77,7 @@ WIDEST = 2048
 _WITH_MEANS, _MIXTURE = 2, 3 * COMPONENTS
 
 #: Positions that go through the parameter network together, of all pictures, at most.
-_TOGETHER = 4096
+_TOGETHER = 1024
 
 
 @dataclass(frozen=True, eq=False)

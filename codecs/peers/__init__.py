@@ -59,11 +59,5 @@ JPEGLI = _entry(
     "jpegli", "jpegli: JPEG with adaptive quantization", ".jpg", module="jpeg_encoders", requires=("pyjpegli",)
 )
 
-__getattr__, __dir__, _lazy = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "jpeg_encoders": ["jpegli", "mozjpeg"],
-        "stills": ["PillowCoded", "avif", "describe", "jpeg2000", "jpegxl", "libjpeg", "png", "webp"],
-    },
-)
+__getattr__, __dir__, _lazy = lazy_loader.attach_stub(__name__, __file__)
 __all__ = ["AVIF", "JPEG2000", "JPEGLI", "JPEGXL", "LIBJPEG", "MOZJPEG", "PNG", "WEBP", *_lazy]

@@ -25,11 +25,5 @@ AV1 = _entry("av1", 63, "AV1 (SVT-AV1, dav1d); stills intra")
 VP9 = _entry("vp9", 63, "VP9 (libvpx); stills intra")
 VVC = _entry("vvc", 63, "VVC (VVenC); stills intra; decoding needs no package", ("imageio_ffmpeg",))
 
-__getattr__, __dir__, _lazy = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "codec": ["StandardCoded", "av1", "h264", "hevc", "vp9", "vvc"],
-        "encoders": ["STANDARDS", "Settings"],
-    },
-)
+__getattr__, __dir__, _lazy = lazy_loader.attach_stub(__name__, __file__)
 __all__ = ["AV1", "H264", "HEVC", "VP9", "VVC", *_lazy]

@@ -70,14 +70,5 @@ TOKEN_ARRAYS = Entry(
     factory="codeckit.codecs.tokens.codec:token_arrays",
 )
 
-__getattr__, __dir__, _lazy = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "codec": ["TokenCodec", "token_arrays", "token_indices", "tokens", "tokens_vit"],
-        "encoder": ["TokenEncoder"],
-        "fsq": ["NetworkIndices", "Tokenize", "TokenizerCodec", "TokenizerWeights", "tokens_fsq"],
-        "model": ["TokenModel", "TokenWeights", "load_model"],
-        "stages": ["FeatureTransform", "Features", "Reduce", "TokenCoded", "TokenSteps"],
-    },
-)
+__getattr__, __dir__, _lazy = lazy_loader.attach_stub(__name__, __file__)
 __all__ = ["TOKENS", "TOKENS_FSQ", "TOKENS_VIT", "TOKEN_ARRAYS", "TOKEN_INDICES", *_lazy]

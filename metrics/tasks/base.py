@@ -22,7 +22,7 @@ something wrong gets a negative value.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -52,17 +52,24 @@ class Task(Protocol):
         measures: its values, each a `Measure` or a name; the main one, which is plotted and compared, first.
     """
 
-    name: str
-    measures: tuple[Measure | str, ...]
+    @property
+    def name(self) -> str:
+        """Names the task in records."""
+        ...
 
-    def predict(self, decoded):
+    @property
+    def measures(self) -> tuple[Measure | str, ...]:
+        """What it measures."""
+        ...
+
+    def predict(self, decoded: Any, /) -> Any:
         """The answer to a picture, uint8 [H,W,3] or [H,W], or to `Tokens`.
 
         Raises:
             UndefinedError: the task cannot read these; its values are then NaN.
         """
 
-    def score(self, prediction, label) -> dict:
+    def score(self, prediction: Any, label: Any, /) -> dict[str, Any]:
         """Every measure's value by name, for the picture's true label; counts where a measure is made of these.
 
         Raises:

@@ -20,25 +20,4 @@ Names are imported at first use, so that a codec that needs only Huffman tables 
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "static": ["UniformCoded", "HuffmanCoded", "RangeCoded", "AnsCoded"],
-        "context": ["ContextCoded"],
-        "dct_context": ["DctCoded"],
-        "bitplanes": ["BitPlaneCoded"],
-        "indices": ["FixedIndices", "StaticIndices", "AdaptiveIndices", "MixedIndices"],
-        "huffman": ["code_lengths", "canonical_codes"],
-        "models": ["StaticModel", "AdaptiveModel", "quantize_counts"],
-        "range_coder": ["RangeEncoder", "RangeDecoder"],
-        "ans": ["AnsCoder"],
-        "factorized": ["FactorizedPrior"],
-        "gaussian": ["GaussianConditional"],
-        "mixture": ["GaussianMixture"],
-        "tables": ["FrequencyTables", "quantize_pmf"],
-        "integer_gaussian": ["Mixture", "center", "gaussian_tables", "scale_index", "uncenter"],
-        "latents": ["LatentEncoder", "LatentDecoder"],
-        "latent_mixing": ["MixingEncoder", "MixingDecoder"],
-        "wavefronts": ["checkerboard", "wavefront"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -30,7 +30,7 @@ from numba import njit
 #: Probabilities are 1 … 2^16 - 1 in units of 2^-16.
 PROBABILITY_BITS = 16
 
-#: Bytes that `with_room` keeps free: enough for a block of DCT coefficients.
+#: Bytes that `with_room` keeps free unless it is told otherwise: enough for a block of DCT coefficients.
 ROOM = 5000
 
 # Registers.
@@ -54,23 +54,23 @@ def new_decoder(data):
 
 
 @njit(cache=True)
-def with_room(coder, data, decoding):
-    """`data`, or for an encoder a longer copy if the bytes of `ROOM` / 2 decisions might not fit any more."""
-    if decoding or coder[POSITION] + ROOM <= data.size:
+def with_room(coder, data, decoding, room=ROOM):
+    """`data`, or for an encoder a longer copy if the bytes of `room` / 2 decisions might not fit any more."""
+    if decoding or coder[POSITION] + room <= data.size:
         return data
-    longer = np.zeros(2 * data.size + ROOM, np.uint8)
+    longer = np.zeros(2 * data.size + room, np.uint8)
     longer[: data.size] = data
     return longer
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _next_byte(coder, data):
     position = coder[POSITION]
     coder[POSITION] = position + 1
     return np.int64(data[position]) if position < data.size else np.int64(0)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def encode_bit(coder, data, probability, bit):
     """Write a decision that is 1 with `probability`."""
     bound = (coder[RANGE] >> PROBABILITY_BITS) * probability
@@ -84,7 +84,7 @@ def encode_bit(coder, data, probability, bit):
         coder[RANGE] <<= 8
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _write_byte(coder, data):
     position = coder[POSITION]
     if coder[LOW] >> 32:  # a carry
@@ -98,7 +98,7 @@ def _write_byte(coder, data):
     coder[POSITION] = position + 1
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def decode_bit(coder, data, probability):
     """Read a decision: the inverse of `encode_bit`."""
     bound = (coder[RANGE] >> PROBABILITY_BITS) * probability
@@ -114,7 +114,7 @@ def decode_bit(coder, data, probability):
     return np.int64(bit)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def code_bit(coder, data, probability, bit, decoding):
     """`decode_bit` or `encode_bit`, so that one model serves both directions; returns the decision."""
     if decoding:
@@ -123,7 +123,7 @@ def code_bit(coder, data, probability, bit, decoding):
     return bit
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def bits_so_far(coder):
     """The information that an encoder has taken in, in bits, fractions included: log2 of all its intervals' product."""
     return 8 * coder[POSITION] + 32 - np.log2(coder[RANGE])
@@ -136,13 +136,13 @@ def finish(coder, data):
     _write_byte(coder, data)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def is_overrun(coder, data):
     """Whether a decoder has read more bytes than any encoder's stream makes it read."""
     return coder[POSITION] > data.size + 3
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def is_complete(coder, data):
     """Whether a decoder has read exactly what the encoder wrote."""
     return coder[POSITION] == data.size + 3

@@ -1,7 +1,7 @@
 """Embedded coding of wavelet coefficients: bit planes from the most significant down, so that any prefix is a picture.
 
 A coefficient ±q is sent bit by bit, the highest bits of all coefficients first (why that nests: see
-`codeckit.primitives.quantizers.embedded`). Each bit plane of each subband is coded in three *passes*, those whose bits
+`codeckit.primitives.quantizers.deadzone`). Each bit plane of each subband is coded in three *passes*, those whose bits
 buy most quality for their cost first (ITU-T T.800 Annex D)::
 
     propagation   coefficients that are still zero, but have a neighbour that is not: likely to become significant
@@ -15,12 +15,14 @@ that arrived, and the middle of the interval that they leave open.
 the whole picture, coarser. By resolution: all planes of the coarsest subbands first, then the next octave. A prefix is
 a smaller picture, which the decoder enlarges.
 
-**Contexts.** As in `context`, several models predict each decision and are mixed (`mixing`): by the number of
-significant neighbours beside, above and diagonal (EBCOT's context: for subbands with vertical edges the roles change),
-by the neighbours' magnitudes and those around them, by the parent (the coefficient at the same place in the next
-coarser octave), by the same place in the colour planes before, by subband and plane. JPEG 2000 itself uses the first
-alone, with one adaptive probability each, starts afresh in every block of 64×64, and spends its bits by a search over
-blocks (PCRD), which this does not.
+**Contexts.** As in `context`, several models predict each decision and are mixed (`mixing`), by one mixer, whose
+weights are chosen by the kind of decision, the plane (first, or another) and the octave. Their numbers are the fields
+of two classes: `Bit` (significance, far, there, octave, pairs, before) and `Sign` (cross, beside, above, before,
+corners, alone). They look at the number of significant neighbours beside, above and diagonal (EBCOT's context: for
+subbands with vertical edges the roles change), at the neighbours' magnitudes and those around them, at the parent (the
+coefficient at the same place in the next coarser octave), at the same place in the colour plane before, at subband and
+plane. JPEG 2000 itself uses the first alone, with one adaptive probability each, starts afresh in every block of 64×64,
+and spends its bits by a search over blocks (PCRD), which this does not.
 
 Sources: D. Taubman, "High performance scalable image compression with EBCOT", IEEE Trans. Image Processing 9(7), 2000;
 J. M. Shapiro, "Embedded image coding using zerotrees of wavelet coefficients", IEEE Trans. Signal Processing 41(12),
@@ -28,6 +30,7 @@ J. M. Shapiro, "Embedded image coding using zerotrees of wavelet coefficients", 
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -37,25 +40,25 @@ from ..bitstream import ByteReader, ByteWriter
 from ..errors import StreamError
 from ..picture import MAX_PIXELS, HeaderStage, Picture, dissect_header, pack_header, unpack_header
 from ..wavelet import subbands
-from .binary_coder import POSITION, bits_so_far, code_bit, finish, is_complete, new_decoder, new_encoder
-from .mixing import LIMIT, SQUASH, STRETCH, counter_probability, counter_update, learn, mix
+from .binary_coder import POSITION, bits_so_far, finish, is_complete, new_decoder, new_encoder, with_room
+from .mixing import leaf, level, look, new_model, predictor, sign
 
 INPUTS = 6
 ORDERS = ("quality", "resolution")
 
 _PASSES = 3
 _CONTEXTS = 1 << 12  # values that one input's context takes, at most
-_COUNTER_LIMIT = 255
 _FIRST_WEIGHT = 14000
 _MARGIN = 2
 
-# Kinds of decisions, each with statistics of its own: significant? in the two passes, the next bit, the sign.
+# Kinds of decisions, each with statistics of its own: significant? in two passes, the next bit, the sign.
 _PROPAGATED, _REFINED, _CLEANED, _SIGN = 0, 1, 2, 3
 _KINDS = 4
-_SETS = 64  # weight sets: kind, colour plane or not, octave
+_OCTAVES = 8
+_SETS = _KINDS * 2 * _OCTAVES  # sets of weights: kind, colour plane or not, octave
 
-#: Level 0 … 15 of a sum of magnitudes in quarters of the plane's bit.
-_LEVEL = np.array([v if v < 4 else min(15, (v * v).bit_length() - 1) for v in range(256)], np.int64)
+#: Bytes that one coefficient takes at most in a pass: two for each of its decisions.
+_MOST_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -171,12 +174,11 @@ class BitPlaneCoded(HeaderStage):
     def _code(self, bands, coder, data, decoding, last):
         """All passes in order; returns the bytes and whether the decoder got to the end."""
         counters = np.zeros((INPUTS, _KINDS * 2 * _CONTEXTS), np.int32)
-        weights = np.full((_SETS, INPUTS), _FIRST_WEIGHT, np.int32)
+        model = new_model(counters, np.full((_SETS, INPUTS), _FIRST_WEIGHT, np.int32), mixers=1)
         for band, plane, number in self._passes(bands):
-            data, intact = _code_pass(
-                number, plane, band.target, band.known, band.lowest, band.parent, band.before, band.kind, band.octave,
-                band.highest, band.component > 0, counters, weights, band.spent, coder, data, decoding, last,
-            )  # fmt: skip
+            depth = min(band.highest - 1 - plane, 7)
+            now = _Pass(number, plane, band.kind, min(band.octave, 7), depth, int(band.component > 0), last)
+            data, intact = _code_pass(now, band.arrays(), model, coder, data, decoding)
             if not intact:
                 return data, False
         return data, True
@@ -215,6 +217,9 @@ class _Band:
         self.highest = highest
         self.lowest[:] = highest
 
+    def arrays(self):
+        return _Arrays(self.target, self.known, self.lowest, self.parent, self.before, self.spent)
+
     def symbols(self):
         """What is known: int32, or where bits are missing float32, the mean of the symbols that they leave open."""
         known = self.known[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
@@ -248,131 +253,238 @@ def _bands(shapes, levels):
     return sorted(bands, key=lambda band: band.resolution)  # stable: planes in order within an octave
 
 
-@njit(cache=True)
-def _level(quarters):
-    return _LEVEL[quarters] if quarters < 256 else np.int64(15)
+class _Arrays(NamedTuple):
+    """A `_Band`'s arrays."""
+
+    target: np.ndarray
+    known: np.ndarray
+    lowest: np.ndarray
+    parent: np.ndarray
+    before: np.ndarray
+    spent: np.ndarray
+
+
+class _Pass(NamedTuple):
+    """One pass over one subband.
+
+    Attributes:
+        number: 0 propagation, 1 refinement, 2 cleanup.
+        plane: the bit's.
+        kind: the subband's, as in `_Band`.
+        octave: 0 … 7.
+        depth: bit planes of the subband above this one, to 7.
+        colour: 0 for the first plane, 1 for all others.
+        last: bytes that a decoder may read.
+    """
+
+    number: int
+    plane: int
+    kind: int
+    octave: int
+    depth: int
+    colour: int
+    last: int
+
+
+class _Near(NamedTuple):
+    """What is known of a coefficient's eight neighbours, with their signs."""
+
+    west: int
+    east: int
+    north: int
+    south: int
+    nw: int
+    ne: int
+    sw: int
+    se: int
+
+
+class Bit(NamedTuple):
+    """Contexts of a coefficient's next bit. Magnitudes are in quarters of the plane's bit, and their levels count.
+
+    `near` is west + east + north + south + half of the diagonals, `far` the sum of those two steps away. `parent` and
+    `there` are the same place in the next coarser octave and in the plane before.
+
+    Attributes:
+        significance: parent, in thirds of its level, to 3, × kind × how many of the neighbours beside, above and
+            diagonal are not zero (3 × 3 × 5; for kind 1 those beside and above change places).
+        far: near × far × kind.
+        there: near / 2 + parent + far / 4 × there × depth.
+        octave: octave × kind × depth × near.
+        pairs: west + east × north + south × kind.
+        before: 2·there and its four neighbours × near × kind.
+    """
+
+    significance: int
+    far: int
+    there: int
+    octave: int
+    pairs: int
+    before: int
+
+
+class Sign(NamedTuple):
+    """Contexts of a coefficient's sign, of signs around it, and of the subband's kind.
+
+    Attributes:
+        cross: kind × west × east × north × south.
+        beside: kind × west × east.
+        above: kind × north × south.
+        before: the plane before, × kind × west × north.
+        corners: above left × above right × kind.
+        alone: the plane before, × kind.
+    """
+
+    cross: int
+    beside: int
+    above: int
+    before: int
+    corners: int
+    alone: int
+
+
+_decide = predictor(contexts=INPUTS, shares=(1,))
 
 
 @njit(cache=True)
-def _size(value, plane):
+def _code_pass(now, band, model, coder, data, decoding):
+    """One pass in either direction; returns the bytes and whether the decoder had enough of them."""
+    for y in range(band.target.shape[0]):
+        data = with_room(coder, data, decoding, _MOST_BYTES * (band.target.shape[1] + 1))
+        if not _code_row(y, now, band, model, (coder, data, decoding)):
+            return data, False
+    return data, True
+
+
+@leaf
+def _code_row(y, now, band, model, stream):
+    """One row of a pass: what is not yet known of this plane, and whose turn it is; says whether bytes were left."""
+    coder, _, decoding = stream
+    known, number = band.known, now.number
+    for x in range(band.target.shape[1]):
+        if band.lowest[y, x] == now.plane or (number == _REFINED) != (known[y + 2, x + 2] != 0):
+            continue
+        near = _look_around(y, x, known)
+        if number == _PROPAGATED and not _any(near):
+            continue
+        if decoding and coder[POSITION] > now.last:
+            return False
+        _code_coefficient(y, x, near, now, band, model, stream)
+    return True
+
+
+@leaf
+def _code_coefficient(y, x, near, now, band, model, stream):
+    """Code a coefficient's bit, and its sign if that is its first 1."""
+    if band.spent.size:
+        band.spent[y, x] -= bits_so_far(stream[0])
+    value, target, one = np.int64(band.known[y + 2, x + 2]), np.int64(band.target[y, x]), np.int64(1) << now.plane
+    _look(now.number, now, _bit(y, x, near, now, band), model)
+    bit = _decide(abs(target) >> now.plane & 1, np.int64(0), model, stream)
+    band.lowest[y, x] = now.plane
+    if now.number == _REFINED:
+        band.known[y + 2, x + 2] = value + (one if value > 0 else -one) * bit
+    elif bit:
+        _look(np.int64(_SIGN), now, _sign(y, x, near, now, band), model)
+        negative = _decide(np.int64(target < 0), np.int64(0), model, stream)
+        band.known[y + 2, x + 2] = -one if negative else one
+    if band.spent.size:
+        band.spent[y, x] += bits_so_far(stream[0])
+
+
+@leaf
+def _look(kind, now, contexts, model):
+    """The contexts of a decision of some kind."""
+    group = kind * 2 + now.colour
+    look(model, group * _CONTEXTS, 1, contexts)
+    model.sets[0] = group * _OCTAVES + now.octave
+
+
+@leaf
+def _look_around(y, x, known):
+    return _Near(
+        west=np.int64(known[y + 2, x + 1]),
+        east=np.int64(known[y + 2, x + 3]),
+        north=np.int64(known[y + 1, x + 2]),
+        south=np.int64(known[y + 3, x + 2]),
+        nw=np.int64(known[y + 1, x + 1]),
+        ne=np.int64(known[y + 1, x + 3]),
+        sw=np.int64(known[y + 3, x + 1]),
+        se=np.int64(known[y + 3, x + 3]),
+    )
+
+
+@leaf
+def _any(near):
+    return near.west | near.east | near.north | near.south | near.nw | near.ne | near.sw | near.se
+
+
+@leaf
+def _quarters(value, plane):
     """A magnitude in quarters of the plane's bit."""
     return (abs(np.int64(value)) << 2) >> plane
 
 
-@njit(cache=True)
-def _decide(bit, kind, at, weights, counters, inputs, coder, data, decoding):
-    """Code one decision, and learn from it."""
-    for m in range(INPUTS):
-        inputs[m] = STRETCH[counter_probability(counters[m, at[m]])]
-    mixed = mix(inputs, weights)
-    bit = code_bit(coder, data, SQUASH[mixed + LIMIT], bit, decoding)
-    learn(weights, inputs, 65535 * bit - SQUASH[mixed + LIMIT])
-    for m in range(INPUTS):
-        counters[m, at[m]] = counter_update(counters[m, at[m]], bit, _COUNTER_LIMIT)
-    return bit
+@leaf
+def _bit(y, x, near, now, band):
+    kind, depth, plane, known = now.kind, now.depth, now.plane, band.known
+    across = _quarters(near.west, plane) + _quarters(near.east, plane)
+    down = _quarters(near.north, plane) + _quarters(near.south, plane)
+    diagonal = _quarters(near.nw, plane) + _quarters(near.ne, plane)
+    diagonal += _quarters(near.sw, plane) + _quarters(near.se, plane)
+    close = across + down + diagonal // 2
+    far = _quarters(known[y + 2, x], plane) + _quarters(known[y + 2, x + 4], plane)
+    far += _quarters(known[y, x + 2], plane) + _quarters(known[y + 4, x + 2], plane)
+    parent = _parent(y, x, plane, band.parent)
+    there, around = _before(y, x, plane, band.before)
+    return Bit(
+        significance=(min(level(parent) // 3, 3) * 3 + kind) * 45 + _significant(near, kind),
+        far=level(close) * 16 + level(far) + 256 * kind,
+        there=level(close // 2 + parent + far // 4) * 16 + level(there) + 256 * depth,
+        octave=(now.octave * 3 + kind) * 128 + depth * 16 + level(close),
+        pairs=level(across) * 16 + level(down) + 256 * kind,
+        before=level(there * 2 + around) * 16 + level(close) + 256 * kind,
+    )
 
 
-@njit(cache=True)
-def _code_pass(
-    number, plane, target, known, lowest, parent, before, kind, octave, highest, colour, counters, all_weights,
-    spent, coder, data, decoding, last,
-):  # fmt: skip
-    """One pass over one subband in either direction; returns the bytes and whether the decoder had enough of them."""
-    height, width = target.shape
-    has_parent, has_before = parent.shape[0] > 0, before.shape[0] > 0
-    colour = np.int64(colour)
-    at, inputs = np.zeros(INPUTS, np.int64), np.zeros(INPUTS, np.int64)
-    one = np.int64(1) << plane
-    depth = min(highest - 1 - plane, 7)
-    octave = min(octave, 7)
-    for y in range(height):
-        for x in range(width):
-            if lowest[y, x] == plane:
-                continue
-            now = np.int64(known[y + 2, x + 2])
-            if (number == 1) != (now != 0):
-                continue
-            west, east = np.int64(known[y + 2, x + 1]), np.int64(known[y + 2, x + 3])
-            north, south = np.int64(known[y + 1, x + 2]), np.int64(known[y + 3, x + 2])
-            nw, ne = np.int64(known[y + 1, x + 1]), np.int64(known[y + 1, x + 3])
-            sw, se = np.int64(known[y + 3, x + 1]), np.int64(known[y + 3, x + 3])
-            beside = np.int64(west != 0) + np.int64(east != 0)
-            above = np.int64(north != 0) + np.int64(south != 0)
-            if kind == 1:
-                beside, above = above, beside
-            corner = np.int64(nw != 0) + np.int64(ne != 0) + np.int64(sw != 0) + np.int64(se != 0)
-            if number == 0 and beside + above + corner == 0:
-                continue
-            if decoding:
-                if coder[POSITION] > last:
-                    return data, False
-            elif coder[POSITION] + 64 > data.size:
-                longer = np.zeros(2 * data.size, np.uint8)
-                longer[: data.size] = data
-                data = longer
-
-            pairs = _size(west, plane) + _size(east, plane), _size(north, plane) + _size(south, plane)
-            corners = _size(nw, plane) + _size(ne, plane) + _size(sw, plane) + _size(se, plane)
-            near = pairs[0] + pairs[1] + corners // 2
-            far = _size(known[y + 2, x], plane) + _size(known[y + 2, x + 4], plane)
-            far += _size(known[y, x + 2], plane) + _size(known[y + 4, x + 2], plane)
-            above_it = np.int64(0)
-            if has_parent:
-                py, px = min(y // 2 + 2, parent.shape[0] - 3), min(x // 2 + 2, parent.shape[1] - 3)
-                above_it = _size(parent[py, px], plane)
-            there, around = np.int64(0), np.int64(0)
-            if has_before:
-                there = _size(before[y + 2, x + 2], plane)
-                around = _size(before[y + 2, x + 1], plane) + _size(before[y + 2, x + 3], plane)
-                around += _size(before[y + 1, x + 2], plane) + _size(before[y + 3, x + 2], plane)
-
-            contexts = (
-                (((min(_level(above_it) // 3, 3) * 3 + kind) * 3 + beside) * 3 + above) * 5 + corner,
-                _level(near) * 16 + _level(far) + 256 * kind,
-                _level(near // 2 + above_it + far // 4) * 16 + _level(there) + 256 * depth,
-                (octave * 3 + kind) * 128 + depth * 16 + _level(near),
-                _level(pairs[0]) * 16 + _level(pairs[1]) + 256 * kind,
-                _level(there * 2 + around) * 16 + _level(near) + 256 * kind,
-            )
-            base = (number * 2 + colour) * _CONTEXTS
-            for m in range(INPUTS):
-                at[m] = base + contexts[m]
-            weights = all_weights[(number * 2 + colour) * 8 + octave]
-            value = np.int64(target[y, x])
-            if spent.size:
-                spent[y, x] -= bits_so_far(coder)
-            bit = _decide(abs(value) >> plane & 1, number, at, weights, counters, inputs, coder, data, decoding)
-            lowest[y, x] = plane
-            if number == 1:
-                known[y + 2, x + 2] = now + (one if now > 0 else -one) * bit
-            elif bit:
-                negative = _code_sign(
-                    np.int64(value < 0), west, east, north, south, nw, ne, before[y + 2, x + 2] if has_before else 0,
-                    kind, colour, at, all_weights[(_SIGN * 2 + colour) * 8 + octave], counters, inputs, coder, data,
-                    decoding,
-                )  # fmt: skip
-                known[y + 2, x + 2] = -one if negative else one
-            if spent.size:
-                spent[y, x] += bits_so_far(coder)
-    return data, True
+@leaf
+def _significant(near, kind):
+    """How many neighbours beside (0 … 2), above and below (0 … 2) and diagonally (0 … 4) are not zero, in a number."""
+    beside = np.int64(near.west != 0) + np.int64(near.east != 0)
+    above = np.int64(near.north != 0) + np.int64(near.south != 0)
+    corner = np.int64(near.nw != 0) + np.int64(near.ne != 0) + np.int64(near.sw != 0) + np.int64(near.se != 0)
+    if kind == 1:
+        beside, above = above, beside
+    return (beside * 3 + above) * 5 + corner
 
 
-@njit(cache=True)
-def _sign(value):
-    return np.int64(1) if value > 0 else np.int64(2) if value < 0 else np.int64(0)
+@leaf
+def _parent(y, x, plane, parent):
+    if parent.shape[0] == 0:
+        return np.int64(0)
+    return _quarters(parent[min(y // 2 + 2, parent.shape[0] - 3), min(x // 2 + 2, parent.shape[1] - 3)], plane)
 
 
-@njit(cache=True)
-def _code_sign(
-    negative, west, east, north, south, nw, ne, before, kind, colour, at, weights, counters, inputs, coder, data,
-    decoding,
-):  # fmt: skip
-    beside, above = _sign(west) * 3 + _sign(east), _sign(north) * 3 + _sign(south)
-    base = (_SIGN * 2 + colour) * _CONTEXTS
-    at[0] = base + (kind * 9 + beside) * 9 + above
-    at[1] = base + 256 + kind * 9 + beside
-    at[2] = base + 300 + kind * 9 + above
-    at[3] = base + ((_sign(np.int64(before)) * 3 + kind) * 3 + _sign(west)) * 3 + _sign(north)
-    at[4] = base + 512 + (_sign(nw) * 3 + _sign(ne)) * 3 + kind
-    at[5] = base + 600 + _sign(np.int64(before)) * 3 + kind
-    return _decide(negative, _SIGN, at, weights, counters, inputs, coder, data, decoding)
+@leaf
+def _before(y, x, plane, before):
+    """The same place in the plane before, and the sum of the four around it."""
+    if before.shape[0] == 0:
+        return np.int64(0), np.int64(0)
+    around = _quarters(before[y + 2, x + 1], plane) + _quarters(before[y + 2, x + 3], plane)
+    around += _quarters(before[y + 1, x + 2], plane) + _quarters(before[y + 3, x + 2], plane)
+    return _quarters(before[y + 2, x + 2], plane), around
+
+
+@leaf
+def _sign(y, x, near, now, band):
+    kind, before = now.kind, sign(band.before[y + 2, x + 2]) if band.before.shape[0] else np.int64(1)
+    west, north = sign(near.west), sign(near.north)
+    beside, above = west * 3 + sign(near.east), north * 3 + sign(near.south)
+    return Sign(
+        cross=(kind * 9 + beside) * 9 + above,
+        beside=kind * 9 + beside,
+        above=kind * 9 + above,
+        before=((before * 3 + kind) * 3 + west) * 3 + north,
+        corners=(sign(near.nw) * 3 + sign(near.ne)) * 3 + kind,
+        alone=before * 3 + kind,
+    )

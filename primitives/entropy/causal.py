@@ -19,8 +19,9 @@ D          the dimensions before d at the same position
 
 Unlike context mixing it has seen thousands of pictures before it codes its first symbol, but it knows these symbols
 only: another tokenizer needs another network. It does not learn on the way, which context mixing does. So both are
-mixed: what the network says of each decision is one more input beside the contexts of `indices`. Mixing weights begin
-with the network alone and learn where it can be improved on.
+mixed: what the network says of each decision is one more input, the first, with the contexts of `indices`. Two mixers
+share, with weights chosen by the dimension, and by how often three of the contexts have been seen. They begin with the
+network alone and learn where it can be improved on.
 
 **Exact everywhere.** The network is trained in floats (`codeckit.training.causal`) and stored in integers: weights and
 biases in units of 2^-`WEIGHT_BITS`, activations in units of 2^-`ACTIVATION_BITS`, logits likewise, as powers of two.
@@ -34,13 +35,14 @@ for Data Compression with Latent-Variable Models", ICLR 2019.
 
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from .binary_coder import code_bit, is_overrun, with_room
-from .indices import COUNTER_LIMIT, INPUTS, SEEN, TRUSTED, find_contexts, new_counters, slot
-from .mixing import LIMIT, SQUASH, STRETCH, counter_probability, counter_update, learn, mix
+from .binary_coder import is_overrun, with_room
+from .indices import INPUTS, TRUST_SETS, find_contexts, look_hashed, new_counters
+from .mixing import leaf, new_model, predictor, tell
 
 #: Fraction bits of weights and biases, and of activations and logits.
 WEIGHT_BITS, ACTIVATION_BITS = 12, 8
@@ -118,26 +120,50 @@ class CausalNetwork:
         costs = np.zeros(symbols.shape)
         activity = np.zeros(len(symbols), np.int32)
         for d in range(symbols.shape[1]):
-            _cost(symbols, d, self.levels[d], *grid, self._centres(), activity, *self._of(d), costs)
+            _cost(symbols, d, self.levels[d], *grid, self._centres(), activity, self._layers(d), costs)
         return costs
 
     def state(self, count: int, dimensions: int):
         """What `code` keeps from one dimension to the next, for so many tokens of so many dimensions."""
         decisions = count * sum((level - 1).bit_length() for level in self.levels[:dimensions])
-        weights = np.zeros((dimensions + 4 ** len(TRUSTED), INPUTS + 1), np.int32)
-        weights[:, INPUTS] = 1 << 16
-        return np.zeros(count, np.int32), new_counters(decisions), weights[:dimensions], weights[dimensions:]
+        # Sets of weights: the first mixer's by dimension, the second one's by trust; all begin with the network alone.
+        weights = np.zeros((dimensions + TRUST_SETS, INPUTS + 1), np.int32)
+        weights[:, 0] = 1 << 16
+        return np.zeros(count, np.int32), new_model(new_counters(decisions), weights, mixers=2)
 
     def code(self, values, d, grid, state, coder, data, decoding):
         """Code dimension `d` of `values` in either direction, as the adaptive coders of `indices` do."""
-        own = self._of(d)
-        return _code(values, d, self.levels[d], *grid, self._centres(), *state, *own, coder, data, decoding)
+        activity, model = state
+        trust = len(model.weights) - TRUST_SETS
+        return _code(
+            values, d, self.levels[d], *grid, self._centres(), activity, self._layers(d), trust, model,
+            coder, data, decoding,
+        )  # fmt: skip
 
-    def _of(self, d):
-        return self.w1[d], self.b1[d], self.w2[d], self.b2[d], self.w3[d], self.b3[d]
+    def _layers(self, d):
+        hidden, last, logits = (np.zeros(b.shape[1], np.int64) for b in (self.b1, self.b2, self.b3))
+        x, frequencies = np.zeros(self.w1.shape[1], np.int32), np.zeros(self.levels[d], np.int64)
+        tensors = (getattr(self, name)[d] for name in _TENSORS)
+        return _Layers(*tensors, x, hidden, last, logits, frequencies)
 
     def _centres(self):
         return np.array(self.levels, np.int32) // 2
+
+
+class _Layers(NamedTuple):
+    """The network of a dimension, and room for what flows through it."""
+
+    w1: np.ndarray
+    b1: np.ndarray
+    w2: np.ndarray
+    b2: np.ndarray
+    w3: np.ndarray
+    b3: np.ndarray
+    x: np.ndarray
+    hidden: np.ndarray
+    last: np.ndarray
+    logits: np.ndarray
+    frequencies: np.ndarray
 
 
 def inputs(dimensions: int) -> int:
@@ -159,7 +185,7 @@ def training_inputs(symbols: np.ndarray, grid: tuple[int, int], levels) -> np.nd
     return out
 
 
-@njit(cache=True)
+@leaf
 def _fill(values, d, n, rows, columns, centres, activity, x):
     """Write the inputs of dimension `d` at position `n` to x [F]."""
     row, column = n // columns, n % columns
@@ -190,7 +216,7 @@ def _fill(values, d, n, rows, columns, centres, activity, x):
         x[m] = min(max(x[m], -_CLIP), _CLIP)
 
 
-@njit(cache=True)
+@leaf
 def _take_note(values, d, centres, activity):
     """Add dimension `d` to the activity, once it is known everywhere."""
     if d:
@@ -205,7 +231,7 @@ def _all_inputs(values, d, rows, columns, centres, activity, out):
     _take_note(values, d, centres, activity)
 
 
-@njit(cache=True)
+@leaf
 def _layer(x, w, b, y, shift):
     """y = (x w + b) >> shift; zeros, of which there are many, cost nothing."""
     for h in range(y.size):
@@ -219,20 +245,21 @@ def _layer(x, w, b, y, shift):
         y[h] >>= shift
 
 
-@njit(cache=True)
+@leaf
 def _rectify(y):
     for h in range(y.size):
         y[h] = min(max(y[h], 0), _TOP)
 
 
-@njit(cache=True)
-def _frequencies(x, w1, b1, w2, b2, w3, b3, hidden, last, logits, size, frequencies):
+@leaf
+def _find_frequencies(layers, size):
     """Frequencies [size] of the next symbol from its inputs; they add up to 2^16."""
-    _layer(x, w1, b1, hidden, WEIGHT_BITS - ACTIVATION_BITS)  # inputs have no fraction bits
+    x, hidden, last, logits, frequencies = layers.x, layers.hidden, layers.last, layers.logits, layers.frequencies
+    _layer(x, layers.w1, layers.b1, hidden, WEIGHT_BITS - ACTIVATION_BITS)  # inputs have no fraction bits
     _rectify(hidden)
-    _layer(hidden, w2, b2, last, WEIGHT_BITS)
+    _layer(hidden, layers.w2, layers.b2, last, WEIGHT_BITS)
     _rectify(last)
-    _layer(last, w3, b3, logits, WEIGHT_BITS)
+    _layer(last, layers.w3, layers.b3, logits, WEIGHT_BITS)
     best = 0
     for v in range(1, size):
         if logits[v] > logits[best]:
@@ -256,81 +283,48 @@ def _frequencies(x, w1, b1, w2, b2, w3, b3, hidden, last, logits, size, frequenc
     frequencies[best] += left
 
 
+_decide = predictor(contexts=INPUTS, told=1)
+
+
 @njit(cache=True)
-def _code(
-    values,
-    d,
-    size,
-    rows,
-    columns,
-    centres,
-    activity,
-    counters,
-    by_dimension,
-    by_trust,
-    w1,
-    b1,
-    w2,
-    b2,
-    w3,
-    b3,
-    coder,
-    data,
-    decoding,
-):
+def _code(values, d, size, rows, columns, centres, activity, layers, trust, model, coder, data, decoding):
     """Code column `d` of `values` in either direction: (bytes, whether the decoder's were intact)."""
-    hashes, at, inputs = np.zeros(INPUTS, np.uint64), np.zeros(INPUTS, np.int64), np.zeros(INPUTS + 1, np.int64)
-    own, mask = by_dimension[d], np.uint64(counters.shape[1] - 1)
-    x = np.zeros(w1.shape[0], np.int32)
-    hidden, last = np.zeros(w1.shape[1], np.int64), np.zeros(w2.shape[1], np.int64)
-    logits, frequencies = np.zeros(w3.shape[1], np.int64), np.zeros(size, np.int64)
     for n in range(values.shape[0]):
         data = with_room(coder, data, decoding)
-        _fill(values, d, n, rows, columns, centres, activity, x)
-        _frequencies(x, w1, b1, w2, b2, w3, b3, hidden, last, logits, size, frequencies)
-        find_contexts(values, d, n, rows, columns, hashes)
-        low, high, total = 0, size, np.int64(1 << _SCALE)
-        value = values[n, d]
-        while high - low > 1:
-            middle = (low + high) >> 1
-            upper = np.int64(0)
-            for v in range(middle, high):
-                upper += frequencies[v]
-            trust = np.int64(0)
-            for m in range(INPUTS):
-                at[m] = slot(hashes[m], low << 8 | high, mask)
-                inputs[m] = STRETCH[counter_probability(counters[m, at[m]])]
-            for m in TRUSTED:
-                trust = 4 * trust + SEEN[counters[m, at[m]] & COUNTER_LIMIT]
-            inputs[INPUTS] = STRETCH[min(max((upper << 12) // total, 1), 4095)]
-            trusting = by_trust[trust]
-            first, second = mix(inputs, own), mix(inputs, trusting)
-            probability = SQUASH[(first + second >> 1) + LIMIT]
-            bit = code_bit(coder, data, probability, np.int64(value >= middle), decoding)
-            target = 65535 * bit
-            learn(own, inputs, target - SQUASH[first + LIMIT])
-            learn(trusting, inputs, target - SQUASH[second + LIMIT])
-            for m in range(INPUTS):
-                counters[m, at[m]] = counter_update(counters[m, at[m]], bit, COUNTER_LIMIT)
-            if bit:
-                low, total = middle, upper
-            else:
-                high, total = middle, total - upper
-        if decoding:
-            values[n, d] = low
-            if is_overrun(coder, data):
-                return data, False
+        _fill(values, d, n, rows, columns, centres, activity, layers.x)
+        _find_frequencies(layers, size)
+        contexts, _ = find_contexts(values, d, n, rows, columns)
+        model.sets[0] = d
+        stream = coder, data, decoding
+        values[n, d] = _code_symbol(values[n, d], size, layers.frequencies, contexts, trust, model, stream)
+        if decoding and is_overrun(coder, data):
+            return data, False
     _take_note(values, d, centres, activity)
     return data, True
 
 
+@leaf
+def _code_symbol(value, size, frequencies, contexts, trust, model, stream):
+    """Code a symbol by halving the alphabet; the second mixer's sets begin at `trust`."""
+    low, high, total = np.int64(0), np.int64(size), np.int64(1 << _SCALE)
+    while high - low > 1:
+        middle = (low + high) >> 1
+        upper = np.int64(0)
+        for v in range(middle, high):
+            upper += frequencies[v]
+        model.sets[1] = trust + look_hashed(model, contexts, low << 8 | high)
+        tell(model, min(max((upper << 16) // total, 16), 65535))
+        if _decide(np.int64(value >= middle), np.int64(0), model, stream):
+            low, total = middle, upper
+        else:
+            high, total = middle, total - upper
+    return low
+
+
 @njit(cache=True)
-def _cost(values, d, size, rows, columns, centres, activity, w1, b1, w2, b2, w3, b3, costs):
-    x = np.zeros(w1.shape[0], np.int32)
-    hidden, last = np.zeros(w1.shape[1], np.int64), np.zeros(w2.shape[1], np.int64)
-    logits, frequencies = np.zeros(w3.shape[1], np.int64), np.zeros(size, np.int64)
+def _cost(values, d, size, rows, columns, centres, activity, layers, costs):
     for n in range(values.shape[0]):
-        _fill(values, d, n, rows, columns, centres, activity, x)
-        _frequencies(x, w1, b1, w2, b2, w3, b3, hidden, last, logits, size, frequencies)
-        costs[n, d] = _SCALE - np.log2(frequencies[values[n, d]])
+        _fill(values, d, n, rows, columns, centres, activity, layers.x)
+        _find_frequencies(layers, size)
+        costs[n, d] = _SCALE - np.log2(layers.frequencies[values[n, d]])
     _take_note(values, d, centres, activity)

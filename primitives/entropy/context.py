@@ -17,19 +17,29 @@ statistics from what it has decoded.
 
 With a single coefficient a position (samples, wavelet planes) there is no `end`.
 
-**Contexts.** The tables are indexed by the kind of decision, by the coefficient's *slot* (its index, or in planes with
-a single coefficient a position its octave in the wavelet pyramid), and each by something else: the magnitudes of the
-same coefficient to the left, above and diagonally; of coefficients next to it in frequency, already coded (or the
-parent in the wavelet pyramid, at half the coordinates); the sum of the block so far; the same coefficient in the
-previous plane. Signs see the signs around. Magnitudes are compared on a scale of 16 levels, finer for small ones
-(`LEVEL`).
+**Contexts.** Tables are addressed by the kind of decision and by the coefficient's *slot* (its index, or in planes with
+a single coefficient a position its octave in the wavelet pyramid), and each by a number that the fields of these
+classes describe:
+
+============  ==================================================================
+what          contexts
+============  ==================================================================
+`End`         sides, left_above, sums, mean, before_mean, left
+`Magnitude`   sides, block, wide, steps, activity, before
+`Sign`        sides, diagonals, size, steps, far, before
+============  ==================================================================
+
+They are made of magnitudes (or signs) of the same coefficient to the left, above and diagonally; of coefficients next
+to it in frequency, already coded (or the parent in the wavelet pyramid, at half the coordinates); of the sum of the
+block so far; of the same coefficient in the previous plane. Magnitudes are compared on a scale of 16 levels, finer for
+small ones (`mixing.LEVEL`).
 
 **Prediction.** A slot whose values resemble their neighbours (the DC of DCT blocks) is coded as the difference from the
 median of left, above and left + above - diagonal; the encoder says which slots are, one bit each.
 
-Two mixers with differently chosen weight sets (by slot, and by the neighbourhood's activity) share in each decision;
-their mean in the logistic domain counts. One function drives both directions, so that encoder and decoder cannot
-disagree about a context.
+Two mixers with differently chosen sets of weights (by slot, and by activity: 16 · level of `around` + level of 2·(up +
+across) + both) share in each decision; their mean in the logistic domain counts. One function drives both directions,
+so that encoder and decoder cannot disagree about a context.
 
 Sources: M. Mahoney, "Data Compression Explained", sections 4.3 and 6.1 (context mixing, models of JPEG coefficients);
 M. J. Weinberger, G. Seroussi and G. Sapiro, "The LOCO-I Lossless Image Compression Algorithm", IEEE Trans. Image
@@ -39,6 +49,7 @@ IEEE Trans. Signal Processing 1993 (parents).
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -59,7 +70,20 @@ from .binary_coder import (
     with_room,
 )
 from .layout import frequency_order, from_scan, to_scan
-from .mixing import LIMIT, SQUASH, STRETCH, counter_probability, counter_update, learn, mix
+from .mixing import (
+    HALF,
+    foresee,
+    gamma_coder,
+    leaf,
+    level,
+    look,
+    new_model,
+    predictor,
+    sign,
+    size,
+    tree_coder,
+    unary_coder,
+)
 
 #: Predictions that are mixed for each decision.
 INPUTS = 6
@@ -79,9 +103,7 @@ _CONTEXTS = 256
 #: Inner nodes of the binary numbers that have statistics of their own.
 _MAX_NODES = 1024
 
-_COUNTER_LIMIT = 255
 _FIRST_WEIGHT = 10000  # about 1/6: the inputs' mean
-_HALF = 1 << 15
 
 #: Weight sets of the second mixer, beside one for `end`.
 _ACTIVITIES = 256
@@ -89,8 +111,8 @@ _ACTIVITIES = 256
 #: Neighbours are remembered up to this magnitude.
 _FAR = 1 << 20
 
-#: Level 0 … 15 of a magnitude: exact to 3, then two levels an octave.
-LEVEL = np.array([v if v < 4 else min(15, (v * v).bit_length() - 1) for v in range(256)], np.int64)
+#: Bytes that one coefficient takes at most: two for each of its decisions.
+_MOST_BYTES = 2 * (_COUNTED + 34 + 33 + 1)
 
 
 @dataclass(frozen=True)
@@ -187,16 +209,16 @@ class _PlaneModel:
         self.coded = np.zeros((rows + 2, columns + 3, n + 1), np.int32)
         self.ends = np.zeros((rows + 1, columns + 2), np.int32)
         self.spent = np.zeros(rows * columns + 1)  # bits of the stream before each position, and at the end
-        self.previous = (
-            previous if previous is not None else (np.zeros((1, 1, 1), np.int32), np.zeros((1, 1), np.int32))
-        )
+        self.has_previous = previous is not None
+        self.previous = previous or (np.zeros_like(self.coded), np.zeros_like(self.ends))
         if learnt is None:
             slots = min(n, MAX_SLOTS) if n > 1 else _OCTAVES**2
             nodes = min(1 << n.bit_length(), _MAX_NODES)
-            counters = np.zeros(INPUTS * _CONTEXTS * (slots * KINDS + nodes), np.int32)
-            by_slot = np.full((slots * KINDS + nodes, INPUTS), _FIRST_WEIGHT, np.int32)
-            by_activity = np.full((_ACTIVITIES * KINDS + nodes, INPUTS), _FIRST_WEIGHT, np.int32)
-            learnt = (slots, nodes, counters, by_slot, by_activity)
+            addresses = slots * KINDS + nodes  # of each number that a context may have
+            counters = np.zeros((INPUTS, _CONTEXTS * addresses), np.int32)
+            # The first mixer's sets are chosen by slot, the second one's by activity; each has one for `end` behind.
+            sets = addresses + _ACTIVITIES * KINDS + nodes
+            learnt = slots, nodes, new_model(counters, np.full((sets, INPUTS), _FIRST_WEIGHT, np.int32), mixers=2)
         self.learnt = learnt
 
     @classmethod
@@ -219,15 +241,151 @@ class _PlaneModel:
 
     def code(self, scan, coder, data, decoding):
         """Encode `scan` (returning the bytes so far), or fill it by decoding."""
-        slots = self.learnt[0]
+        slots, nodes, model = self.learnt
         predicted = np.zeros(slots, np.int64) if decoding else _choose_predicted(scan, slots)
-        data, intact = _code_plane(
-            scan, predicted, self.coded, self.ends, *self.previous, self.near, *self.learnt, self.spent, coder, data,
-            decoding,
-        )  # fmt: skip
+        sums = np.zeros(scan.shape[1] + 1, np.int64)
+        plane = _Plane(
+            scan, predicted, self.coded, self.ends, *self.previous, self.has_previous, self.near, sums, slots, nodes
+        )
+        data, intact = _code_plane(plane, model, self.spent, coder, data, decoding)
         if not intact:
             raise StreamError("the context-coded data are cut or damaged")
         return data
+
+
+class _Plane(NamedTuple):
+    """A plane while it is coded.
+
+    Attributes:
+        values: int32 [rows, columns, n].
+        predicted: whether a slot's values are predicted, int64 [slots].
+        coded: what was coded, with margins: int32 [rows + 2, columns + 3, n + 1]; position (0, 0) is at [2, 2], and
+            index n of a position stays 0.
+        ends: int32 [rows + 1, columns + 2]; position (0, 0) is at [1, 1].
+        previous, previous_ends: those of the plane before; zeros without.
+        has_previous: whether there is a plane before.
+        near: for each coefficient six that are next to it in frequency (`_near`).
+        sums: of the magnitudes of the last block of every column, int64 [columns + 1], from index 1.
+        slots, nodes: numbers of slots, and of nodes of `end`.
+    """
+
+    values: np.ndarray
+    predicted: np.ndarray
+    coded: np.ndarray
+    ends: np.ndarray
+    previous: np.ndarray
+    previous_ends: np.ndarray
+    has_previous: bool
+    near: np.ndarray
+    sums: np.ndarray
+    slots: int
+    nodes: int
+
+
+class _Around(NamedTuple):
+    """What was coded at a position and those around it, int32 [n + 1] each."""
+
+    here: np.ndarray
+    left: np.ndarray
+    above: np.ndarray
+    above_left: np.ndarray
+    above_right: np.ndarray
+    far_left: np.ndarray
+    far_above: np.ndarray
+    parent: np.ndarray  # at half the coordinates
+    before: np.ndarray  # the plane before
+
+
+class End(NamedTuple):
+    """Contexts of `end`. Numbers of coefficients are scaled to 0 … 255, or 0 … 15 where two share a context.
+
+    Attributes:
+        sides: the mean of the ends to the left and above.
+        left_above: the end to the left × that above.
+        sums: level of the sum of magnitudes of the block to the left × that above.
+        mean: (2·(left + above) + diagonals) / 6.
+        before_mean: the end in the plane before × that mean.
+        left: the end to the left.
+    """
+
+    sides: int
+    left_above: int
+    sums: int
+    mean: int
+    before_mean: int
+    left: int
+
+
+class Magnitude(NamedTuple):
+    """Contexts of a coefficient's magnitude, from magnitudes around; `_Seen` says what they are.
+
+    Attributes:
+        sides: left, to 7, × above, to 7, × 2·(up + across) + both, to 3.
+        block: level of how many coefficients are to come, with this one, × level of `block`.
+        wide: level of `wide` × nonzeros of the block so far, to 15.
+        steps: up, across and both, each to 3, × `around` / 4, rounded up, to 3.
+        activity: level of left + above + diagonals + far × level of `block` + `wide`.
+        before: level of twice the magnitude in the plane before and those next to it × level of `around`.
+    """
+
+    sides: int
+    block: int
+    wide: int
+    steps: int
+    activity: int
+    before: int
+
+
+class Sign(NamedTuple):
+    """Contexts of a coefficient's sign.
+
+    Attributes:
+        sides: signs left × above.
+        diagonals: signs above left × above right, × sides.
+        size: the magnitude, to 5, × sides.
+        steps: signs up × across × both (see `_Seen`).
+        far: signs two to the left × two above; with one coefficient a position that of the parent.
+        before: sign in the plane before × sign above; without such a plane as if both were 0.
+    """
+
+    sides: int
+    diagonals: int
+    size: int
+    steps: int
+    far: int
+    before: int
+
+
+class _Seen(NamedTuple):
+    """Magnitudes around a coefficient.
+
+    With one coefficient a position (a wavelet plane), `up` is the parent, `across` is `far`, `both` the sum of the
+    parent's four neighbours, and `block` is both + 2·up.
+
+    Attributes:
+        left, above: the same coefficient there.
+        diagonal: the sum of those above left and above right.
+        far: the sum of those two to the left and two above.
+        around: 2·(left + above) + diagonal.
+        up, across, both: one step lower in frequency, along the last axis, the one before, and both.
+        wide: `around` and the six neighbours in frequency of left and above (a wavelet plane: `around` + `far`).
+        before, before_near: the plane before: the same coefficient; one step higher along either axis (a wavelet plane:
+            to the left and to the right).
+        block: the sum of the block's magnitudes so far.
+    """
+
+    left: int
+    above: int
+    diagonal: int
+    far: int
+    around: int
+    up: int
+    across: int
+    both: int
+    wide: int
+    before: int
+    before_near: int
+    block: int
 
 
 def _near(shape):
@@ -251,7 +409,7 @@ def _near(shape):
     return near
 
 
-@njit(cache=True)
+@leaf
 def _octave(at, extent):
     """Octave 0 … 6 of a coordinate: 0 … 1/64, 1/64 … 1/32, … 1/2 … 1 of the extent, as in a wavelet pyramid."""
     part = 64 * at // extent
@@ -262,7 +420,7 @@ def _octave(at, extent):
     return octave
 
 
-@njit(cache=True)
+@leaf
 def _slot(row, column, k, values, slots):
     rows, columns, n = values.shape
     if n == 1:
@@ -270,16 +428,14 @@ def _slot(row, column, k, values, slots):
     return min(k, slots - 1)
 
 
-@njit(cache=True)
+@leaf
 def _median_prediction(values, row, column, k):
     """LOCO-I: the median of left, above and left + above - diagonal."""
     if row == 0:
         return np.int64(values[row, column - 1, k]) if column else np.int64(0)
-    above = np.int64(values[row - 1, column, k])
     if column == 0:
-        return above
-    left, diagonal = np.int64(values[row, column - 1, k]), np.int64(values[row - 1, column - 1, k])
-    return max(min(left, above), min(max(left, above), left + above - diagonal))
+        return np.int64(values[row - 1, column, k])
+    return foresee(values[row, column - 1, k], values[row - 1, column, k], values[row - 1, column - 1, k])
 
 
 @njit(cache=True)
@@ -296,223 +452,243 @@ def _choose_predicted(values, slots):
     return (gain > 0).astype(np.int64)
 
 
-@njit(cache=True)
-def _level(magnitude):
-    return LEVEL[magnitude] if magnitude < LEVEL.size else np.int64(15)
+@leaf
+def _difference(row, column, k, plane):
+    """What is coded of a value: itself, or its distance from the prediction."""
+    value = np.int64(plane.values[row, column, k])
+    if plane.predicted[_slot(row, column, k, plane.values, plane.slots)]:
+        value -= _median_prediction(plane.values, row, column, k)
+    return value
+
+
+@leaf
+def _restore(difference, row, column, k, plane):
+    """The inverse of `_difference`; says whether the value fits 32 bits."""
+    value = difference
+    if plane.predicted[_slot(row, column, k, plane.values, plane.slots)]:
+        value += _median_prediction(plane.values, row, column, k)
+    plane.values[row, column, k] = value
+    return -(1 << 31) <= value < 1 << 31
+
+
+@leaf
+def _find_end(row, column, plane):
+    for k in range(plane.values.shape[2] - 1, -1, -1):
+        if _difference(row, column, k, plane) != 0:
+            return np.int64(k + 1)
+    return np.int64(0)
+
+
+# The decisions of a position.
+
+_decide = predictor(contexts=INPUTS)
+_code_small = unary_coder(_decide)
+_code_large = gamma_coder(_decide)
+_code_end = tree_coder(_decide, last=_MAX_NODES - 1)
 
 
 @njit(cache=True)
-def _size(value):
-    return abs(np.int64(value))
-
-
-@njit(cache=True)
-def _sign(value):
-    """0, 1, 2 for zero, positive, negative."""
-    return np.int64(1) if value > 0 else np.int64(2) if value < 0 else np.int64(0)
-
-
-@njit(cache=True)
-def _decide(bit, kind, at, own, activity, model, stream):
-    """Code one decision, and learn from it.
-
-    ``at[m] + kind`` is the counter of input m; ``own + kind`` and ``activity + kind`` are the two weight sets.
-    """
-    counters, by_slot, by_activity, inputs = model
-    coder, data, decoding = stream
-    weights, others = by_slot[own + kind], by_activity[activity + kind]
-    for m in range(INPUTS):
-        inputs[m] = STRETCH[counter_probability(counters[at[m] + kind])]
-    first, second = mix(inputs, weights), mix(inputs, others)
-    bit = code_bit(coder, data, SQUASH[(first + second >> 1) + LIMIT], bit, decoding)
-    target = 65535 * bit
-    learn(weights, inputs, target - SQUASH[first + LIMIT])
-    learn(others, inputs, target - SQUASH[second + LIMIT])
-    for m in range(INPUTS):
-        counters[at[m] + kind] = counter_update(counters[at[m] + kind], bit, _COUNTER_LIMIT)
-    return bit
-
-
-@njit(cache=True)
-def _code_end(end, bits, nodes, at, own, activity, model, stream):
-    """Code the number `end`, top bit first, every node of the binary tree being a kind of decision."""
-    node, number = np.int64(1), np.int64(0)
-    for shift in range(bits - 1, -1, -1):
-        bit = _decide(end >> shift & 1, min(node, nodes - 1), at, own, activity, model, stream)
-        node, number = 2 * node + bit, 2 * number + bit
-    return number
-
-
-@njit(cache=True)
-def _code_magnitude(wanted, magnitude, at, own, activity, model, stream):
-    """Code a magnitude that is known to be at least `magnitude`; returns it, or -1 if it is none."""
-    while magnitude < _COUNTED:
-        if not _decide(np.int64(wanted > magnitude), magnitude, at, own, activity, model, stream):
-            return magnitude
-        magnitude += 1
-    excess = wanted - _COUNTED + 1
-    bits = np.int64(0)
-    while _decide(np.int64(excess >> bits > 1), min(_COUNTED + bits, _NEGATIVE - 1), at, own, activity, model, stream):
-        bits += 1
-        if bits > 33:
-            return np.int64(-1)
-    coder, data, decoding = stream
-    number = np.int64(1)
-    for shift in range(bits - 1, -1, -1):
-        number = 2 * number + code_bit(coder, data, _HALF, excess >> shift & 1, decoding)
-    return number + _COUNTED - 1
-
-
-@njit(cache=True)
-def _code_plane(
-    values, predicted, coded, ends, previous, previous_ends, near, slots, nodes, counters, by_slot, by_activity,
-    spent, coder, data, decoding,
-):  # fmt: skip
-    """Code a plane [rows, columns, n] in either direction; returns the bytes and whether the decoder's were intact."""
-    rows, columns, n = values.shape
-    has_previous = previous.shape[0] > 1
-    table = counters.size // INPUTS  # one table an input: first its slots, then the nodes of `end`
-    model = (counters, by_slot, by_activity, np.zeros(INPUTS, np.int64))
-    stream = (coder, data, decoding)
-    contexts, at = np.zeros(INPUTS, np.int64), np.zeros(INPUTS, np.int64)
-    sums = np.zeros(columns + 1, np.int64)  # magnitudes of the last block of every column
-    end_bits = 0
-    while n >> end_bits:
-        end_bits += 1
-
-    for slot in range(slots):
-        data = with_room(coder, data, decoding)
-        predicted[slot] = code_bit(coder, data, _HALF, predicted[slot], decoding)
+def _code_plane(plane, model, spent, coder, data, decoding):
+    """Code a plane in either direction; returns the bytes and whether the decoder's were intact."""
+    rows, columns, n = plane.values.shape
+    data = with_room(coder, data, decoding)
+    for slot in range(plane.slots):
+        plane.predicted[slot] = code_bit(coder, data, HALF, plane.predicted[slot], decoding)
     for row in range(rows):
         for column in range(columns):
             spent[row * columns + column] = bits_so_far(coder)
-            here = coded[row + 2, column + 2]
-            left, above = coded[row + 2, column + 1], coded[row + 1, column + 2]
-            above_left, above_right = coded[row + 1, column + 1], coded[row + 1, column + 3]
-            far_left, far_above = coded[row + 2, column], coded[row, column + 2]
-            parent = coded[row // 2 + 2, column // 2 + 2]
-            before = previous[row + 2, column + 2] if has_previous else previous[0, 0]
-
-            end = np.int64(1)
-            if n > 1:
-                if not decoding:
-                    end = _find_end(values, predicted, row, column, slots)
-                data = with_room(coder, data, decoding)
-                stream = (coder, data, decoding)
-                end_left, end_above = np.int64(ends[row + 1, column]), np.int64(ends[row, column + 1])
-                end_before = np.int64(previous_ends[row + 1, column + 1]) if has_previous else np.int64(0)
-                mean = (2 * (end_left + end_above) + ends[row, column] + ends[row, column + 2]) // 6
-                sum_left, sum_above = _level(sums[column]), _level(sums[column + 1])
-                contexts[0] = (end_left + end_above + 1) // 2 * 255 // n
-                contexts[1] = end_left * 15 // n * 16 + end_above * 15 // n
-                contexts[2] = sum_left * 16 + sum_above
-                contexts[3] = mean * 255 // n
-                contexts[4] = end_before * 15 // n * 16 + mean * 15 // n
-                contexts[5] = end_left * 255 // n
-                for m in range(INPUTS):
-                    at[m] = m * table + _CONTEXTS * slots * KINDS + contexts[m] * nodes
-                end = _code_end(end, end_bits, nodes, at, slots * KINDS, _ACTIVITIES * KINDS, model, stream)
-                if end > n or (decoding and is_overrun(coder, data)):
-                    return data, False
-                ends[row + 1, column + 1] = end
-
-            block, nonzero = np.int64(0), np.int64(0)  # sum of the magnitudes so far, and how many are not 0
-            for k in range(end - 1, -1, -1):
-                slot = _slot(row, column, k, values, slots)
-                west, north = _size(left[k]), _size(above[k])
-                diagonal = _size(above_left[k]) + _size(above_right[k])
-                far = _size(far_left[k]) + _size(far_above[k])
-                around = 2 * (west + north) + diagonal
-                wide = around
-                if n == 1:
-                    up, across, both = _size(parent[0]), far, np.int64(0)
-                    if row > 2:  # above that the parent's neighbours may lie outside
-                        y, x = row // 2 + 2, column // 2 + 2
-                        both = _size(coded[y, x - 1, 0]) + _size(coded[y, x + 1, 0])
-                        both += _size(coded[y - 1, x, 0]) + _size(coded[y + 1, x, 0])
-                    block = both + 2 * up
-                    wide += far
-                    before_near = np.int64(0)
-                    if has_previous:
-                        before_near = _size(previous[row + 2, column + 1, 0]) + _size(previous[row + 2, column + 3, 0])
-                else:
-                    up, across, both = _size(here[near[k, 0]]), _size(here[near[k, 1]]), _size(here[near[k, 2]])
-                    for j in range(6):
-                        wide += _size(left[near[k, j]]) + _size(above[near[k, j]])
-                    before_near = _size(before[near[k, 3]]) + _size(before[near[k, 4]]) if has_previous else np.int64(0)
-                steps = 2 * (up + across) + both
-                size_before = _size(before[k]) if has_previous else np.int64(0)
-                contexts[0] = min(west, 7) * 32 + min(north, 7) * 4 + min(steps, 3)
-                contexts[1] = _level(end - k) * 16 + _level(block)
-                contexts[2] = _level(wide) * 16 + min(nonzero, 15)
-                contexts[3] = min(up, 3) * 64 + min(across, 3) * 16 + min(both, 3) * 4 + min((around + 3) // 4, 3)
-                contexts[4] = _level(west + north + diagonal + far) * 16 + _level(block + wide)
-                contexts[5] = _level(2 * size_before + before_near) * 16 + _level(around)
-                for m in range(INPUTS):
-                    at[m] = m * table + (slot * _CONTEXTS + contexts[m]) * KINDS
-                own = slot * KINDS
-                activity = (_level(around) * 16 + _level(steps)) * KINDS
-
-                if decoding and is_overrun(coder, data):
-                    return data, False
-                data = with_room(coder, data, decoding)
-                stream = (coder, data, decoding)
-                difference = np.int64(0) if decoding else _difference(values, predicted, row, column, k, slots)
-                least = np.int64(n > 1 and k == end - 1)
-                size = _code_magnitude(abs(difference), least, at, own, activity, model, stream)
-                if size < 0:
-                    return data, False
-                if size:
-                    west, north = _sign(left[k]), _sign(above[k])
-                    signs = west * 3 + north
-                    contexts[0] = signs
-                    contexts[1] = (_sign(above_left[k]) * 3 + _sign(above_right[k])) * 9 + signs
-                    contexts[2] = min(size, 5) * 9 + signs
-                    contexts[3] = (_sign(here[near[k, 0]]) * 3 + _sign(here[near[k, 1]])) * 3 + _sign(here[near[k, 2]])
-                    contexts[4] = _sign(parent[0]) if n == 1 else _sign(far_left[k]) * 3 + _sign(far_above[k])
-                    contexts[5] = _sign(before[k]) * 3 + north if has_previous else np.int64(0)
-                    for m in range(INPUTS):
-                        at[m] = m * table + (slot * _CONTEXTS + contexts[m]) * KINDS
-                    if _decide(np.int64(difference < 0), _NEGATIVE, at, own, activity, model, stream):
-                        difference = -size
-                    else:
-                        difference = size
-                    nonzero += 1
-                    if k:
-                        block += size
-                here[k] = min(max(difference, -_FAR), _FAR)
-                if decoding and not _restore(values, predicted, difference, row, column, k, slots):
-                    return data, False
-            if decoding:
-                for k in range(end, n):
-                    _restore(values, predicted, 0, row, column, k, slots)
-            sums[column + 1] = block
+            data = with_room(coder, data, decoding, _MOST_BYTES * (n + 1))
+            if not _code_position(row, column, plane, model, (coder, data, decoding)):
+                return data, False
     spent[-1] = bits_so_far(coder)
     return data, True
 
 
-@njit(cache=True)
-def _difference(values, predicted, row, column, k, slots):
-    """What is coded of a value: itself, or its distance from the prediction."""
-    value = np.int64(values[row, column, k])
-    if predicted[_slot(row, column, k, values, slots)]:
-        value -= _median_prediction(values, row, column, k)
-    return value
+@leaf
+def _code_position(row, column, plane, model, stream):
+    """Code the coefficients of a position; says whether a decoder found legal ones."""
+    coder, data, decoding = stream
+    n = plane.values.shape[2]
+    end = np.int64(1)
+    if n > 1:
+        end = _code_number_of_coefficients(row, column, plane, model, stream)
+        if end > n:
+            return False
+    around = _around(row, column, plane)
+    block, nonzero = np.int64(0), np.int64(0)  # sum of the magnitudes so far, and how many are not 0
+    for k in range(end - 1, -1, -1):
+        if decoding and is_overrun(coder, data):
+            return False
+        difference = np.int64(0) if decoding else _difference(row, column, k, plane)
+        seen = _see(k, block, around, plane) if n > 1 else _see_wavelet(row, column, around, plane)
+        difference = _code_value(difference, (row, column, k), end, nonzero, seen, around, plane, model, stream)
+        around.here[k] = min(max(difference, -_FAR), _FAR)
+        if decoding and not _restore(difference, row, column, k, plane):
+            return False
+        nonzero += difference != 0
+        if k:
+            block += abs(difference)
+    if decoding:
+        for k in range(end, n):
+            _restore(np.int64(0), row, column, k, plane)
+    plane.sums[column + 1] = block
+    return True
 
 
-@njit(cache=True)
-def _restore(values, predicted, difference, row, column, k, slots):
-    """The inverse of `_difference`; says whether the value fits 32 bits."""
-    value = np.int64(difference)
-    if predicted[_slot(row, column, k, values, slots)]:
-        value += _median_prediction(values, row, column, k)
-    values[row, column, k] = value
-    return -(1 << 31) <= value < 1 << 31
+@leaf
+def _code_number_of_coefficients(row, column, plane, model, stream):
+    """Code `end`, which a decoder may find to be too large."""
+    _, _, decoding = stream
+    n = plane.values.shape[2]
+    look(model, _CONTEXTS * plane.slots * KINDS, plane.nodes, _end(row, column, plane))
+    model.sets[0] = plane.slots * KINDS
+    model.sets[1] = plane.slots * KINDS + plane.nodes + _ACTIVITIES * KINDS
+    bits = np.int64(0)
+    while n >> bits:
+        bits += 1
+    end = _code_end(np.int64(0) if decoding else _find_end(row, column, plane), bits, model, stream)
+    plane.ends[row + 1, column + 1] = end
+    return end
 
 
-@njit(cache=True)
-def _find_end(values, predicted, row, column, slots):
-    for k in range(values.shape[2] - 1, -1, -1):
-        if _difference(values, predicted, row, column, k, slots) != 0:
-            return np.int64(k + 1)
-    return np.int64(0)
+@leaf
+def _end(row, column, plane):
+    n, ends = plane.values.shape[2], plane.ends
+    left, above = np.int64(ends[row + 1, column]), np.int64(ends[row, column + 1])
+    before = np.int64(plane.previous_ends[row + 1, column + 1])
+    mean = (2 * (left + above) + ends[row, column] + ends[row, column + 2]) // 6
+    return End(
+        sides=(left + above + 1) // 2 * 255 // n,
+        left_above=left * 15 // n * 16 + above * 15 // n,
+        sums=level(plane.sums[column]) * 16 + level(plane.sums[column + 1]),
+        mean=mean * 255 // n,
+        before_mean=before * 15 // n * 16 + mean * 15 // n,
+        left=left * 255 // n,
+    )
+
+
+@leaf
+def _around(row, column, plane):
+    coded = plane.coded
+    return _Around(
+        here=coded[row + 2, column + 2],
+        left=coded[row + 2, column + 1],
+        above=coded[row + 1, column + 2],
+        above_left=coded[row + 1, column + 1],
+        above_right=coded[row + 1, column + 3],
+        far_left=coded[row + 2, column],
+        far_above=coded[row, column + 2],
+        parent=coded[row // 2 + 2, column // 2 + 2],
+        before=plane.previous[row + 2, column + 2],
+    )
+
+
+@leaf
+def _see(k, block, around, plane):
+    """What there is around coefficient `k` of several."""
+    here, left, above, before, near = around.here, around.left, around.above, around.before, plane.near
+    diagonal = size(around.above_left[k]) + size(around.above_right[k])
+    around_it = 2 * (size(left[k]) + size(above[k])) + diagonal
+    wide = around_it
+    for j in range(6):
+        wide += size(left[near[k, j]]) + size(above[near[k, j]])
+    return _Seen(
+        left=size(left[k]),
+        above=size(above[k]),
+        diagonal=diagonal,
+        far=size(around.far_left[k]) + size(around.far_above[k]),
+        around=around_it,
+        up=size(here[near[k, 0]]),
+        across=size(here[near[k, 1]]),
+        both=size(here[near[k, 2]]),
+        wide=wide,
+        before=size(before[k]),
+        before_near=size(before[near[k, 3]]) + size(before[near[k, 4]]),
+        block=block,
+    )
+
+
+@leaf
+def _see_wavelet(row, column, around, plane):
+    """What there is around the one coefficient of a position."""
+    diagonal = size(around.above_left[0]) + size(around.above_right[0])
+    around_it = 2 * (size(around.left[0]) + size(around.above[0])) + diagonal
+    far = size(around.far_left[0]) + size(around.far_above[0])
+    up, both = size(around.parent[0]), np.int64(0)
+    if row > 2:  # above that the parent's neighbours may lie outside
+        y, x = row // 2 + 2, column // 2 + 2
+        coded = plane.coded
+        both = size(coded[y, x - 1, 0]) + size(coded[y, x + 1, 0]) + size(coded[y - 1, x, 0]) + size(coded[y + 1, x, 0])
+    previous = plane.previous
+    return _Seen(
+        left=size(around.left[0]),
+        above=size(around.above[0]),
+        diagonal=diagonal,
+        far=far,
+        around=around_it,
+        up=up,
+        across=far,
+        both=both,
+        wide=around_it + far,
+        before=size(around.before[0]),
+        before_near=size(previous[row + 2, column + 1, 0]) + size(previous[row + 2, column + 3, 0]),
+        block=both + 2 * up,
+    )
+
+
+@leaf
+def _code_value(value, position, end, nonzero, seen, around, plane, model, stream):
+    """Code what there is to code of a coefficient; a decoder's may be too large for 32 bits."""
+    row, column, k = position
+    slot = _slot(row, column, k, plane.values, plane.slots)
+    steps = 2 * (seen.up + seen.across) + seen.both
+    look(model, slot * _CONTEXTS * KINDS, KINDS, _magnitude(seen, steps, end - k, nonzero))
+    model.sets[0] = slot * KINDS
+    activity = level(seen.around) * 16 + level(steps)
+    model.sets[1] = plane.slots * KINDS + plane.nodes + activity * KINDS
+    least = np.int64(plane.values.shape[2] > 1 and k == end - 1)
+    magnitude = _code_magnitude(abs(value), least, model, stream)
+    if magnitude == 0:
+        return np.int64(0)
+    look(model, slot * _CONTEXTS * KINDS, KINDS, _sign(k, magnitude, around, plane))
+    if _decide(np.int64(value < 0), np.int64(_NEGATIVE), model, stream):
+        return -magnitude
+    return magnitude
+
+
+@leaf
+def _code_magnitude(wanted, least, model, stream):
+    """Code a magnitude that is known to be at least `least`."""
+    counted = _code_small(wanted, least, np.int64(_COUNTED), np.int64(_COUNTED), model, stream)
+    if counted < _COUNTED:
+        return counted
+    excess = _code_large(wanted - _COUNTED + 1, np.int64(_COUNTED), np.int64(_NEGATIVE - 1), model, stream)
+    return excess + _COUNTED - 1 if excess > 0 else np.int64(1) << 40
+
+
+@leaf
+def _magnitude(seen, steps, left_over, nonzero):
+    around = seen.around
+    return Magnitude(
+        sides=min(seen.left, 7) * 32 + min(seen.above, 7) * 4 + min(steps, 3),
+        block=level(left_over) * 16 + level(seen.block),
+        wide=level(seen.wide) * 16 + min(nonzero, 15),
+        steps=min(seen.up, 3) * 64 + min(seen.across, 3) * 16 + min(seen.both, 3) * 4 + min((around + 3) // 4, 3),
+        activity=level(seen.left + seen.above + seen.diagonal + seen.far) * 16 + level(seen.block + seen.wide),
+        before=level(2 * seen.before + seen.before_near) * 16 + level(around),
+    )
+
+
+@leaf
+def _sign(k, magnitude, around, plane):
+    here, near, above = around.here, plane.near, sign(around.above[k])
+    sides = sign(around.left[k]) * 3 + above
+    far = sign(around.far_left[k]) * 3 + sign(around.far_above[k])
+    return Sign(
+        sides=sides,
+        diagonals=(sign(around.above_left[k]) * 3 + sign(around.above_right[k])) * 9 + sides,
+        size=min(magnitude, 5) * 9 + sides,
+        steps=(sign(here[near[k, 0]]) * 3 + sign(here[near[k, 1]])) * 3 + sign(here[near[k, 2]]),
+        far=far if plane.values.shape[2] > 1 else sign(around.parent[0]),
+        before=sign(around.before[k]) * 3 + above if plane.has_previous else np.int64(4),
+    )

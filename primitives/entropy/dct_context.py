@@ -21,11 +21,29 @@ and as all F[u,v] with v > 0 are known by now, it gives F[u,0]; likewise F[0,v] 
 with its slope from both sides, says what the constant would be; the mean of the middle 8 of these 16 votes is the
 prediction, and how far they lie apart says how good it is.
 
-**Decisions.** A value is coded by the number of its bits (counted up), its sign, and the bits behind the leading one;
-numbers of nonzeros as binary numbers. Each decision is predicted in several contexts (coefficients at the same place in
-the neighbouring blocks, next to it in its own block and in the plane before, numbers of nonzeros still to come, the
-predictions above), mixed twice with weight sets chosen differently, and refined once more by what the mix was worth so
-far (an *adaptive probability map*); see `mixing`. All in integers: every machine decodes the same.
+**Decisions.** A value is coded by the number of its bits (counted up), the bits behind the leading one, and its sign;
+numbers of nonzeros as binary numbers. Each decision is predicted in nine contexts, mixed twice with sets of weights
+chosen differently (by coefficient and decision; by activity), and refined once more by what the mix was worth so far
+(an *adaptive probability map*); see `mixing`. All in integers: every machine decodes the same.
+
+**Contexts**, with their numbers, are the fields of these classes; the first plane, and all others together, have
+statistics of their own:
+
+===============  =============================================================================================
+what is coded    contexts
+===============  =============================================================================================
+`InteriorCount`  mean, sides, before, edges, corners, left, above, left_before, border
+`Interior`       around, sides, lower, latest, wide, before, block, activity, distant: each by coefficient
+`InteriorSign`   sides, corners, before, lower, and five of `Interior`
+`EdgeCount`      expected, sides, expected_above, block, sides_interior, expected_left, before, before_sides,
+                 interior: each by edge
+`Edge`           seen, whole, interior, sides, latest, inside, before, along, across: each by coefficient
+`Dc`             apart, sizes, lean, count, before, sides, finely, size, lean_part
+===============  =============================================================================================
+
+Signs of edges and DC have the contexts of their magnitudes. The second mixer's weights are chosen by 16 · level of the
+block's surroundings + what is to come (interior), 16 · level of the prediction + nonzeros to come + 8 for the vertical
+edge, or 16 · `apart` + level of the two differences (DC).
 
 **Segments.** A large picture is cut into bands of rows that know nothing of one another, so that several cores can work
 at a time; how many follows from its size alone. Their lengths stand before them, but for the last one's.
@@ -40,6 +58,7 @@ import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -49,14 +68,9 @@ from ..bitstream import ByteReader, ByteWriter
 from ..dct import dct_matrix
 from ..errors import StreamError
 from ..picture import MAX_PIXELS, HeaderStage, Picture, dissect_header, pack_header, unpack_header
-from .binary_coder import POSITION, code_bit, finish, is_complete, is_overrun, new_decoder, new_encoder, with_room
-from .context import LEVEL
-from .mixing import LEARNING_RATE, LIMIT, SQUASH, STRETCH, counter_probability, counter_update
-
-#: Zigzag order (ITU-T T.81 Figure A.6), made from its rule: diagonals, walked in alternating directions.
-ZIGZAG = np.array(
-    sorted(range(64), key=lambda i: (i // 8 + i % 8, (i // 8 if (i // 8 + i % 8) % 2 else i % 8))), np.int64
-)
+from .binary_coder import POSITION, finish, is_complete, is_overrun, new_decoder, new_encoder, with_room
+from .layout import ZIGZAG
+from .mixing import leaf, level, look, new_model, predictor, sign, signed, size, tree_coder, unary_coder
 
 #: Interior coefficients in zigzag order.
 _INTERIOR = np.array([i for i in ZIGZAG if i >= 8 and i % 8], np.int64)
@@ -64,20 +78,26 @@ _INTERIOR = np.array([i for i in ZIGZAG if i >= 8 and i % 8], np.int64)
 #: Predictions that are mixed for each decision.
 INPUTS = 9
 
-# A context table holds, for each of two kinds of plane, 64 positions and 1024 contexts, 16 decisions.
-_CONTEXTS = 1024
-_NODES = 16
-_SIGN = 7
-_MANTISSA = 8
+# Kinds of coefficients, in their order; numbers of nonzeros are kept for each.
+_INNER, _HORIZONTAL, _VERTICAL = 0, 1, 2
+
+#: Coefficients of the two edges, by kind less 1.
+_EDGES = np.array([range(1, 8), range(8, 64, 8)], np.int64)
+
+# Nodes of a value: how many bits? 0 … 6, negative? 7, bits behind the leading one 8 … 15.
+_NODES, _SIGN, _MANTISSA = 16, 7, 8
+
+# A table of counters holds 16 nodes for 1024 numbers that a context may have, for 64 coefficients of two groups of
+# planes; then 64 nodes for 1024 numbers, for three kinds of numbers of nonzeros of two groups of planes.
+_CONTEXTS, _COUNT_NODES = 1024, 64
 _TABLE = 2 * 64 * _CONTEXTS * _NODES
+_COUNT_TABLE = 2 * 3 * _CONTEXTS * _COUNT_NODES
 
-# Numbers of nonzeros are trees of 64 nodes; they lie behind, with contexts of their own.
-_COUNT_TABLE = 2 * 3 * _CONTEXTS * 64
-
-_SETS = 2 * (64 * _NODES + 3 * 64)
-_ACTIVITIES = 256 * _NODES + 64
+# Sets of weights: the first mixer's, by coefficient or kind of number; then the second one's, by activity.
+_COUNT_SETS = 2 * 64 * _NODES
+_SETS = _COUNT_SETS + 2 * 3 * _COUNT_NODES
+_ACTIVITY_SETS = 256 * _NODES + _COUNT_NODES
 _FIRST_WEIGHT = 65536 // INPUTS + 3000
-_COUNTER_LIMIT = 255
 
 #: Values fit 16 bits; so does the difference of a DC value and its prediction, in 17.
 _MOST_BITS = 17
@@ -210,133 +230,664 @@ def _decode_segment(code, planes, tables) -> None:
 
 
 def _code_planes(planes, tables, coder, data, decoding):
-    model = (
-        np.zeros(INPUTS * (_TABLE + _COUNT_TABLE), np.int32),
-        np.full((_SETS, INPUTS), _FIRST_WEIGHT, np.int32),
-        np.full((_ACTIVITIES, INPUTS), _FIRST_WEIGHT, np.int32),
-        np.zeros(INPUTS, np.int64),
-        np.zeros(INPUTS, np.int64),
-        _first_maps(),
+    model = new_model(
+        np.zeros((INPUTS, _TABLE + _COUNT_TABLE), np.int32),
+        np.full((_SETS + _ACTIVITY_SETS, INPUTS), _FIRST_WEIGHT, np.int32),
+        mixers=2,
+        refined=_SETS,
     )
     before = np.zeros((1, 1, 64), np.int16)
     for index, (plane, table) in enumerate(zip(planes, tables, strict=True)):
         steps = np.asarray(table, np.int64).ravel()
-        other = before if index and before.shape == plane.shape else np.zeros((1, 1, 64), np.int16)
-        data, intact = _code_plane(plane, other, steps, min(index, 1), model, coder, data, decoding)
+        other = before if before.shape == plane.shape else np.zeros_like(plane)
+        data, intact = _code_plane(plane, _new_plane(plane, other, steps, index), model, coder, data, decoding)
         if not intact:
             return data, False
         before = plane
     return data, True
 
 
-def _first_maps():
-    """Adaptive probability maps: for every set 24 probabilities (16 bits) along the logistic domain, the identity."""
-    points = SQUASH[np.minimum(np.arange(24) * 256, 2 * LIMIT)]
-    return np.tile(points.astype(np.int32), (_SETS, 1))
+class _Plane(NamedTuple):
+    """What the blocks of a plane see of it besides their neighbours' coefficients.
+
+    Attributes:
+        other: the plane before, int16 [rows, columns, 64]; zeros without.
+        steps: int64 [64].
+        group: 0 for the first plane, 1 for all others, which share statistics.
+        counts: nonzeros of the interior, the horizontal and the vertical edge, of the blocks in the row above and this
+            one: int64 [3, 2, columns + 2]; that of column c at c + 1, the row's at its parity.
+        rests: differences of DC from its prediction, int64 [2, columns + 2] likewise.
+        lower: the last two rows of pixels of the blocks above, in 1/16: int64 [columns, 2, 8].
+        right: the last two columns of pixels of the block to the left, int64 [2, 8].
+        votes: for the border's prediction of edges and of DC, int64 [16].
+        work, pixels: int64 [8, 8].
+    """
+
+    other: np.ndarray
+    steps: np.ndarray
+    group: int
+    counts: np.ndarray
+    rests: np.ndarray
+    lower: np.ndarray
+    right: np.ndarray
+    votes: np.ndarray
+    work: np.ndarray
+    pixels: np.ndarray
 
 
-@njit(cache=True)
-def _level(magnitude):
-    return LEVEL[magnitude] if magnitude < LEVEL.size else np.int64(15)
+def _new_plane(plane, other, steps, index):
+    columns = plane.shape[1]
+    shapes = (3, 2, columns + 2), (2, columns + 2), (columns, 2, 8), (2, 8), (16,), (8, 8), (8, 8)
+    return _Plane(other, steps, min(index, 1), *(np.zeros(shape, np.int64) for shape in shapes))
 
 
-@njit(cache=True)
+class _Block(NamedTuple):
+    """A block and those around it, int16 [64] each; zeros outside of the plane."""
+
+    here: np.ndarray
+    left: np.ndarray
+    above: np.ndarray
+    corner: np.ndarray
+    above_right: np.ndarray
+    far_left: np.ndarray
+    far_above: np.ndarray
+    before: np.ndarray  # the same place in the plane before
+
+
+class _Place(NamedTuple):
+    """Where a block is: row and column, and the indices in `_Plane.counts` of this row of blocks and the one above."""
+
+    row: int
+    column: int
+    now: int
+    last: int
+
+
+_decide = predictor(contexts=INPUTS, refined=True)
+_code_size = unary_coder(_decide)
+_code_bits = tree_coder(_decide)
+
+
+@njit(cache=True, nogil=True)
+def _code_plane(values, plane, model, coder, data, decoding):
+    """Code a plane [rows, columns, 64] in either direction; returns the bytes and whether the decoder's were intact."""
+    nothing = np.zeros(64, np.int16)
+    for row in range(values.shape[0]):
+        for column in range(values.shape[1]):
+            data = with_room(coder, data, decoding)
+            if decoding and is_overrun(coder, data):
+                return data, False
+            place = _Place(row, column, row & 1, 1 - (row & 1))
+            block = _block(values, plane.other, row, column, nothing)
+            stream = coder, data, decoding
+            intact = _code_interior(block, plane, place, model, stream)
+            for kind in range(_HORIZONTAL, _VERTICAL + 1):
+                intact = intact and _code_edge(kind, block, plane, place, model, stream)
+            if not (intact and _code_dc(block, plane, place, model, stream)):
+                return data, False
+    return data, True
+
+
+@njit
+def _block(values, other, row, column, nothing):
+    right = column + 1 < values.shape[1]
+    return _Block(
+        here=values[row, column],
+        left=values[row, column - 1] if column else nothing,
+        above=values[row - 1, column] if row else nothing,
+        corner=values[row - 1, column - 1] if row and column else nothing,
+        above_right=values[row - 1, column + 1] if row and right else nothing,
+        far_left=values[row, column - 2] if column > 1 else nothing,
+        far_above=values[row - 2, column] if row > 1 else nothing,
+        before=other[row, column],
+    )
+
+
+# Decisions that the three kinds of coefficients share.
+
+
+@leaf
+def _look_at_counts(kind, group, model, contexts):
+    """The contexts of a number of nonzeros; `kind` is interior, horizontal or vertical."""
+    tree = group * 3 + kind
+    look(model, _TABLE + tree * _CONTEXTS * _COUNT_NODES, _COUNT_NODES, contexts)
+    model.sets[0] = _COUNT_SETS + tree * _COUNT_NODES
+    model.sets[1] = _SETS + 256 * _NODES
+
+
+@leaf
+def _look_at_value(i, group, activity, model, contexts):
+    """The contexts of coefficient `i`; `activity` (0 … 255) chooses the second mixer's weights."""
+    look(model, (group * 64 + i) * _CONTEXTS * _NODES, _NODES, contexts)
+    model.sets[0] = (group * 64 + i) * _NODES
+    model.sets[1] = _SETS + activity * _NODES
+
+
+@leaf
+def _code_magnitude(magnitude, model, stream):
+    """Code a magnitude: the number of its bits, counted up, then those behind the leading one. 2^20 if it is none."""
+    wanted = np.int64(0)
+    while magnitude >> wanted:
+        wanted += 1
+    bits = _code_size(wanted, np.int64(0), np.int64(_MOST_BITS + 1), np.int64(6), model, stream)
+    if bits > _MOST_BITS:
+        return np.int64(1 << 20)
+    if bits == 0:
+        return np.int64(0)
+    number = np.int64(1)
+    for shift in range(bits - 2, -1, -1):
+        node = _mantissa_node(bits, bits - 2 - shift, number)
+        number = 2 * number + _decide(magnitude >> shift & 1, node, model, stream)
+    return number
+
+
+@leaf
+def _mantissa_node(bits, depth, number):
+    """The node of the bit `depth` places behind the leading one, of a magnitude of so many bits that begins so."""
+    if depth > 1:
+        return _MANTISSA + 7
+    if bits == 2:
+        return _MANTISSA
+    return _MANTISSA + 1 + 3 * min(bits - 3, 1) + (depth and number - 1)
+
+
+@leaf
+def _code_signed(value, model, stream):
+    """Code a value whose sign has no contexts of its own; ±2^20 if it is none."""
+    magnitude = _code_magnitude(abs(value), model, stream)
+    if magnitude and _decide(np.int64(value < 0), np.int64(_SIGN), model, stream):
+        return -magnitude
+    return magnitude
+
+
+@leaf
+def _fits(value):
+    return -32768 <= value <= 32767
+
+
+@leaf
 def _few(magnitude):
     """Level 0 … 7."""
-    return min(_level(magnitude), np.int64(7))
+    return min(level(magnitude), np.int64(7))
 
 
-@njit(cache=True)
-def _signed(value, most):
-    """0 … 2·most for -most … most."""
-    return min(max(value, -most), most) + most
-
-
-@njit(cache=True)
+@leaf
 def _quotient(value, step):
     """value / step, rounded, halves away from zero."""
     return (2 * value + step) // (2 * step) if value >= 0 else -((-2 * value + step) // (2 * step))
 
 
-@njit(cache=True)
-def _decide(bit, node, own, activity, model, coder, data, decoding):
-    """Code one decision in the contexts ``at``, and learn from it."""
-    counters, by_own, by_activity, at, inputs, maps = model
-    weights, others, row = by_own[own], by_activity[activity], maps[own]
-    first, second = np.int64(0), np.int64(0)
-    for m in range(INPUTS):
-        opinion = np.int64(STRETCH[counter_probability(counters[at[m] + node])])
-        inputs[m] = opinion
-        first += weights[m] * opinion
-        second += others[m] * opinion
-    first = min(max(first >> 16, -LIMIT), LIMIT)
-    second = min(max(second >> 16, -LIMIT), LIMIT)
-    mixed = (first + second) >> 1
-    # The map: what came of such mixes, between two of its points.
-    point, part = (mixed + LIMIT) >> 8, (mixed + LIMIT) & 255
-    refined = (row[point] * (256 - part) + row[point + 1] * part) >> 8
-    probability = min(max((SQUASH[mixed + LIMIT] + 3 * refined) >> 2, 1), 65535)
-    bit = code_bit(coder, data, probability, bit, decoding)
-    target = 65535 * bit
-    row[point + (part >> 7)] += (target - row[point + (part >> 7)]) >> 6
-    first_error = (target - SQUASH[first + LIMIT]) * LEARNING_RATE
-    second_error = (target - SQUASH[second + LIMIT]) * LEARNING_RATE
-    for m in range(INPUTS):
-        weights[m] += (inputs[m] * first_error + (1 << 17)) >> 18
-        others[m] += (inputs[m] * second_error + (1 << 17)) >> 18
-        counters[at[m] + node] = counter_update(counters[at[m] + node], bit, _COUNTER_LIMIT)
-    return bit
+@leaf
+def _nonzeros(block, indices):
+    count = np.int64(0)
+    for i in indices:
+        count += block[i] != 0
+    return count
 
 
-@njit(cache=True)
-def _code_count(count, bits, kind, group, model, coder, data, decoding):
-    """Code a number of nonzeros, top bit first."""
-    own, activity = 2 * 64 * _NODES + (group * 3 + kind) * 64, 256 * _NODES
-    node, number = np.int64(1), np.int64(0)
-    for shift in range(bits - 1, -1, -1):
-        bit = _decide(count >> shift & 1, node, own + node, activity + node, model, coder, data, decoding)
-        node, number = 2 * node + bit, 2 * number + bit
-    return number
+# The interior.
 
 
-@njit(cache=True)
-def _code_value(value, own, activity, model, signs, coder, data, decoding):
-    """Code a value; the contexts of its sign are set by `signs`. Returns it, or 2^20 if it is none."""
-    at = model[3]
-    magnitude = abs(value)
-    size = np.int64(0)
-    wanted = np.int64(0)
-    while magnitude >> wanted:
-        wanted += 1
-    while True:
-        node = min(size, 6)
-        if not _decide(np.int64(wanted > size), node, own + node, activity + node, model, coder, data, decoding):
+class InteriorCount(NamedTuple):
+    """Contexts of the number of nonzeros in the interior.
+
+    Attributes:
+        mean: weighted mean of the numbers around: (2·(left + above) + corner + above right + 3) // 6.
+        sides: left and above, halved: 25 × 25.
+        before: the plane before's, × 16 levels of the mean.
+        edges: nonzeros of the horizontal edge above, × 8 of the vertical edge to the left.
+        corners: level of the corner's, × 16 levels of that above right.
+        left: the number to the left.
+        above: the number above.
+        left_before: level of left, × 16 levels of the plane before's.
+        border: whether there is a column to the left, × 2 whether there is a row above.
+    """
+
+    mean: int
+    sides: int
+    before: int
+    edges: int
+    corners: int
+    left: int
+    above: int
+    left_before: int
+    border: int
+
+
+class Interior(NamedTuple):
+    """Contexts of the magnitude of a coefficient in the interior.
+
+    Attributes:
+        around: level of the magnitudes at the same place around, (13·(left + above) + 5·diagonals + 8) / 16, ×
+            16 nonzeros to come (15: and more).
+        sides: few of left × few of above × share of nonzeros among the coefficients to come, in eighths.
+        lower: magnitudes one vertical, one horizontal frequency lower (8 × 8) and both (4) × whether more than
+            a quarter of those to come are nonzeros.
+        latest: nonzeros to come × level of twice the last magnitude and the one before.
+        wide: level of `wide` × level of `near`.
+        before: level of twice the magnitude in the plane before × level of `around` and `far`.
+        block: level of the interior's number of nonzeros × level of the sum of its magnitudes so far.
+        activity: level of `wide` + `far` + `near` × share of nonzeros among those to come, in sixteenths.
+        distant: few of the diagonals × few of `far` × few of `near`.
+    """
+
+    around: int
+    sides: int
+    lower: int
+    latest: int
+    wide: int
+    before: int
+    block: int
+    activity: int
+    distant: int
+
+
+class InteriorSign(NamedTuple):
+    """Contexts of the sign of a coefficient in the interior; the other five stay those of its magnitude.
+
+    Attributes:
+        sides: signs left × above.
+        corners: the same × signs in the corner × above right.
+        before: the value in the plane before, -2 … 2, × signs left × above.
+        lower: signs one vertical × one horizontal frequency lower, × 3.
+    """
+
+    sides: int
+    corners: int
+    before: int
+    lower: int
+
+
+@leaf
+def _code_interior(block, plane, place, model, stream):
+    """Code the 49 coefficients with both frequencies; says whether a decoder found legal ones."""
+    _, _, decoding = stream
+    count = np.int64(0) if decoding else _nonzeros(block.here, _INTERIOR)
+    _look_at_counts(np.int64(_INNER), plane.group, model, _interior_count(block, plane, place))
+    count = _code_bits(count, np.int64(6), model, stream)
+    if count > 49:
+        return False
+    plane.counts[_INNER, place.now, place.column + 1] = count
+
+    remaining, total, earlier, latest = count, np.int64(0), np.int64(0), np.int64(0)
+    for n in range(49):
+        if remaining == 0:
             break
-        size += 1
-        if size > _MOST_BITS:
-            return np.int64(1 << 20)
-    if size == 0:
-        return np.int64(0)
-    number = np.int64(1)
-    for shift in range(size - 2, -1, -1):
-        depth = size - 2 - shift
-        if depth > 1:
-            node = _MANTISSA + 7
-        elif size == 2:
-            node = _MANTISSA
-        else:
-            node = _MANTISSA + 1 + 3 * min(size - 3, 1) + (depth and number - 1)
-        bit = _decide(magnitude >> shift & 1, node, own + node, activity + node, model, coder, data, decoding)
-        number = 2 * number + bit
-    for m in range(INPUTS):
-        if signs[m] >= 0:
-            at[m] = signs[m]
-    if _decide(np.int64(value < 0), _SIGN, own + _SIGN, activity + _SIGN, model, coder, data, decoding):
-        return -number
-    return number
+        i = _INTERIOR[n]
+        _look_at_interior(i, n, block, plane.group, (count, remaining, total, earlier, latest), model)
+        value = _code_interior_value(i, block, plane.group, model, stream)
+        if not _fits(value):
+            return False
+        block.here[i] = value
+        earlier, latest = latest, abs(value)
+        total += latest
+        if value:
+            remaining -= 1
+    return remaining == 0
 
 
-@njit(cache=True)
+@leaf
+def _code_interior_value(i, block, group, model, stream):
+    value = np.int64(block.here[i])
+    magnitude = _code_magnitude(abs(value), model, stream)
+    if magnitude:
+        look(model, (group * 64 + i) * _CONTEXTS * _NODES, _NODES, _interior_sign(i, block))
+        if _decide(np.int64(value < 0), np.int64(_SIGN), model, stream):
+            return -magnitude
+    return magnitude
+
+
+@leaf
+def _interior_count(block, plane, place):
+    inner, horizontal, vertical = plane.counts[_INNER], plane.counts[_HORIZONTAL], plane.counts[_VERTICAL]
+    column, now, last = place.column, place.now, place.last
+    left, above = inner[now, column], inner[last, column + 1]
+    corner, above_right = inner[last, column], inner[last, column + 2]
+    before = _nonzeros(block.before, _INTERIOR)
+    mean = (2 * (left + above) + corner + above_right + 3) // 6
+    return InteriorCount(
+        mean=mean,
+        sides=min(left, 49) // 2 * 25 + min(above, 49) // 2,
+        before=before * 16 + level(mean),
+        edges=horizontal[last, column + 1] * 8 + vertical[now, column],
+        corners=level(corner) * 16 + level(above_right),
+        left=left,
+        above=above,
+        left_before=level(left) * 16 + level(before),
+        border=min(column, 1) * 2 + min(place.row, 1),
+    )
+
+
+@leaf
+def _look_at_interior(i, n, block, group, progress, model):
+    """Set the contexts of coefficient `i`, the n-th of the interior."""
+    count, remaining, total, earlier, latest = progress
+    here, left, above = block.here, block.left, block.above
+    west, north = size(left[i]), size(above[i])
+    diagonal = size(block.corner[i]) + size(block.above_right[i])
+    around = (13 * (west + north) + 5 * diagonal + 8) >> 4
+    # One frequency lower in the same block.
+    up = size(here[i - 8]) if i >= 16 else np.int64(0)
+    across = size(here[i - 1]) if i % 8 > 1 else np.int64(0)
+    both = size(here[i - 9]) if i >= 16 and i % 8 > 1 else np.int64(0)
+    near = 2 * (up + across) + both
+    wide = 2 * (west + north) + _next_to(i, left) + _next_to(i, above)
+    far = size(block.far_left[i]) + size(block.far_above[i])
+    left_over = 49 - n
+    some = min(remaining, 15)
+    contexts = Interior(
+        around=level(around) * 16 + some,
+        sides=_few(west) * 64 + _few(north) * 8 + min(remaining * 8 // left_over, 7),
+        lower=min(up, 7) * 64 + min(across, 7) * 8 + min(both, 3) * 2 + np.int64(remaining > left_over // 4),
+        latest=remaining * 16 + level(latest * 2 + earlier),
+        wide=level(wide) * 16 + level(near),
+        before=level(2 * size(block.before[i])) * 16 + level(around + far),
+        block=level(count) * 16 + level(total),
+        activity=level(wide + far + near) * 16 + min(remaining * 16 // left_over, 15),
+        distant=_few(diagonal) * 64 + _few(far) * 8 + _few(near),
+    )
+    _look_at_value(i, group, level(around + near) * 16 + some, model, contexts)
+
+
+@leaf
+def _next_to(i, block):
+    """The sum of the magnitudes one frequency lower and higher than `i` in each direction."""
+    total = size(block[i - 1]) + size(block[i - 8])
+    if i % 8 < 7:
+        total += size(block[i + 1])
+    if i < 56:
+        total += size(block[i + 8])
+    return total
+
+
+@leaf
+def _interior_sign(i, block):
+    here = block.here
+    sides = sign(block.left[i]) * 3 + sign(block.above[i])
+    up = sign(here[i - 8]) if i >= 16 else np.int64(1)
+    across = sign(here[i - 1]) if i % 8 > 1 else np.int64(1)
+    return InteriorSign(
+        sides=sides,
+        corners=sides * 9 + sign(block.corner[i]) * 3 + sign(block.above_right[i]),
+        before=signed(block.before[i], 2) * 9 + sides,
+        lower=3 * (3 * up + across),
+    )
+
+
+# The edges: coefficients of one frequency only, foreseen from the block on the other side of that edge.
+
+
+class EdgeCount(NamedTuple):
+    """Contexts of the number of nonzeros of an edge.
+
+    `expected` is how many predictions reach half a step; `above` and `left` are the numbers of the same edge there.
+
+    Attributes:
+        expected: expected × level of the interior's number.
+        sides: above × left.
+        expected_above: expected × above × the edge coded before.
+        block: the interior's number × that of the edge coded before (0 for the horizontal one).
+        sides_interior: level of the interior's × above × left.
+        expected_left: expected × left × the edge coded before.
+        before: the number of the same edge in the plane before × expected.
+        before_sides: the same × above × left.
+        interior: the interior's × expected.
+    """
+
+    expected: int
+    sides: int
+    expected_above: int
+    block: int
+    sides_interior: int
+    expected_left: int
+    before: int
+    before_sides: int
+    interior: int
+
+
+class Edge(NamedTuple):
+    """Contexts of a coefficient of an edge.
+
+    `seen` is the prediction in halves of a step, `whole` in steps. `across` is the coefficient in the block on the
+    other side of the border, `along` that in the other neighbour.
+
+    Attributes:
+        seen: seen, -31 … 31, × nonzeros to come.
+        whole: whole, -7 … 7, × few of across × few of along.
+        interior: seen, -15 … 15, × level of the interior's number of nonzeros.
+        sides: few of across × few of along × nonzeros to come.
+        latest: few of the last magnitude × few of the one before × nonzeros to come.
+        inside: whole, -7 … 7, × few of the two coefficients next to it in the interior × nonzeros to come.
+        before: value in the plane before, -7 … 7, × seen, -15 … 15.
+        along: along, -7 … 7, × seen, -15 … 15.
+        across: across, -15 … 15, × whether more than half of those to come are nonzeros × level of seen.
+    """
+
+    seen: int
+    whole: int
+    interior: int
+    sides: int
+    latest: int
+    inside: int
+    before: int
+    along: int
+    across: int
+
+
+@leaf
+def _code_edge(kind, block, plane, place, model, stream):
+    """Code the seven coefficients of an edge; says whether a decoder found legal ones."""
+    _, _, decoding = stream
+    horizontal = kind == _HORIZONTAL
+    stride, inward = (1, 8) if horizontal else (8, 1)
+    across, along = (block.above, block.left) if horizontal else (block.left, block.above)
+    known = place.row > 0 if horizontal else place.column > 0
+    expected = _foresee_edge(across, known, block.here, stride, inward, plane.steps, plane.votes)
+    edge = _EDGES[kind - 1]
+    contexts = _edge_count(kind, expected, _nonzeros(block.before, edge), plane, place)
+    _look_at_counts(kind, plane.group, model, contexts)
+    count = np.int64(0) if decoding else _nonzeros(block.here, edge)
+    count = _code_bits(count, np.int64(3), model, stream)
+    plane.counts[kind, place.now, place.column + 1] = count
+
+    interior = plane.counts[_INNER, place.now, place.column + 1]
+    remaining, latest, earlier = count, np.int64(0), np.int64(0)
+    for k in range(1, 8):
+        if remaining == 0:
+            break
+        i = k * stride
+        inside = size(block.here[i + inward]) + size(block.here[i + 2 * inward])
+        seen, contexts = _edge(
+            plane.votes[k], plane.steps[i], (across[i], along[i], block.before[i]), inside, interior,
+            (remaining, 8 - k, earlier, latest),
+        )  # fmt: skip
+        _look_at_value(i, plane.group, level(abs(seen)) * 16 + remaining + 8 * (kind - _HORIZONTAL), model, contexts)
+        value = _code_signed(np.int64(block.here[i]), model, stream)
+        if not _fits(value):
+            return False
+        block.here[i] = value
+        earlier, latest = latest, abs(value)
+        if value:
+            remaining -= 1
+    return remaining == 0
+
+
+@leaf
+def _foresee_edge(across, known, here, stride, inward, steps, votes):
+    """Predictions in 1/16 to `votes` [1 … 7] from the block on the other side; how many reach half a step."""
+    expected = np.int64(0)
+    for k in range(1, 8):
+        i = k * stride
+        votes[k] = 0
+        if known:
+            there, here_so_far = np.int64(across[i]) * steps[i] << 12, np.int64(0)
+            for j in range(1, 8):
+                at = i + j * inward
+                value = np.int64(across[at]) * steps[at]
+                there += -value * _ROOT2 if j & 1 else value * _ROOT2
+                here_so_far += np.int64(here[at]) * steps[at] * _ROOT2
+            votes[k] = (there - here_so_far) >> 8
+        expected += abs(votes[k]) >= 8 * steps[i]
+    return expected
+
+
+@leaf
+def _edge_count(kind, expected, before, plane, place):
+    column, now, last = place.column, place.now, place.last
+    above, left = plane.counts[kind, last, column + 1], plane.counts[kind, now, column]
+    interior = plane.counts[_INNER, now, column + 1]
+    other = plane.counts[_HORIZONTAL, now, column + 1] if kind == _VERTICAL else np.int64(0)
+    return EdgeCount(
+        expected=expected * 16 + level(interior),
+        sides=above * 8 + left,
+        expected_above=expected * 64 + above * 8 + other,
+        block=interior * 8 + other,
+        sides_interior=level(interior) * 64 + above * 8 + left,
+        expected_left=expected * 64 + left * 8 + other,
+        before=before * 8 + expected,
+        before_sides=before * 64 + above * 8 + left,
+        interior=interior * 8 + expected,
+    )
+
+
+@leaf
+def _edge(vote, step, values, inside, interior, progress):
+    """The prediction in halves of a step, and the contexts of a coefficient."""
+    across, along, before = values
+    remaining, left_over, earlier, latest = progress
+    seen, whole = _quotient(vote, 8 * step), _quotient(vote, 16 * step)
+    a, b = size(across), size(along)
+    many = np.int64(remaining * 2 > left_over)
+    return seen, Edge(
+        seen=signed(seen, 31) * 8 + remaining,
+        whole=signed(whole, 7) * 64 + _few(a) * 8 + _few(b),
+        interior=signed(seen, 15) * 16 + level(interior),
+        sides=_few(a) * 64 + _few(b) * 8 + remaining,
+        latest=_few(latest) * 64 + _few(earlier) * 8 + remaining,
+        inside=signed(whole, 7) * 64 + _few(inside) * 8 + remaining,
+        before=signed(before, 7) * 32 + signed(seen, 15),
+        along=signed(along, 7) * 32 + signed(seen, 15),
+        across=signed(across, 15) * 32 + many * 16 + level(abs(seen)),
+    )
+
+
+# DC, foreseen from the pixels around.
+
+
+class Dc(NamedTuple):
+    """Contexts of the difference of DC from its prediction.
+
+    `apart` is the level of how far the votes lie apart, in steps; `part` is what rounding the prediction to steps left,
+    in quarters of a step (-2 … 2, counted from 0); `lean` is the mean of the votes from above less that of those from
+    the left, doubled, in steps, -15 … 15; `left` and `above` are the differences of those blocks.
+
+    Attributes:
+        apart: apart × part.
+        sizes: level of left's magnitude × level of above's.
+        lean: lean × apart.
+        count: level of the number of nonzeros of the block × apart.
+        before: DC in the plane before less that to its left, -15 … 15, × apart.
+        sides: left, -15 … 15, × above, -15 … 15.
+        finely: level of how far the votes lie apart in quarters of a step × part.
+        size: level of the sum of the magnitudes of left and above × apart.
+        lean_part: lean × part.
+    """
+
+    apart: int
+    sizes: int
+    lean: int
+    count: int
+    before: int
+    sides: int
+    finely: int
+    size: int
+    lean_part: int
+
+
+@leaf
+def _code_dc(block, plane, place, model, stream):
+    """Code DC, and keep the pixels for the blocks to come; says whether a decoder found a legal value."""
+    column, now, last = place.column, place.now, place.last
+    counts, rests, step = plane.counts, plane.rests, 2 * plane.steps[0]  # a step of DC is so many 1/16 of a pixel
+    count = counts[_INNER, now, column + 1] + counts[_HORIZONTAL, now, column + 1] + counts[_VERTICAL, now, column + 1]
+    if count:
+        _pixels(block.here, plane.steps, plane.work, plane.pixels)
+    else:
+        plane.pixels[:] = 0
+    prediction, spread, lean = _foresee_dc(plane, place)
+    guess = _quotient(prediction, step)
+    part = _quotient(4 * (prediction - guess * step), step)
+    left, above = rests[now, column], rests[last, column + 1]
+    before = np.int64(block.before[0]) - (np.int64(plane.other[place.row, column - 1, 0]) if column else 0)
+    apart, contexts = _dc(spread, lean, part, step, (left, above, before), count)
+    _look_at_value(np.int64(0), plane.group, apart * 16 + level(abs(left) + abs(above)), model, contexts)
+    guess = min(max(guess, -32768), 32767)
+    rest = _code_signed(np.int64(block.here[0]) - guess, model, stream)
+    if not _fits(guess + rest):
+        return False
+    block.here[0] = guess + rest
+    rests[now, column + 1] = rest
+    _keep_borders(plane, column, np.int64(block.here[0]) * step)
+    return True
+
+
+@leaf
+def _foresee_dc(plane, place):
+    """The prediction in 1/16 of a pixel, how far the votes lie apart, and by how much those from above are larger."""
+    votes, pixels, count = plane.votes, plane.pixels, 0
+    down, across = np.int64(0), np.int64(0)
+    if place.row:
+        lower = plane.lower[place.column]
+        for x in range(8):
+            votes[count] = (3 * lower[1, x] - lower[0, x] - (3 * pixels[0, x] - pixels[1, x])) >> 1
+            down += votes[count]
+            count += 1
+    if place.column:
+        right = plane.right
+        for y in range(8):
+            votes[count] = (3 * right[1, y] - right[0, y] - (3 * pixels[y, 0] - pixels[y, 1])) >> 1
+            across += votes[count]
+            count += 1
+    if count == 0:
+        return np.int64(0), np.int64(0), np.int64(0)
+    _sort(votes, count)
+    quarter, prediction = count // 4, np.int64(0)
+    for j in range(quarter, count - quarter):
+        prediction += votes[j]
+    spread = votes[count - 1 - quarter // 2] - votes[quarter // 2]
+    return prediction // (count - 2 * quarter), spread, (down - across) >> 3 if count == 16 else np.int64(0)
+
+
+@leaf
+def _sort(votes, count):
+    for j in range(1, count):
+        vote, k = votes[j], j
+        while k and votes[k - 1] > vote:
+            votes[k] = votes[k - 1]
+            k -= 1
+        votes[k] = vote
+
+
+@leaf
+def _dc(spread, lean, part, step, rests, count):
+    """How far the votes lie apart, as a level, and the contexts of DC."""
+    left, above, before = rests
+    apart, part = level(_quotient(spread, step)), part + 2
+    lean = signed(_quotient(2 * lean, step), 15)
+    return apart, Dc(
+        apart=apart * 8 + part,
+        sizes=level(abs(left)) * 16 + level(abs(above)),
+        lean=lean * 16 + apart,
+        count=level(count) * 16 + apart,
+        before=signed(before, 15) * 16 + apart,
+        sides=signed(left, 15) * 32 + signed(above, 15),
+        finely=level(_quotient(4 * spread, step)) * 8 + part,
+        size=level(abs(left) + abs(above)) * 16 + apart,
+        lean_part=lean * 8 + part,
+    )
+
+
+@leaf
 def _pixels(block, steps, work, out):
     """Pixels of a block without its DC, in 1/16."""
     for u in range(8):
@@ -360,274 +911,10 @@ def _pixels(block, steps, work, out):
             out[y, x] >>= 20
 
 
-@njit(cache=True, nogil=True)
-def _code_plane(plane, other, steps, group, model, coder, data, decoding):
-    """Code a plane [rows, columns, 64] in either direction; returns the bytes and whether the decoder's were intact."""
-    rows, columns = plane.shape[:2]
-    has_other = other.shape[0] == rows and other.shape[1] == columns
-    at = model[3]
-    nothing = np.zeros(64, np.int16)
-    inner = np.zeros((2, columns + 2), np.int64)  # nonzeros of the interior, of the last row of blocks and this one
-    horizontal, vertical = np.zeros((2, columns + 2), np.int64), np.zeros((2, columns + 2), np.int64)
-    rests = np.zeros((2, columns + 2), np.int64)  # of DC predictions
-    lower = np.zeros((columns, 2, 8), np.int64)  # the last two rows of pixels of the blocks above
-    right = np.zeros((2, 8), np.int64)
-    votes = np.zeros(16, np.int64)
-    signs, work, pixels = np.zeros(INPUTS, np.int64), np.zeros((8, 8), np.int64), np.zeros((8, 8), np.int64)
-    table = _TABLE + _COUNT_TABLE
-    for row in range(rows):
-        now, last = row & 1, 1 - (row & 1)
-        for column in range(columns):
-            data = with_room(coder, data, decoding)
-            if decoding and is_overrun(coder, data):
-                return data, False
-            here = plane[row, column]
-            left = plane[row, column - 1] if column else nothing
-            above = plane[row - 1, column] if row else nothing
-            corner = plane[row - 1, column - 1] if row and column else nothing
-            above_right = plane[row - 1, column + 1] if row and column + 1 < columns else nothing
-            far_left = plane[row, column - 2] if column > 1 else nothing
-            far_above = plane[row - 2, column] if row > 1 else nothing
-            before = other[row, column] if has_other else nothing
-
-            # How many interior coefficients are not zero.
-            nl, na = inner[now, column], inner[last, column + 1]
-            nc, nr = inner[last, column], inner[last, column + 2]
-            nb = np.int64(0)
-            if has_other:
-                for i in _INTERIOR:
-                    nb += before[i] != 0
-            count = np.int64(0)
-            if not decoding:
-                for i in _INTERIOR:
-                    count += here[i] != 0
-            mean = (2 * (nl + na) + nc + nr + 3) // 6
-            base = group * 3 * _CONTEXTS * 64 + _TABLE
-            at[0] = base + mean * 64
-            at[1] = base + (min(nl, 49) // 2 * 25 + min(na, 49) // 2) * 64
-            at[2] = base + (nb * 16 + _level(mean)) * 64
-            at[3] = base + (horizontal[last, column + 1] * 8 + vertical[now, column]) * 64
-            at[4] = base + (_level(nc) * 16 + _level(nr)) * 64
-            at[5] = base + nl * 64
-            at[6] = base + na * 64
-            at[7] = base + (_level(nl) * 16 + _level(nb)) * 64
-            at[8] = base + (min(column, 1) * 2 + min(row, 1)) * 64
-            for m in range(INPUTS):
-                at[m] += m * table
-            count = _code_count(count, 6, 0, group, model, coder, data, decoding)
-            if count > 49:
-                return data, False
-            inner[now, column + 1] = count
-
-            remaining, total, earlier, latest = count, np.int64(0), np.int64(0), np.int64(0)
-            for n in range(49):
-                if remaining == 0:
-                    break
-                i = _INTERIOR[n]
-                west, north = abs(np.int64(left[i])), abs(np.int64(above[i]))
-                diagonal = abs(np.int64(corner[i])) + abs(np.int64(above_right[i]))
-                around = (13 * (west + north) + 5 * diagonal + 8) >> 4
-                up, across = abs(np.int64(here[i - 8])) if i >= 16 else np.int64(0), np.int64(0)
-                if i % 8 > 1:
-                    across = abs(np.int64(here[i - 1]))
-                both = abs(np.int64(here[i - 9])) if i >= 16 and i % 8 > 1 else np.int64(0)
-                near = 2 * (up + across) + both
-                # The same frequency's neighbours in the neighbouring blocks.
-                wide = 2 * (west + north) + abs(np.int64(left[i - 1])) + abs(np.int64(above[i - 1]))
-                wide += abs(np.int64(left[i - 8])) + abs(np.int64(above[i - 8]))
-                if i % 8 < 7:
-                    wide += abs(np.int64(left[i + 1])) + abs(np.int64(above[i + 1]))
-                if i < 56:
-                    wide += abs(np.int64(left[i + 8])) + abs(np.int64(above[i + 8]))
-                far = abs(np.int64(far_left[i])) + abs(np.int64(far_above[i]))
-                size_before = abs(np.int64(before[i]))
-                left_over = 49 - n
-                some = min(remaining, 15)
-                base = (group * 64 + i) * _CONTEXTS * _NODES
-                at[0] = base + (_level(around) * 16 + some) * _NODES
-                at[1] = base + (_few(west) * 64 + _few(north) * 8 + min(remaining * 8 // left_over, 7)) * _NODES
-                many = np.int64(remaining > left_over // 4)
-                at[2] = base + (min(up, 7) * 64 + min(across, 7) * 8 + min(both, 3) * 2 + many) * _NODES
-                at[3] = base + (remaining * 16 + _level(latest * 2 + earlier)) * _NODES
-                at[4] = base + (_level(wide) * 16 + _level(near)) * _NODES
-                at[5] = base + (_level(2 * size_before) * 16 + _level(around + far)) * _NODES
-                at[6] = base + (_level(count) * 16 + _level(total)) * _NODES
-                at[7] = base + (_level(wide + far + near) * 16 + min(remaining * 16 // left_over, 15)) * _NODES
-                at[8] = base + (_few(diagonal) * 64 + _few(far) * 8 + _few(near)) * _NODES
-                sign_left, sign_above = _signed(np.int64(left[i]), 1), _signed(np.int64(above[i]), 1)
-                around_signs = sign_left * 3 + sign_above
-                for m in range(INPUTS):
-                    at[m] += m * table
-                    signs[m] = -1
-                signs[0] = base + around_signs * _NODES
-                beyond = _signed(np.int64(corner[i]), 1) * 3 + _signed(np.int64(above_right[i]), 1)
-                signs[1] = table + base + (around_signs * 9 + beyond) * _NODES
-                signs[2] = 2 * table + base + (_signed(np.int64(before[i]), 2) * 9 + around_signs) * _NODES
-                lower_signs = _signed(np.int64(here[i - 8]), 1) if i >= 16 else np.int64(1)
-                lower_signs = 3 * lower_signs + (_signed(np.int64(here[i - 1]), 1) if i % 8 > 1 else 1)
-                signs[3] = 3 * table + base + 3 * lower_signs * _NODES
-                own = (group * 64 + i) * _NODES
-                activity = (_level(around + near) * 16 + some) * _NODES
-                value = _code_value(np.int64(here[i]), own, activity, model, signs, coder, data, decoding)
-                if value < -32768 or value > 32767:
-                    return data, False
-                here[i] = value
-                earlier, latest = latest, abs(value)
-                total += latest
-                if value:
-                    remaining -= 1
-            if remaining:
-                return data, False
-
-            # Edges: coefficients of one frequency only, foreseen from the block on the other side of that edge.
-            for edge in range(2):
-                stride = 1 if edge == 0 else 8  # horizontal frequencies (row 0), then vertical ones (column 0)
-                cross = 8 if edge == 0 else 1
-                beside = above if edge == 0 else left
-                along = left if edge == 0 else above
-                known = (row > 0) if edge == 0 else (column > 0)
-                held = horizontal if edge == 0 else vertical
-                expected = np.int64(0)
-                count = np.int64(0)
-                for k in range(1, 8):
-                    i = k * stride
-                    sum_there = np.int64(beside[i]) * steps[i] << 12
-                    sum_here = np.int64(0)
-                    for j in range(1, 8):
-                        at_j = i + j * cross
-                        there = np.int64(beside[at_j]) * steps[at_j]
-                        sum_there += -there * _ROOT2 if j & 1 else there * _ROOT2
-                        sum_here += np.int64(here[at_j]) * steps[at_j] * _ROOT2
-                    votes[k] = (sum_there - sum_here) >> 8 if known else 0  # in 1/16
-                    expected += abs(votes[k]) >= 8 * steps[i]
-                    if not decoding:
-                        count += here[i] != 0
-                there, side = held[last, column + 1], held[now, column]
-                base = (group * 3 + 1 + edge) * _CONTEXTS * 64 + _TABLE
-                interior = inner[now, column + 1]
-                other_edge = horizontal[now, column + 1] if edge else np.int64(0)
-                at[0] = base + (expected * 16 + _level(interior)) * 64
-                at[1] = base + (there * 8 + side) * 64
-                at[2] = base + (expected * 64 + there * 8 + other_edge) * 64
-                at[3] = base + (interior * 8 + other_edge) * 64
-                at[4] = base + (_level(interior) * 64 + there * 8 + side) * 64
-                at[5] = base + (expected * 64 + side * 8 + other_edge) * 64
-                edge_before = np.int64(0)
-                if has_other:
-                    for k in range(1, 8):
-                        edge_before += before[k * stride] != 0
-                at[6] = base + (edge_before * 8 + expected) * 64
-                at[7] = base + (edge_before * 64 + there * 8 + side) * 64
-                at[8] = base + (interior * 8 + expected) * 64
-                for m in range(INPUTS):
-                    at[m] += m * table
-                count = _code_count(count, 3, 1 + edge, group, model, coder, data, decoding)
-                held[now, column + 1] = count
-                remaining, latest, earlier = count, np.int64(0), np.int64(0)
-                for k in range(1, 8):
-                    if remaining == 0:
-                        break
-                    i = k * stride
-                    seen = _quotient(votes[k], 8 * steps[i])  # prediction in halves of a step
-                    whole = _quotient(votes[k], 16 * steps[i])
-                    a, b = abs(np.int64(beside[i])), abs(np.int64(along[i]))
-                    next_in = abs(np.int64(here[i + cross])) + abs(np.int64(here[i + 2 * cross]))
-                    left_over = 8 - k
-                    base = (group * 64 + i) * _CONTEXTS * _NODES
-                    at[0] = base + (_signed(seen, 31) * 8 + remaining) * _NODES
-                    at[1] = base + (_signed(whole, 7) * 64 + _few(a) * 8 + _few(b)) * _NODES
-                    at[2] = base + (_signed(seen, 15) * 16 + _level(interior)) * _NODES
-                    at[3] = base + (_few(a) * 64 + _few(b) * 8 + remaining) * _NODES
-                    at[4] = base + (_few(latest) * 64 + _few(earlier) * 8 + remaining) * _NODES
-                    at[5] = base + (_signed(whole, 7) * 64 + _few(next_in) * 8 + remaining) * _NODES
-                    at[6] = base + (_signed(np.int64(before[i]), 7) * 32 + _signed(seen, 15)) * _NODES
-                    at[7] = base + (_signed(np.int64(along[i]), 7) * 32 + _signed(seen, 15)) * _NODES
-                    many = np.int64(remaining * 2 > left_over)
-                    at[8] = base + (_signed(np.int64(beside[i]), 15) * 32 + many * 16 + _level(abs(seen))) * _NODES
-                    for m in range(INPUTS):
-                        at[m] += m * table
-                        signs[m] = -1
-                    own = (group * 64 + i) * _NODES
-                    activity = (_level(abs(seen)) * 16 + remaining + 8 * edge) * _NODES
-                    value = _code_value(np.int64(here[i]), own, activity, model, signs, coder, data, decoding)
-                    if value < -32768 or value > 32767:
-                        return data, False
-                    here[i] = value
-                    earlier, latest = latest, abs(value)
-                    if value:
-                        remaining -= 1
-                if remaining:
-                    return data, False
-
-            # DC: foreseen from the pixels around.
-            ac_count = inner[now, column + 1] + horizontal[now, column + 1] + vertical[now, column + 1]
-            if ac_count:
-                _pixels(here, steps, work, pixels)
-            else:
-                pixels[:] = 0
-            n_votes = 0
-            down_sum, across_sum = np.int64(0), np.int64(0)
-            if row:
-                for x in range(8):
-                    outside = 3 * lower[column, 1, x] - lower[column, 0, x]
-                    inside = 3 * pixels[0, x] - pixels[1, x]
-                    votes[n_votes] = (outside - inside) >> 1
-                    down_sum += votes[n_votes]
-                    n_votes += 1
-            if column:
-                for y in range(8):
-                    outside = 3 * right[1, y] - right[0, y]
-                    inside = 3 * pixels[y, 0] - pixels[y, 1]
-                    votes[n_votes] = (outside - inside) >> 1
-                    across_sum += votes[n_votes]
-                    n_votes += 1
-            prediction, spread, lean = np.int64(0), np.int64(0), np.int64(0)
-            if n_votes:
-                for j in range(1, n_votes):
-                    vote, k = votes[j], j
-                    while k and votes[k - 1] > vote:
-                        votes[k] = votes[k - 1]
-                        k -= 1
-                    votes[k] = vote
-                quarter = n_votes // 4
-                for j in range(quarter, n_votes - quarter):
-                    prediction += votes[j]
-                prediction = prediction // (n_votes - 2 * quarter)
-                spread = votes[n_votes - 1 - quarter // 2] - votes[quarter // 2]
-                if n_votes == 16:
-                    lean = (down_sum - across_sum) >> 3
-            step = 2 * steps[0]  # of DC, in 1/16 of a pixel
-            guess = _quotient(prediction, step)
-            part = _quotient(4 * (prediction - guess * step), step)  # -2 … 2
-            rest_left, rest_above = rests[now, column], rests[last, column + 1]
-            apart = _level(_quotient(spread, step))
-            base = group * 64 * _CONTEXTS * _NODES
-            lean_level = _signed(_quotient(2 * lean, step), 15)
-            at[0] = base + (apart * 8 + part + 2) * _NODES
-            at[1] = base + (_level(abs(rest_left)) * 16 + _level(abs(rest_above))) * _NODES
-            at[2] = base + (lean_level * 16 + apart) * _NODES
-            at[3] = base + (_level(ac_count) * 16 + apart) * _NODES
-            rest_before = np.int64(0)
-            if has_other:
-                rest_before = np.int64(before[0]) - (np.int64(other[row, column - 1, 0]) if column else 0)
-            at[4] = base + (_signed(rest_before, 15) * 16 + apart) * _NODES
-            at[5] = base + (_signed(rest_left, 15) * 32 + _signed(rest_above, 15)) * _NODES
-            at[6] = base + (_level(_quotient(4 * spread, step)) * 8 + part + 2) * _NODES
-            at[7] = base + (_level(abs(rest_left) + abs(rest_above)) * 16 + apart) * _NODES
-            at[8] = base + (lean_level * 8 + part + 2) * _NODES
-            for m in range(INPUTS):
-                at[m] += m * table
-                signs[m] = -1
-            guess = min(max(guess, -32768), 32767)
-            rest = np.int64(here[0]) - guess
-            activity = (apart * 16 + _level(abs(rest_left) + abs(rest_above))) * _NODES
-            rest = _code_value(rest, group * 64 * _NODES, activity, model, signs, coder, data, decoding)
-            if not -32768 <= guess + rest <= 32767:
-                return data, False
-            here[0] = guess + rest
-            rests[now, column + 1] = rest
-            offset = np.int64(here[0]) * step
-            for j in range(8):
-                lower[column, 0, j], lower[column, 1, j] = pixels[6, j] + offset, pixels[7, j] + offset
-                right[0, j], right[1, j] = pixels[j, 6] + offset, pixels[j, 7] + offset
-    return data, True
+@leaf
+def _keep_borders(plane, column, offset):
+    """Keep the last two rows and columns of pixels; `offset` is what DC adds to all."""
+    pixels, lower, right = plane.pixels, plane.lower[column], plane.right
+    for j in range(8):
+        lower[0, j], lower[1, j] = pixels[6, j] + offset, pixels[7, j] + offset
+        right[0, j], right[1, j] = pixels[j, 6] + offset, pixels[j, 7] + offset

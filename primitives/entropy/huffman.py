@@ -13,8 +13,7 @@ when Kraft's inequality Σ 2^-l(s) ≤ 1 holds, so a code is described well enou
 3. `encode` writes the strings one after the other; `decode` finds each string's length by comparing the next bits with
    the first string of every length (canonical strings of one length are consecutive numbers).
 
-*Static* coding sends the lengths first (`pack_lengths`). *Adaptive* coding sends none: `encode_adaptive` codes the
-symbols in chunks, each with the code for the counts of all that came before, which the decoder knows by then.
+The decoder must know the lengths: `pack_lengths` and `unpack_lengths` send them ahead of the strings.
 
 With counts that are not powers of 1/2 a Huffman code loses up to one bit a symbol against the entropy, most for a
 symbol that is nearly certain: it costs 1 bit where 0.01 would do. Range coding and ANS do not have this loss.
@@ -33,9 +32,6 @@ from .bits import pack_bits
 
 #: The longest code that `decode` reads.
 MAX_LIMIT = 32
-
-#: Adaptive coding renews its code after 32 symbols, 64, 128 … and then after every this many.
-LONGEST_CHUNK = 4096
 
 
 def code_lengths(counts: np.ndarray, limit: int = 16) -> np.ndarray:
@@ -232,54 +228,6 @@ def _decode(data, order, per_length, count, position):
         if position > end:
             break
     return symbols, position
-
-
-def encode_adaptive(symbols: np.ndarray, alphabet: int) -> bytes:
-    """Code symbols with no table: the code follows the counts of what came before.
-
-    Args:
-        symbols: integers [N], 0 … alphabet - 1.
-        alphabet: number of different symbols, 1 … 65536.
-
-    >>> data = encode_adaptive(np.array([3, 3, 3, 1]), 4)
-    >>> decode_adaptive(data, 4, 4)
-    array([3, 3, 3, 1], dtype=int32)
-    """
-    symbols = np.asarray(symbols)
-    if symbols.size and not 0 <= symbols.min() <= symbols.max() < alphabet:
-        raise ValueError(f"symbols must lie in 0 … {alphabet - 1}")
-    counts = np.ones(alphabet, np.int64)
-    codes, widths = [], []
-    for begin, end in _chunks(symbols.size):
-        lengths = code_lengths(counts)
-        codes.append(canonical_codes(lengths)[symbols[begin:end]])
-        widths.append(lengths[symbols[begin:end]])
-        counts += np.bincount(symbols[begin:end], minlength=alphabet)
-    return pack_bits(np.concatenate(codes), np.concatenate(widths)) if codes else b""
-
-
-def decode_adaptive(data: bytes, alphabet: int, count: int) -> np.ndarray:
-    """The inverse of `encode_adaptive`: int32 symbols [count].
-
-    Raises:
-        StreamError: the data end early.
-    """
-    counts = np.ones(alphabet, np.int64)
-    chunks, position = [np.zeros(0, np.int32)], 0
-    for begin, end in _chunks(count):
-        symbols, position = decode(data, code_lengths(counts), end - begin, position)
-        counts += np.bincount(symbols, minlength=alphabet)
-        chunks.append(symbols)
-    return np.concatenate(chunks)
-
-
-def _chunks(count):
-    """Where the adaptive code stays the same: (begin, end) of every chunk."""
-    begin, length = 0, 32
-    while begin < count:
-        yield begin, min(begin + length, count)
-        begin += length
-        length = min(2 * length, LONGEST_CHUNK)
 
 
 def pack_lengths(out: BitWriter, lengths: np.ndarray) -> None:

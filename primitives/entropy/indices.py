@@ -23,9 +23,9 @@ are the coarse approximation.
 **Decisions.** The adaptive coders turn an index into bits, top bit first, each with the bits before it as part of its
 context: a walk down a binary tree with K leaves. A branch that has no leaf below K costs nothing.
 
-**Contexts** of `MixedIndices`, each with the dimension and the node of the tree: nothing; left; above; left and above;
-the dimension before, at the same position; the two before; the dimension before with left; diagonal. Each has a table
-of counters that is addressed by a hash. Three mixers, with weights chosen by the node's depth and the dimension, by
+**Contexts** of `MixedIndices`, each with the dimension and the node of the tree: alone, left, above, left_above,
+before, two_before, before_left, diagonals (`Contexts` says what they are). Each has a table of counters that is
+addressed by a hash. Three mixers, with weights chosen by the node's depth and the dimension, by the node's depth and
 which neighbours agree, and by how often three of the contexts have been seen (the third counts twice: a context that is
 new knows nothing), give the probability (`mixing`), which drives the binary coder (`binary_coder`).
 
@@ -39,7 +39,7 @@ for products of small alphabets; N. Zeghidour et al., "SoundStream", 2021, for r
 
 import itertools
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import constriction
 import numpy as np
@@ -53,8 +53,9 @@ from ..stage import Stage
 from ..token_grid import Tokens
 from .binary_coder import POSITION, code_bit, finish, is_complete, is_overrun, new_decoder, new_encoder, with_room
 from .bits import pack_bits, unpack_bits
-from .mixing import LIMIT, SQUASH, STRETCH, counter_probability, counter_update, learn, mix
-from .models import PRECISION, StaticModel, quantize_counts
+from .mixing import COUNT_MASK, COUNTER_LIMIT, counter_update, leaf, new_model, predictor
+from .models import StaticModel, quantize_counts
+from .tables import read_frequencies, write_frequencies
 
 #: The largest vocabulary.
 MAX_SIZE = 1 << 20
@@ -66,14 +67,21 @@ INPUTS = 8
 _PIXELS = 16
 
 _PROGRESSIVE, _ONE_SIZE = 1, 2
-COUNTER_LIMIT = 255
 _FIRST_WEIGHT = 7000
 _DEPTHS = 21
 _DIMENSIONS = 16  # dimensions from here on share mixing weights
 
+# Sets of weights: the first mixer's by dimension and depth, the second one's by agreement and depth, the third one's by
+# trust.
+_AGREEMENT = _DIMENSIONS * _DEPTHS
+_TRUST = _AGREEMENT + 8 * _DEPTHS
+
 #: Contexts whose counts choose mixing weights: left, the dimension before, both. Counts are 0, 1 … 2, 3 … 9, and more.
 TRUSTED = (1, 4, 6)
-SEEN = np.searchsorted([1, 3, 10], np.arange(COUNTER_LIMIT + 1), side="right")
+_SEEN = np.searchsorted([1, 3, 10], np.arange(COUNTER_LIMIT + 1), side="right")
+
+#: Sets of weights by the counts of these contexts.
+TRUST_SETS = 4 ** len(TRUSTED)
 
 
 class IndexCoded(Stage):
@@ -274,12 +282,13 @@ class StaticIndices(IndexCoded):
             bits = _table_bits(len(column), size)
             frequencies = quantize_counts(np.bincount(column, minlength=size), bits)
             table = BitWriter()
-            _write_frequencies(table, frequencies, size)
+            write_frequencies(table, frequencies)
             used = np.flatnonzero(frequencies)
             words = b""
             if used.size > 1:
                 encoder = constriction.stream.queue.RangeEncoder()
-                encoder.encode(np.searchsorted(used, column).astype(np.int32), _model(frequencies[used]))
+                model = StaticModel.expanded(frequencies[used])
+                encoder.encode(np.searchsorted(used, column).astype(np.int32), model.for_constriction())
                 words = encoder.get_compressed().astype("<u4").tobytes()
             out = ByteWriter()
             out.block(table.getvalue())
@@ -291,7 +300,7 @@ class StaticIndices(IndexCoded):
         reader = ByteReader(b"".join(layers))
         for d, size in enumerate(sizes[: values.shape[1]]):
             bits = _table_bits(len(values), size)
-            frequencies = _read_frequencies(BitReader(reader.block()), bits, size)
+            frequencies = read_frequencies(BitReader(reader.block()), bits, size)
             words, used = reader.block(), np.flatnonzero(frequencies)
             if len(words) % 4:
                 raise StreamError("the coded indices are no whole number of 32-bit words")
@@ -300,7 +309,8 @@ class StaticIndices(IndexCoded):
                 continue
             try:
                 decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(words, "<u4").astype(np.uint32))
-                values[:, d] = used[decoder.decode(_model(frequencies[used]), len(values))]
+                model = StaticModel.expanded(frequencies[used]).for_constriction()
+                values[:, d] = used[decoder.decode(model, len(values))]
             except (AssertionError, ValueError) as error:  # constriction's ways to say that words are impossible
                 raise StreamError(f"the coded indices are damaged: {error}") from error
             if not decoder.maybe_exhausted():
@@ -312,38 +322,6 @@ class StaticIndices(IndexCoded):
 def _table_bits(count, size):
     """Precision of a table: enough for every value, no more than the number of indices is worth."""
     return min(max(7, (count - 1).bit_length(), size.bit_length() if size <= count else 0), 20)
-
-
-def _model(frequencies):
-    return StaticModel(frequencies * ((1 << PRECISION) // frequencies.sum())).for_constriction()
-
-
-def _write_frequencies(table, frequencies, size):
-    """The frequencies up to the last that is not 0, in Elias-gamma codes of frequency + 1."""
-    used = int(np.flatnonzero(frequencies)[-1]) + 1
-    table.write(used, size.bit_length())
-    for frequency in frequencies[:used].tolist():
-        width = (frequency + 1).bit_length()
-        table.write(0, width - 1)
-        table.write(frequency + 1, width)
-
-
-def _read_frequencies(table, bits, size):
-    """The inverse of `_write_frequencies`."""
-    frequencies = np.zeros(size, np.int64)
-    used = table.read(size.bit_length())
-    if used > size:
-        raise StreamError(f"a table names {used} values of a vocabulary of {size}")
-    for value in range(used):
-        width = 1
-        while not table.read(1):
-            width += 1
-            if width > bits + 1:
-                raise StreamError("a frequency in a table is too large")
-        frequencies[value] = (1 << (width - 1) | table.read(width - 1)) - 1
-    if frequencies.sum() != 1 << bits:
-        raise StreamError(f"the frequencies in a table do not add up to 2^{bits}")
-    return frequencies
 
 
 class DecisionCoded(IndexCoded):
@@ -414,15 +392,12 @@ class MixedIndices(DecisionCoded):
 
     def _state(self, count, sizes):
         decisions = sum(count * max((size - 1).bit_length(), 1) for size in sizes)
-        counters = new_counters(decisions)
-        by_depth = np.full((_DIMENSIONS * _DEPTHS, INPUTS), _FIRST_WEIGHT, np.int32)
-        by_agreement = np.full((8 * _DEPTHS, INPUTS), _FIRST_WEIGHT, np.int32)
-        by_trust = np.full((4 ** len(TRUSTED), INPUTS), _FIRST_WEIGHT, np.int32)
-        return counters, by_depth, by_agreement, by_trust
+        weights = np.full((_TRUST + TRUST_SETS, INPUTS), _FIRST_WEIGHT, np.int32)
+        return new_model(new_counters(decisions), weights, mixers=3)
 
     def _code(self, values, d, size, grid, state, coder, data, decoding):
         bits = (size - 1).bit_length()
-        return _code_mixed(values, d, size, bits, *grid, *state, coder, data, decoding)
+        return _code_mixed(values, d, size, bits, *grid, state, coder, data, decoding)
 
 
 def new_counters(decisions: int) -> np.ndarray:
@@ -452,7 +427,30 @@ def _code_alone(values, d, size, bits, counters, coder, data, decoding):
     return data, True
 
 
-@njit(cache=True)
+class Contexts(NamedTuple):
+    """Contexts of an index, as hashes: each of the dimension and of values at these places, told apart from "outside".
+
+    Attributes:
+        alone: nothing else.
+        left, above: the same dimension there.
+        left_above: both.
+        before: the dimension before, at the same position.
+        two_before: the two before.
+        before_left: the one before, with left.
+        diagonals: the same dimension above left and above right.
+    """
+
+    alone: int
+    left: int
+    above: int
+    left_above: int
+    before: int
+    two_before: int
+    before_left: int
+    diagonals: int
+
+
+@leaf
 def _hash(a, b, c, e):
     """Four integers as one of 64 bits, well spread."""
     h = np.uint64(a) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(b)
@@ -461,16 +459,16 @@ def _hash(a, b, c, e):
     return (h ^ (h >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)
 
 
-@njit(cache=True)
-def slot(context, node, mask):
+@leaf
+def _slot(context, node, mask):
     """Where the counter of a context and a node of the tree stands in a table of mask + 1 counters."""
     spread = (context + np.uint64(node)) * np.uint64(0xD6E8FEB86659FD93)
     return np.int64((spread >> np.uint64(32)) & mask)
 
 
-@njit(cache=True)
-def find_contexts(values, d, n, rows, columns, hashes):
-    """Fill `hashes` [INPUTS] with the contexts of dimension `d` at position `n`; which neighbours agree is returned."""
+@leaf
+def find_contexts(values, d, n, rows, columns):
+    """The contexts of dimension `d` at position `n`, and which neighbours agree: 0 … 7."""
     row, column = n // columns, n % columns
     # Values are told apart from "outside" by adding 1.
     left = np.int64(values[n - 1, d]) + 1 if column else np.int64(0)
@@ -479,55 +477,59 @@ def find_contexts(values, d, n, rows, columns, hashes):
     other = np.int64(values[n - columns + 1, d]) + 1 if row and column + 1 < columns else np.int64(0)
     before = np.int64(values[n, d - 1]) + 1 if d else np.int64(0)
     earlier = np.int64(values[n, d - 2]) + 1 if d > 1 else np.int64(0)
-    hashes[0] = _hash(0, d, 0, 0)
-    hashes[1] = _hash(1, d, left, 0)
-    hashes[2] = _hash(2, d, above, 0)
-    hashes[3] = _hash(3, d, left, above)
-    hashes[4] = _hash(4, d, before, 0)
-    hashes[5] = _hash(5, d, before, earlier)
-    hashes[6] = _hash(6, d, before, left)
-    hashes[7] = _hash(7, d, diagonal, other)
-    return 4 * (left == above) + 2 * (left == diagonal) + (above == diagonal)
+    contexts = Contexts(
+        alone=_hash(0, d, 0, 0),
+        left=_hash(1, d, left, 0),
+        above=_hash(2, d, above, 0),
+        left_above=_hash(3, d, left, above),
+        before=_hash(4, d, before, 0),
+        two_before=_hash(5, d, before, earlier),
+        before_left=_hash(6, d, before, left),
+        diagonals=_hash(7, d, diagonal, other),
+    )
+    return contexts, 4 * (left == above) + 2 * (left == diagonal) + (above == diagonal)
+
+
+@leaf
+def look_hashed(model, contexts, node):
+    """Turn contexts and a node into addresses; returns how much the trusted ones have seen: 0 … TRUST_SETS - 1."""
+    counters, at, mask, c = model.counters, model.at, np.uint64(model.counters.shape[1] - 1), 0
+    for context in contexts:
+        at[c] = _slot(context, node, mask)
+        c += 1
+    trust = np.int64(0)
+    for c in TRUSTED:
+        trust = 4 * trust + _SEEN[counters[c, at[c]] & COUNT_MASK]
+    return trust
+
+
+_decide = predictor(contexts=INPUTS, shares=(1, 1, 2))
 
 
 @njit(cache=True)
-def _code_mixed(
-    values, d, size, bits, rows, columns, counters, by_depth, by_agreement, by_trust, coder, data, decoding
-):
+def _code_mixed(values, d, size, bits, rows, columns, model, coder, data, decoding):
     """Code column `d` of `values`, of a grid, in either direction: (bytes, whether the decoder's were intact)."""
-    hashes, at = np.zeros(INPUTS, np.uint64), np.zeros(INPUTS, np.int64)
-    inputs = np.zeros(INPUTS, np.int64)
-    mask = np.uint64(counters.shape[1] - 1)
-    dimension = min(d, _DIMENSIONS - 1)
     for n in range(values.shape[0]):
         data = with_room(coder, data, decoding)
-        agreement = find_contexts(values, d, n, rows, columns, hashes)
-        node, value = np.int64(1), np.int64(values[n, d])
-        for shift in range(bits - 1, -1, -1):
-            prefix = node - (np.int64(1) << (bits - 1 - shift))
-            bit = np.int64(0)
-            if (2 * prefix + 1) << shift < size:
-                depth = bits - 1 - shift
-                own, shared = by_depth[dimension * _DEPTHS + depth], by_agreement[agreement * _DEPTHS + depth]
-                for m in range(INPUTS):
-                    at[m] = slot(hashes[m], node, mask)
-                    inputs[m] = STRETCH[counter_probability(counters[m, at[m]])]
-                trust = np.int64(0)
-                for m in TRUSTED:
-                    trust = 4 * trust + SEEN[counters[m, at[m]] & COUNTER_LIMIT]
-                trusting = by_trust[trust]
-                first, second, third = mix(inputs, own), mix(inputs, shared), mix(inputs, trusting)
-                probability = SQUASH[(first + second + 2 * third >> 2) + LIMIT]
-                bit = code_bit(coder, data, probability, value >> shift & 1, decoding)
-                target = 65535 * bit
-                learn(own, inputs, target - SQUASH[first + LIMIT])
-                learn(shared, inputs, target - SQUASH[second + LIMIT])
-                learn(trusting, inputs, target - SQUASH[third + LIMIT])
-                for m in range(INPUTS):
-                    counters[m, at[m]] = counter_update(counters[m, at[m]], bit, COUNTER_LIMIT)
-            node = 2 * node + bit
-        if decoding:
-            values[n, d] = node - (np.int64(1) << bits)
-            if is_overrun(coder, data):
-                return data, False
+        values[n, d] = _code_index(values, d, n, size, bits, rows, columns, model, (coder, data, decoding))
+        if decoding and is_overrun(coder, data):
+            return data, False
     return data, True
+
+
+@leaf
+def _code_index(values, d, n, size, bits, rows, columns, model, stream):
+    contexts, agreement = find_contexts(values, d, n, rows, columns)
+    dimension = min(d, _DIMENSIONS - 1)
+    node, value = np.int64(1), np.int64(values[n, d])
+    for shift in range(bits - 1, -1, -1):
+        depth = bits - 1 - shift
+        bit, prefix = np.int64(0), node - (np.int64(1) << depth)
+        if (2 * prefix + 1) << shift < size:
+            trust = look_hashed(model, contexts, node)
+            model.sets[0] = dimension * _DEPTHS + depth
+            model.sets[1] = _AGREEMENT + agreement * _DEPTHS + depth
+            model.sets[2] = _TRUST + trust
+            bit = _decide(value >> shift & 1, np.int64(0), model, stream)
+        node = 2 * node + bit
+    return node - (np.int64(1) << bits)

@@ -121,15 +121,6 @@ def _scale_constants():
     return tuple(np.array(values, np.int64) for values in (inverse, reach, thresholds))
 
 
-def scale_thresholds() -> np.ndarray:
-    """Where the index goes up by one, in units of 2^-8: int64 [63]; what ``torch.bucketize(right=True)`` takes.
-
-    >>> scale_thresholds()[:4]
-    array([30, 34, 39, 44])
-    """
-    return _scale_constants()[2].copy()
-
-
 def scale_index(scale) -> np.ndarray:
     """The table of each scale: 0 … 63.
 
@@ -221,20 +212,20 @@ class Mixture:
     scales: np.ndarray
 
     def __post_init__(self):
-        arrays = [np.asarray(a) for a in (self.weights, self.means, self.scales)]
-        if any(a.dtype.kind not in "iu" for a in arrays):
+        weights, means, indices = (np.asarray(a) for a in (self.weights, self.means, self.scales))
+        if any(a.dtype.kind not in "iu" for a in (weights, means, indices)):
             raise ValueError("weights, means and scales are integers; see FRACTION_BITS for their units")
-        weights, means, indices = (np.ascontiguousarray(a, np.int64) for a in arrays)
         if weights.ndim != 2 or weights.shape[1] == 0 or not weights.shape == means.shape == indices.shape:
             raise ValueError(f"weights, means and scales are arrays [N,K], not {weights.shape}, {means.shape}, …")
         if weights.size and (weights.min() < 0 or np.any(weights.sum(1) != 1 << WEIGHT_BITS)):
             raise ValueError(f"a mixture's weights are at least 0 and add up to 2^{WEIGHT_BITS}")
         if indices.size and (indices.min() < 0 or indices.max() >= SCALES):
             raise ValueError(f"scales are table indices 0 … {SCALES - 1}; scale_index makes them")
-        means = np.clip(means, -MAX_MEAN, MAX_MEAN)
+        if means.size and (means.min() < -MAX_MEAN or means.max() > MAX_MEAN):
+            means = np.clip(means.astype(np.int64), -MAX_MEAN, MAX_MEAN)
         # The encoder keeps the mixtures of all latents until it has found the last symbol, so they are kept small.
         for name, value, kind in (("weights", weights, "i4"), ("means", means, "i4"), ("scales", indices, "u1")):
-            object.__setattr__(self, name, value.astype(kind))
+            object.__setattr__(self, name, np.ascontiguousarray(value, kind))
 
     @classmethod
     def from_logits(cls, logits, means, scales) -> "Mixture":
@@ -254,7 +245,11 @@ class Mixture:
 
     @classmethod
     def joined(cls, mixtures: Sequence["Mixture"]) -> "Mixture":
-        """The distributions of several, one after the other."""
+        """The distributions of several, one after the other.
+
+        >>> len(Mixture.joined([Mixture([[65536]], [[0]], [[9]]), Mixture([[65536]], [[256]], [[0]])]))
+        2
+        """
         return cls(*(np.concatenate([getattr(m, name) for m in mixtures]) for name in ("weights", "means", "scales")))
 
     def __len__(self):

@@ -29,9 +29,11 @@ fall geometrically to both sides. Channels go in the order of their expected dis
 tells them for all positions (`order`).
 
 **Contexts** are made of the learned distribution's certainty (the logit of p), of those activities, of the distances in
-the same channel around, those of the two channels before, and the channel. Three mixers with differently chosen weight
-sets (certainty, activities, channel) share in each decision. One function drives both directions, so that encoder and
-decoder cannot disagree about a context.
+the same channel around, those of the two channels before, and the channel. `Distance` describes them: sides, close,
+nearest, near, activity, channel_near, channel_wide, latest, own. For "above?" four of them look at signs instead
+(`Direction`: sides, diagonals, latest, all_sides). Three mixers with differently chosen sets of weights (certainty;
+near and nearest; channel) share in each decision. One function drives both directions, so that encoder and decoder
+cannot disagree about a context.
 
 **Experience.** Contexts and mixers begin a picture knowing nothing, unless they are given what they have learned from
 others: an `Experience`, part of a weight file. Its counters forget it soon, for they are told that they have seen only
@@ -55,20 +57,22 @@ import numpy as np
 from numba import njit
 
 from ..errors import StreamError
-from .binary_coder import (
-    POSITION,
-    bits_so_far,
-    code_bit,
-    finish,
-    is_complete,
-    is_overrun,
-    new_decoder,
-    new_encoder,
-    with_room,
-)
-from .context import LEVEL
+from .binary_coder import POSITION, bits_so_far, finish, is_complete, is_overrun, new_decoder, new_encoder, with_room
 from .integer_gaussian import Mixture, mixture_edge, mixture_window
-from .mixing import COUNT_MASK, LIMIT, SQUASH, STRETCH, counter_probability, counter_update, learn, mix
+from .mixing import (
+    COUNT_MASK,
+    HALF,
+    STRETCH,
+    foresee,
+    gamma_coder,
+    leaf,
+    level,
+    look,
+    new_model,
+    predictor,
+    sign,
+    tell,
+)
 from .models import PRECISION
 from .tables import FrequencyTables
 
@@ -86,10 +90,11 @@ _SHARED, _OWN = 2048, 16
 _CERTAINTIES = 28
 _PREDICTED = _CERTAINTIES - 1
 
-_COUNTER_LIMIT = 400
 _FIRST_WEIGHT, _OTHER_WEIGHTS = 32768, 32768 // (INPUTS - 1)  # half for the learned distribution, 2^-16
 _TOTAL = 1 << PRECISION
-_HALF = 1 << 15
+
+#: Bytes that one symbol takes at most: two for each of its decisions.
+_MOST_BYTES = 2 * (2 + _COUNTED + 34 + 33)
 
 #: Sums of distances are in units of 1/256; single ones count up to 255.
 _UNIT, _FAR = 256, 255
@@ -218,11 +223,11 @@ class _Plane:
             if (experience.counters.shape, experience.weights.shape) != (self.counters.shape, self.weights.shape):
                 raise ValueError(f"the experience is of planes with another number of channels than {channels}")
             self.counters[:], self.weights[:] = experience.counters, experience.weights
-        self.sets = tuple(np.split(self.weights, (_CERTAINTIES, _CERTAINTIES + 256)))  # views
         self.spent = np.zeros(shape if measure else (0, 0, 0))
+        self.model = new_model(self.counters, self.weights, mixers=3)  # views
 
     def state(self):
-        return self.values, self.distances, self.sums, self.errors, self.counters, self.sets, self.spent
+        return _State(self.values, self.distances, self.sums, self.errors, self.spent), self.model
 
 
 def _planes(shapes, measure, experience):
@@ -262,10 +267,8 @@ class MixingEncoder:
             order: that of the channels [M]; by default as they are numbered.
         """
         symbols = np.ascontiguousarray(symbols, np.int32)
-        model = self._planes[plane].state()
-        self._data, _ = _code(
-            symbols, *_ways(where, symbols, order), distributions, model, self._coder, self._data, False
-        )
+        ways, state = _ways(where, symbols, order), self._planes[plane].state()
+        self._data, _ = _code(symbols, *ways, distributions, *state, self._coder, self._data, False)
 
     def getvalue(self) -> bytes:
         """The stream of all symbols; nothing can be put behind it."""
@@ -299,8 +302,8 @@ class MixingDecoder:
         """
         channels = self._planes[plane].values.shape[2]
         symbols = np.zeros((len(where[0]), channels), np.int32)
-        ways, model = _ways(where, symbols, order), self._planes[plane].state()
-        _, intact = _code(symbols, *ways, distributions, model, self._coder, self._data, True)
+        ways, state = _ways(where, symbols, order), self._planes[plane].state()
+        _, intact = _code(symbols, *ways, distributions, *state, self._coder, self._data, True)
         if not intact:
             raise StreamError("the latents' stream is cut, damaged, or was made with other weights")
         return symbols
@@ -321,26 +324,118 @@ def _ways(where, symbols, order):
     return tuple(np.ascontiguousarray(way, np.int64) for way in (*where, order))
 
 
-@njit(cache=True)
-def _level(magnitude):
-    return LEVEL[magnitude] if magnitude < LEVEL.size else np.int64(15)
+class _State(NamedTuple):
+    """What has been coded of a plane, in arrays with margins: position (0, 0) is at [2, 2].
+
+    Attributes:
+        values: the symbols, clipped to 16 bits: int16 [h + 2, w + 4, M].
+        distances: from their centres, likewise.
+        sums: of a position's distances, seen and expected: int64 [2, h + 2, w + 4].
+        errors: running sums for each channel of the distances from the distribution's median, and from the neighbours':
+            int64 [2, M].
+        spent: the bits of every symbol, float64 [h, w, M]; empty if nobody asks.
+    """
+
+    values: np.ndarray
+    distances: np.ndarray
+    sums: np.ndarray
+    errors: np.ndarray
+    spent: np.ndarray
 
 
-@njit(cache=True)
+class _Centre(NamedTuple):
+    """What is known of a symbol before it is coded.
+
+    Attributes:
+        low, high: the window of its distribution.
+        median: of its distribution.
+        foreseen: the neighbours' median.
+        predicted: 1 if that is the centre.
+        centre: from where distances are counted.
+        start, end: cumulative frequencies of the distribution below the centre, and with it.
+        expected: the expected distance in 1/256; 0 if predicted.
+        certainty: level of the distribution's certainty.
+    """
+
+    low: int
+    high: int
+    median: int
+    foreseen: int
+    predicted: int
+    centre: int
+    start: int
+    end: int
+    expected: int
+    certainty: int
+
+
+class Distance(NamedTuple):
+    """Contexts of a symbol's distance from its centre, and of whether it is there.
+
+    Activities are levels of quotients of sums of distances, seen to expected: `near` that of the positions around,
+    `here` that of this position's channels so far, `nearest` the same with the latest counting most. `close` is
+    2·(left + above) and the diagonals of the distances in the same channel, `wide` that and two further.
+
+    Attributes:
+        sides: channel × distance left, to 3 × above, to 3.
+        close: certainty × level of `close`.
+        nearest: certainty × nearest.
+        near: certainty × near.
+        activity: nearest × near × certainty / 4.
+        channel_near: channel × near.
+        channel_wide: channel × level of `wide`.
+        latest: the distances of the channel coded before, to 7, and of the one before that, to 7, × certainty.
+        own: the level of `close` to the expected distance × here × certainty / 4.
+    """
+
+    sides: int
+    close: int
+    nearest: int
+    near: int
+    activity: int
+    channel_near: int
+    channel_wide: int
+    latest: int
+    own: int
+
+
+class Direction(NamedTuple):
+    """Contexts of whether a symbol is above its centre. Signs are those of symbols; others are as in `Distance`.
+
+    Attributes:
+        sides: channel × signs left × above.
+        close, nearest, near, activity: as in `Distance`.
+        diagonals: channel × signs above left × above right.
+        latest: channel × signs of the channel coded before × left.
+        all_sides: signs left × above, whatever the channel.
+        own: as in `Distance`.
+    """
+
+    sides: int
+    close: int
+    nearest: int
+    near: int
+    activity: int
+    diagonals: int
+    latest: int
+    all_sides: int
+    own: int
+
+
+_decide = predictor(contexts=INPUTS - 1, told=1, shares=(1, 1, 1), limit=400)
+_code_large = gamma_coder(_decide)
+
+
+@leaf
 def _quotient_level(seen, expected):
     """How far distances were above what was expected: 0 … 15. Both sums in 1/256, a quarter of a step added."""
     return _QUOTIENT_LEVEL[min(16 * (seen + _UNIT // 4) // (expected + _UNIT // 4), _QUOTIENT_LEVEL.size - 1)]
 
 
-@njit(cache=True)
-def _sign(value):
-    """0, 1, 2 for negative, zero, positive."""
-    return np.int64(1) + (value > 0) - (value < 0)
-
-
-@njit(cache=True)
-def _window(n, indices, tables, mixture):
+@leaf
+def _window(n, distributions):
     """The lowest and the highest symbol that have an interval of their own in distribution n."""
+    indices, tables, mixture = distributions
     if indices.size:
         table = indices[n]
         return tables[3][table], tables[3][table] + tables[2][table] - 3
@@ -348,9 +443,10 @@ def _window(n, indices, tables, mixture):
     return mixture_window(n, means, scales, reach)
 
 
-@njit(cache=True)
-def _edge(symbol, low, high, n, indices, tables, mixture):
+@leaf
+def _edge(symbol, low, high, n, distributions):
     """The frequency of everything below `symbol` in distribution n; a tail counts as the first symbol in it."""
+    indices, tables, mixture = distributions
     if symbol < low:
         return np.int64(0)
     if symbol > high + 1:
@@ -361,196 +457,198 @@ def _edge(symbol, low, high, n, indices, tables, mixture):
     return mixture_edge(symbol, low, high, n, weights, means, scales, inverse, cdf)
 
 
-@njit(cache=True)
-def _median(low, high, n, indices, tables, mixture):
+@leaf
+def _median(low, high, n, distributions):
     """The symbol in whose interval half of the total lies, within the window."""
     below, above = low, high + 1
     while above - below > 1:
         middle = (below + above) >> 1
-        if _edge(middle, low, high, n, indices, tables, mixture) <= _TOTAL // 2:
+        if _edge(middle, low, high, n, distributions) <= _TOTAL // 2:
             below = middle
         else:
             above = middle
     return below
 
 
-@njit(cache=True)
+@leaf
 def _share(part, whole):
     """part / whole as a probability in units of 2^-16; 1/2 where the distribution says nothing."""
     if whole <= 0:
-        return np.int64(_HALF)
+        return np.int64(HALF)
     return min(max((part << 16) // whole, 1), 65535)
 
 
-@njit(cache=True)
-def _decide(bit, kind, learned, at, sets, counters, weights, inputs, coder, data, decoding):
-    """Code one decision, and learn from it.
-
-    Args:
-        learned: its probability by the learned distribution.
-        at: the contexts [INPUTS - 1]; sets: the three sets of weights.
-    """
-    inputs[0] = STRETCH[learned >> 4]
-    for m in range(INPUTS - 1):
-        inputs[m + 1] = STRETCH[counter_probability(counters[m, at[m], kind])]
-    first, second, third = weights[0][sets[0], kind], weights[1][sets[1], kind], weights[2][sets[2], kind]
-    one, two, three = mix(inputs, first), mix(inputs, second), mix(inputs, third)
-    bit = code_bit(coder, data, SQUASH[(one + two + three) // 3 + LIMIT], bit, decoding)
-    target = 65535 * bit
-    learn(first, inputs, target - SQUASH[one + LIMIT])
-    learn(second, inputs, target - SQUASH[two + LIMIT])
-    learn(third, inputs, target - SQUASH[three + LIMIT])
-    for m in range(INPUTS - 1):
-        counters[m, at[m], kind] = counter_update(counters[m, at[m], kind], bit, _COUNTER_LIMIT)
-    return bit
-
-
-@njit(cache=True)
-def _code_excess(excess, at, sets, counters, weights, inputs, coder, data, decoding):
-    """Code a number from 1 up in Elias-gamma; returns it, or -1 if it is none of 33 bits."""
-    bits = np.int64(0)
-    while True:
-        kind = min(_COUNTED + 1 + bits, KINDS - 1)
-        more = np.int64(excess >> bits > 1)
-        if not _decide(more, kind, np.int64(_HALF), at, sets, counters, weights, inputs, coder, data, decoding):
-            break
-        bits += 1
-        if bits > 33:
-            return np.int64(-1)
-    number = np.int64(1)
-    for shift in range(bits - 1, -1, -1):
-        number = 2 * number + code_bit(coder, data, _HALF, excess >> shift & 1, decoding)
-    return number
-
-
 @njit(cache=True, nogil=True)
-def _code(symbols, rows, columns, order, distributions, model, coder, data, decoding):
+def _code(symbols, rows, columns, order, distributions, state, model, coder, data, decoding):
     """Code symbols [n,M] in either direction; returns the bytes and whether the decoder's were intact."""
     indices, tables, mixture = distributions
-    indices = indices.ravel()
-    values, distances, sums, errors, counters, weights, spent = model
-    at, usual = np.zeros(INPUTS - 1, np.int64), np.zeros(INPUTS - 1, np.int64)
-    sets, inputs = np.zeros(3, np.int64), np.zeros(INPUTS, np.int64)
-    channels = symbols.shape[1]
+    distributions = indices.ravel(), tables, mixture
     for i in range(rows.size):
-        y, x = rows[i] + 2, columns[i] + 2
-        around = np.zeros(2, np.int64)
-        for k in range(2):
-            around[k] = 2 * (sums[k, y, x - 1] + sums[k, y - 1, x]) + sums[k, y - 1, x - 1] + sums[k, y - 1, x + 1]
-        near = _quotient_level(around[0], around[1]) if around[1] else np.int64(_EQUAL)
-        seen, expected, lately, lately_expected = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
-        last, before_last, before = np.int64(0), np.int64(0), order[0]
-        for channel in order:
-            n = i * channels + channel
-            data = with_room(coder, data, decoding)
-            if decoding and is_overrun(coder, data):
-                return data, False
-            bits = bits_so_far(coder) if spent.size else 0.0
-
-            # The centre, and what the learned distribution thinks of it.
-            low, high = _window(n, indices, tables, mixture)
-            median = _median(low, high, n, indices, tables, mixture)
-            left, above = np.int64(values[y, x - 1, channel]), np.int64(values[y - 1, x, channel])
-            corner = np.int64(values[y - 1, x - 1, channel])
-            if x == 2:
-                foreseen = above
-            elif y == 2:
-                foreseen = left
-            else:
-                foreseen = max(min(left, above), min(max(left, above), left + above - corner))
-            predicted = 4 * errors[1, channel] < 3 * errors[0, channel]
-            centre = foreseen if predicted else median
-            start = _edge(centre, low, high, n, indices, tables, mixture)
-            end = _edge(centre + 1, low, high, n, indices, tables, mixture)
-            inside = end - start
-            at_centre = _share(inside, _TOTAL)
-            if predicted:
-                distance_expected, certainty = np.int64(0), np.int64(_PREDICTED)
-            else:
-                floor = max(inside, 1 << 10)  # where p is tiny, the formula says nothing any more
-                distance_expected = (_TOTAL - floor) * _UNIT // floor * (_TOTAL + floor) // (2 * _TOTAL)
-                certainty = min(max(np.int64(STRETCH[at_centre >> 4]) // 160 + 13, 0), _PREDICTED - 1)
-
-            # The contexts.
-            west, north = np.int64(distances[y, x - 1, channel]), np.int64(distances[y - 1, x, channel])
-            north_west, north_east = distances[y - 1, x - 1, channel], distances[y - 1, x + 1, channel]
-            close = 2 * (west + north) + north_west + north_east
-            wide = close + distances[y, x - 2, channel] + distances[y - 2, x, channel]
-            here, nearest = _quotient_level(seen, expected), _quotient_level(lately, lately_expected)
-            if distance_expected > 8:
-                own = _quotient_level(close * _UNIT, 6 * distance_expected)
-            else:
-                own = min(close, 15)
-            usual[0] = channel * 16 + min(west, 3) * 4 + min(north, 3)
-            usual[1] = certainty * 16 + _level(close)
-            usual[2] = certainty * 16 + nearest
-            usual[3] = certainty * 16 + near
-            usual[4] = (nearest * 16 + near) * 8 + certainty // 4
-            usual[5] = channel * 16 + near
-            usual[6] = channel * 16 + _level(wide)
-            usual[7] = (min(last, 7) * 8 + min(before_last, 7)) * _CERTAINTIES + certainty
-            usual[8] = (own * 16 + here) * 8 + certainty // 4
-            sets[0], sets[1], sets[2] = certainty, near * 16 + nearest, channel
-
-            # The decisions.
-            wanted = np.int64(symbols[i, channel]) - centre
-            at[:] = usual
-            distance = np.int64(0)
-            zero = np.int64(wanted == 0)
-            if not _decide(zero, 0, at_centre, at, sets, counters, weights, inputs, coder, data, decoding):
-                sign_left, sign_above = _sign(left), _sign(above)
-                signs = sign_left * 3 + sign_above
-                at[0] = channel * 16 + signs
-                at[5] = channel * 16 + _sign(corner) * 3 + _sign(values[y - 1, x + 1, channel])
-                at[6] = channel * 16 + _sign(values[y, x, before]) * 3 + sign_left
-                at[7] = signs
-                up = _share(_TOTAL - end, _TOTAL - inside)
-                up = _decide(np.int64(wanted > 0), 1, up, at, sets, counters, weights, inputs, coder, data, decoding)
-                at[:] = usual
-                distance = np.int64(1)
-                while distance < _COUNTED:
-                    if up:
-                        rest = _TOTAL - _edge(centre + distance, low, high, n, indices, tables, mixture)
-                        beyond = _TOTAL - _edge(centre + distance + 1, low, high, n, indices, tables, mixture)
-                    else:
-                        rest = _edge(centre - distance + 1, low, high, n, indices, tables, mixture)
-                        beyond = _edge(centre - distance, low, high, n, indices, tables, mixture)
-                    more, p = np.int64(abs(wanted) > distance), _share(beyond, rest)
-                    if not _decide(
-                        more, 1 + distance, p, at, sets, counters, weights, inputs, coder, data, decoding
-                    ):  # fmt: skip
-                        break
-                    distance += 1
-                if distance == _COUNTED:
-                    excess = abs(wanted) - _COUNTED + 1
-                    excess = _code_excess(excess, at, sets, counters, weights, inputs, coder, data, decoding)
-                    if excess < 0:
-                        return data, False
-                    distance = excess + _COUNTED - 1
-                if decoding:
-                    wanted = distance if up else -distance
-            elif decoding:
-                wanted = np.int64(0)
-            if decoding:
-                if not -(1 << 31) <= centre + wanted < 1 << 31:
-                    return data, False
-                symbols[i, channel] = centre + wanted
-            if spent.size:
-                spent[rows[i], columns[i], channel] = bits_so_far(coder) - bits
-
-            # What the next symbols see of this one.
-            value = centre + wanted
-            errors[0, channel] += (min(abs(value - median), 4096) << 8) - (errors[0, channel] >> 5)
-            errors[1, channel] += (min(abs(value - foreseen), 4096) << 8) - (errors[1, channel] >> 5)
-            values[y, x, channel] = min(max(value, -32768), 32767)
-            distances[y, x, channel] = min(distance, 32767)
-            before = channel
-            if not predicted:
-                distance = min(distance, _FAR)
-                seen += distance * _UNIT
-                expected += distance_expected
-                lately += distance * _UNIT - (lately >> 4)
-                lately_expected += distance_expected - (lately_expected >> 4)
-                before_last, last = last, distance
-        sums[0, y, x], sums[1, y, x] = seen, expected
+        data = with_room(coder, data, decoding, _MOST_BYTES * symbols.shape[1])
+        stream = coder, data, decoding
+        if not _code_position(i, symbols, rows[i], columns[i], order, distributions, state, model, stream):
+            return data, False
     return data, True
+
+
+@leaf
+def _code_position(i, symbols, row, column, order, distributions, state, model, stream):
+    """Code all channels of a position; says whether a decoder found legal symbols."""
+    coder, data, decoding = stream
+    y, x, channels = row + 2, column + 2, symbols.shape[1]
+    near = _activity_around(y, x, state.sums)
+    # Of this position so far: the distances seen and expected, the same with the latest counting most; the distances of
+    # the last two channels, and the last channel.
+    seen, expected, lately, lately_expected = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+    last, before_last, before = np.int64(0), np.int64(0), order[0]
+    for channel in order:
+        if decoding and is_overrun(coder, data):
+            return False
+        bits = bits_so_far(coder) if state.spent.size else 0.0
+        n = i * channels + channel
+        known = _centre(y, x, channel, n, distributions, state)
+        here, nearest = _quotient_level(seen, expected), _quotient_level(lately, lately_expected)
+        contexts = _contexts(y, x, channel, known, (near, here, nearest, last, before_last), state.distances)
+        model.sets[0] = known.certainty * KINDS
+        model.sets[1] = (_CERTAINTIES + near * 16 + nearest) * KINDS
+        model.sets[2] = (_CERTAINTIES + 256 + channel) * KINDS
+        directions = _direction(y, x, channel, before, contexts, state.values)
+        wanted = np.int64(symbols[i, channel]) - known.centre
+        wanted = _code_symbol(wanted, known, n, distributions, contexts, directions, model, stream)
+        value, distance = known.centre + wanted, abs(wanted)
+        if not -(1 << 31) <= value < 1 << 31:
+            return False
+        if decoding:
+            symbols[i, channel] = value
+        if state.spent.size:
+            state.spent[row, column, channel] = bits_so_far(coder) - bits
+
+        _take_note(value, distance, y, x, channel, known, state)
+        before = channel
+        if not known.predicted:
+            distance = min(distance, _FAR)
+            seen += distance * _UNIT
+            expected += known.expected
+            lately += distance * _UNIT - (lately >> 4)
+            lately_expected += known.expected - (lately_expected >> 4)
+            before_last, last = last, distance
+    state.sums[0, y, x], state.sums[1, y, x] = seen, expected
+    return True
+
+
+@leaf
+def _activity_around(y, x, sums):
+    """How far the distances around were above what was expected."""
+    seen = 2 * (sums[0, y, x - 1] + sums[0, y - 1, x]) + sums[0, y - 1, x - 1] + sums[0, y - 1, x + 1]
+    expected = 2 * (sums[1, y, x - 1] + sums[1, y - 1, x]) + sums[1, y - 1, x - 1] + sums[1, y - 1, x + 1]
+    return _quotient_level(seen, expected) if expected else np.int64(_EQUAL)
+
+
+@leaf
+def _centre(y, x, channel, n, distributions, state):
+    """The centre, and what the learned distribution thinks of it."""
+    values, errors = state.values, state.errors
+    low, high = _window(n, distributions)
+    median = _median(low, high, n, distributions)
+    if x == 2:
+        foreseen = np.int64(values[y - 1, x, channel])
+    elif y == 2:
+        foreseen = np.int64(values[y, x - 1, channel])
+    else:
+        foreseen = foresee(values[y, x - 1, channel], values[y - 1, x, channel], values[y - 1, x - 1, channel])
+    predicted = 4 * errors[1, channel] < 3 * errors[0, channel]
+    centre = foreseen if predicted else median
+    start, end = _edge(centre, low, high, n, distributions), _edge(centre + 1, low, high, n, distributions)
+    if predicted:
+        expected, certainty = np.int64(0), np.int64(_PREDICTED)
+    else:
+        floor = max(end - start, 1 << 10)  # where p is tiny, the formula says nothing any more
+        expected = (_TOTAL - floor) * _UNIT // floor * (_TOTAL + floor) // (2 * _TOTAL)
+        certainty = np.int64(STRETCH[_share(end - start, _TOTAL) >> 4]) // 160 + 13
+        certainty = min(max(certainty, 0), _PREDICTED - 1)
+    return _Centre(low, high, median, foreseen, np.int64(predicted), centre, start, end, expected, certainty)
+
+
+@leaf
+def _contexts(y, x, channel, known, activities, distances):
+    near, here, nearest, last, before_last = activities
+    certainty = known.certainty
+    west, north = np.int64(distances[y, x - 1, channel]), np.int64(distances[y - 1, x, channel])
+    close = 2 * (west + north) + distances[y - 1, x - 1, channel] + distances[y - 1, x + 1, channel]
+    wide = close + distances[y, x - 2, channel] + distances[y - 2, x, channel]
+    own = _quotient_level(close * _UNIT, 6 * known.expected) if known.expected > 8 else min(close, 15)
+    return Distance(
+        sides=channel * 16 + min(west, 3) * 4 + min(north, 3),
+        close=certainty * 16 + level(close),
+        nearest=certainty * 16 + nearest,
+        near=certainty * 16 + near,
+        activity=(nearest * 16 + near) * 8 + certainty // 4,
+        channel_near=channel * 16 + near,
+        channel_wide=channel * 16 + level(wide),
+        latest=(min(last, 7) * 8 + min(before_last, 7)) * _CERTAINTIES + certainty,
+        own=(own * 16 + here) * 8 + certainty // 4,
+    )
+
+
+@leaf
+def _direction(y, x, channel, before, usual, values):
+    left, above = sign(values[y, x - 1, channel]), sign(values[y - 1, x, channel])
+    diagonals = sign(values[y - 1, x - 1, channel]) * 3 + sign(values[y - 1, x + 1, channel])
+    return Direction(
+        sides=channel * 16 + left * 3 + above,
+        close=usual.close,
+        nearest=usual.nearest,
+        near=usual.near,
+        activity=usual.activity,
+        diagonals=channel * 16 + diagonals,
+        latest=channel * 16 + sign(values[y, x, before]) * 3 + left,
+        all_sides=left * 3 + above,
+        own=usual.own,
+    )
+
+
+@leaf
+def _code_symbol(wanted, known, n, distributions, contexts, directions, model, stream):
+    """Code a symbol's distance from its centre, with sign; a decoder's may be too large for 32 bits."""
+    inside = known.end - known.start
+    look(model, 0, KINDS, contexts)
+    tell(model, _share(inside, _TOTAL))
+    if _decide(np.int64(wanted == 0), np.int64(0), model, stream):
+        return np.int64(0)
+    look(model, 0, KINDS, directions)
+    tell(model, _share(_TOTAL - known.end, _TOTAL - inside))
+    up = _decide(np.int64(wanted > 0), np.int64(1), model, stream)
+    look(model, 0, KINDS, contexts)
+    distance = _code_distance(abs(wanted), up, known, n, distributions, model, stream)
+    return distance if up else -distance
+
+
+@leaf
+def _code_distance(wanted, up, known, n, distributions, model, stream):
+    """Code a distance from 1 up."""
+    low, high, centre = known.low, known.high, known.centre
+    distance = np.int64(1)
+    while distance < _COUNTED:
+        if up:
+            rest = _TOTAL - _edge(centre + distance, low, high, n, distributions)
+            beyond = _TOTAL - _edge(centre + distance + 1, low, high, n, distributions)
+        else:
+            rest = _edge(centre - distance + 1, low, high, n, distributions)
+            beyond = _edge(centre - distance, low, high, n, distributions)
+        tell(model, _share(beyond, rest))
+        if not _decide(np.int64(wanted > distance), 1 + distance, model, stream):
+            return distance
+        distance += 1
+    tell(model, np.int64(HALF))
+    excess = _code_large(wanted - _COUNTED + 1, np.int64(_COUNTED + 1), np.int64(KINDS - 1), model, stream)
+    return excess + _COUNTED - 1 if excess > 0 else np.int64(1) << 40
+
+
+@leaf
+def _take_note(value, distance, y, x, channel, known, state):
+    """What the next symbols see of this one."""
+    errors = state.errors
+    errors[0, channel] += (min(abs(value - known.median), 4096) << 8) - (errors[0, channel] >> 5)
+    errors[1, channel] += (min(abs(value - known.foreseen), 4096) << 8) - (errors[1, channel] >> 5)
+    state.values[y, x, channel] = min(max(value, -32768), 32767)
+    state.distances[y, x, channel] = min(distance, 32767)

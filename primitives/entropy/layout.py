@@ -11,6 +11,11 @@ import math
 
 import numpy as np
 
+#: Zigzag order (ITU-T T.81 Figure A.6), made from its rule: diagonals, walked in alternating directions.
+ZIGZAG = np.array(
+    sorted(range(64), key=lambda i: (i // 8 + i % 8, (i // 8 if (i // 8 + i % 8) % 2 else i % 8))), np.int64
+)
+
 
 def frequency_order(shape: tuple[int, ...]) -> np.ndarray:
     """Flat indices of the coefficients of one position, by the sum of their indices.

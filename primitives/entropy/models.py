@@ -11,11 +11,9 @@ The better the frequencies match the symbols, the fewer bits: coding with freque
 entropy of p plus the Kullback-Leibler divergence D(p ‖ q).
 
 * `StaticModel`: the same frequencies for the whole message, known to both sides. It is *order 0*: it knows how often
-  symbols occur, not what stands beside them. `static_model_for_constriction` hands the same integers to constriction.
-* `AdaptiveModel`: learns while coding. After every symbol all frequencies move towards that symbol, by a step that
-  begins large and becomes smaller (2^-2 … 2^-7), so the model both learns fast and settles; old symbols are forgotten
-  exponentially, so it follows a source that changes. Encoder and decoder make the same moves, no table is sent.
-* For models of bits that mix several contexts see `mixing`.
+  symbols occur, not what stands beside them. `StaticModel.for_constriction` hands the same integers to constriction.
+* A `FrequencyTables` (in `tables`) holds many such models for latents.
+* Models of bits that learn while coding, and mix several contexts, are in `mixing`.
 
 All of it is integer arithmetic, so that a decoder on another machine finds the same intervals. Quantizing frequencies
 follows the largest-remainder rule; the adaptive step is the one of AV1's symbol coder (AV1 Bitstream & Decoding
@@ -84,6 +82,15 @@ class StaticModel:
         """The model for counts [K], all of them positive."""
         return cls(quantize_counts(counts))
 
+    @classmethod
+    def expanded(cls, frequencies: np.ndarray) -> "StaticModel":
+        """The model of frequencies [K] that add up to a smaller power of two, such as a table in a stream holds.
+
+        >>> StaticModel.expanded(np.array([1, 3])).interval(1)
+        (4194304, 12582912)
+        """
+        return cls(frequencies * ((1 << PRECISION) // frequencies.sum()))
+
     def interval(self, symbol: int) -> tuple[int, int]:
         """(start, frequency) of a symbol."""
         return int(self._starts[symbol]), int(self.frequencies[symbol])
@@ -100,39 +107,3 @@ class StaticModel:
         """
         shares = np.asarray(self.frequencies, np.float64) - 1
         return constriction.stream.model.Categorical(shares, perfect=False)
-
-
-class AdaptiveModel:
-    """Frequencies that follow the symbols.
-
-    >>> model = AdaptiveModel(4)
-    >>> before = model.interval(2)[1]
-    >>> model.update(2)
-    >>> before, model.interval(2)[1]
-    (4194304, 7340031)
-    """
-
-    def __init__(self, alphabet: int):
-        if not 1 <= alphabet <= 1 << 16:
-            raise ValueError(f"an adaptive model has 1 … 65536 symbols, not {alphabet}")
-        self._symbols = np.arange(alphabet + 1)
-        # 1 each is reserved, so that no symbol becomes impossible; `_shares` is cumulative over the rest.
-        self._free = (1 << PRECISION) - alphabet
-        self._shares = self._symbols * self._free // alphabet
-        self._seen = 0
-
-    def interval(self, symbol: int) -> tuple[int, int]:
-        """(start, frequency) of a symbol."""
-        start, end = self._shares[symbol : symbol + 2] + self._symbols[symbol : symbol + 2]
-        return int(start), int(end - start)
-
-    def symbol_at(self, quantile: int) -> int:
-        """The symbol whose interval holds `quantile`, 0 … 2^24 - 1."""
-        return int(np.searchsorted(self._shares + self._symbols, quantile, side="right")) - 1
-
-    def update(self, symbol: int) -> None:
-        """Learn from a symbol that was coded."""
-        self._seen += 1
-        step = min(1 + self._seen.bit_length(), 7)
-        target = np.where(self._symbols > symbol, self._free, 0)
-        self._shares = self._shares + (target - self._shares >> step)

@@ -40,7 +40,8 @@ from ..picture import MAX_PIXELS, HeaderStage, Picture, dissect_header, pack_hea
 from . import huffman
 from .bits import pack_bits, unpack_bits
 from .layout import diagonals, frequency_order, from_scan, to_scan
-from .models import PRECISION, StaticModel, quantize_counts
+from .models import StaticModel, quantize_counts
+from .tables import read_frequencies, write_frequencies
 
 #: Folded values below are tokens of their own.
 DIRECT = 32
@@ -229,11 +230,11 @@ class _ModelCoded(_StaticCoded):
         parts = []
         for tokens in classes:
             frequencies = quantize_counts(np.bincount(tokens, minlength=TOKENS), table_bits(tokens.size))
-            _pack_frequencies(tables, frequencies)
+            write_frequencies(tables, frequencies)
             used = np.flatnonzero(frequencies)
             if used.size > 1:
                 ranks = np.searchsorted(used, tokens).astype(np.int32)
-                parts.append((ranks, _model(frequencies[used])))
+                parts.append((ranks, StaticModel.expanded(frequencies[used]).for_constriction()))
         return self._encode_words(parts).astype("<u4").tobytes()
 
     def _token_bits(self, counts, size):
@@ -247,10 +248,11 @@ class _ModelCoded(_StaticCoded):
             decoder = self._decoder(np.frombuffer(data, "<u4").astype(np.uint32))
             classes = []
             for size in sizes:
-                frequencies = _unpack_frequencies(tables, table_bits(size))
+                frequencies = read_frequencies(tables, table_bits(size), TOKENS)
                 used = np.flatnonzero(frequencies)
                 if used.size > 1:
-                    classes.append(used[decoder.decode(_model(frequencies[used]), size)])
+                    model = StaticModel.expanded(frequencies[used]).for_constriction()
+                    classes.append(used[decoder.decode(model, size)])
                 else:
                     classes.append(np.repeat(used, size))
         except (AssertionError, ValueError) as error:  # constriction's ways to say that words are impossible
@@ -258,39 +260,6 @@ class _ModelCoded(_StaticCoded):
         if not self._is_exhausted(decoder):
             raise StreamError("the coded tokens are damaged: there is more than the picture needs")
         return classes
-
-
-def _model(frequencies):
-    """constriction's model for frequencies that add up to a smaller power of two."""
-    return StaticModel(frequencies * ((1 << PRECISION) // frequencies.sum())).for_constriction()
-
-
-def _pack_frequencies(tables, frequencies):
-    """A table, up to its last token, in Elias-gamma codes of frequency + 1."""
-    used = int(np.flatnonzero(frequencies)[-1]) + 1
-    tables.write(used, TOKENS.bit_length())
-    for frequency in frequencies[:used]:
-        width = (int(frequency) + 1).bit_length()
-        tables.write(0, width - 1)
-        tables.write(int(frequency) + 1, width)
-
-
-def _unpack_frequencies(tables, bits):
-    """The inverse of `_pack_frequencies`."""
-    frequencies = np.zeros(TOKENS, np.int64)
-    used = tables.read(TOKENS.bit_length())
-    if used > TOKENS:
-        raise StreamError(f"a table names {used} tokens; there are {TOKENS}")
-    for token in range(used):
-        width = 1
-        while not tables.read(1):
-            width += 1
-            if width > bits + 1:
-                raise StreamError("a frequency in a table is too large")
-        frequencies[token] = (1 << (width - 1) | tables.read(width - 1)) - 1
-    if frequencies.sum() != 1 << bits:
-        raise StreamError(f"the frequencies in a table do not add up to {1 << bits}")
-    return frequencies
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..bitstream import BitReader, BitWriter
+from ..errors import StreamError
 from .models import PRECISION, quantize_counts
 
 #: Buckets of the decoder's first look-up: the top bits of a quantile.
@@ -42,6 +44,44 @@ def quantize_pmf(pmf, precision: int = PRECISION) -> np.ndarray:
     if pmf.ndim != 1 or not np.isfinite(total) or not total > 0 or pmf.min() < 0:
         raise ValueError("a pmf is a list of finite probabilities from 0 up that are not all 0")
     return quantize_counts(np.maximum(np.rint(pmf / total * 2.0**48), 1).astype(np.int64), precision)
+
+
+def write_frequencies(out: BitWriter, frequencies: np.ndarray) -> None:
+    """Write frequencies [K] up to the last that is not 0: their number, then each + 1 in Elias-gamma code.
+
+    >>> out = BitWriter()
+    >>> write_frequencies(out, np.array([0, 3, 1, 0]))
+    >>> read_frequencies(BitReader(out.getvalue()), precision=2, size=4).tolist()
+    [0, 3, 1, 0]
+    """
+    used = int(np.flatnonzero(frequencies)[-1]) + 1
+    out.write(used, len(frequencies).bit_length())
+    for frequency in frequencies[:used].tolist():
+        width = (frequency + 1).bit_length()
+        out.write(0, width - 1)
+        out.write(frequency + 1, width)
+
+
+def read_frequencies(bits: BitReader, precision: int, size: int) -> np.ndarray:
+    """The inverse of `write_frequencies`: int64 [size], with the sum 2^precision.
+
+    Raises:
+        StreamError: the frequencies are more than `size`, or have another sum.
+    """
+    frequencies = np.zeros(size, np.int64)
+    used = bits.read(size.bit_length())
+    if used > size:
+        raise StreamError(f"a table names {used} values; there are {size}")
+    for value in range(used):
+        width = 1
+        while not bits.read(1):
+            width += 1
+            if width > precision + 1:
+                raise StreamError("a frequency in a table is too large")
+        frequencies[value] = (1 << (width - 1) | bits.read(width - 1)) - 1
+    if frequencies.sum() != 1 << precision:
+        raise StreamError(f"the frequencies in a table do not add up to 2^{precision}")
+    return frequencies
 
 
 @dataclass(frozen=True, eq=False)

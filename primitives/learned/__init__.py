@@ -19,23 +19,4 @@ its checkpoints fit. Names are imported at first use.
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "attention": ["AttentionBlock", "ResidualUnit"],
-        "gain": ["GainUnit"],
-        "gdn": ["GDN", "NonNegative"],
-        "integer": ["IntegerNetwork", "quantize_network"],
-        "lower_bound": ["LowerBound"],
-        "masked_conv": ["CheckerboardConv2d", "MaskedConv2d", "anchors"],
-        "quantize": ["add_noise", "in_float32", "relax", "round_around", "round_straight_through", "stand_in"],
-        "residual": [
-            "ResidualBlock",
-            "ResidualBlockUpsample",
-            "ResidualBlockWithStride",
-            "conv1x1",
-            "conv3x3",
-            "subpixel_conv3x3",
-        ],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -195,11 +195,6 @@ class IntegerNetwork:
             limit, channels = layer.limit, layer.output_channels
         object.__setattr__(self, "_stages", tuple(stages))
 
-    @property
-    def carriers(self) -> tuple[torch.dtype, ...]:
-        """The floating-point type that carries each layer."""
-        return tuple(stage.dtype for stage in self._stages)
-
     def to(self, device) -> "IntegerNetwork":
         """The same network on another device."""
         return dataclasses.replace(self, device=device)
@@ -454,8 +449,8 @@ def quantize_network(
 
     >>> modules = nn.Conv2d(1, 4, 1), nn.PixelShuffle(2), nn.ReLU()
     >>> network = quantize_network(modules, [torch.ones(1, 1, 2, 2)], weight_bits=8, input_limit=255)
-    >>> network(torch.ones(1, 1, 2, 2)).shape, network.carriers
-    (torch.Size([1, 1, 4, 4]), (torch.float32,))
+    >>> network(torch.ones(1, 1, 2, 2)).shape
+    torch.Size([1, 1, 4, 4])
     """
     if not (2 <= weight_bits <= 24 and 2 <= activation_bits <= 24):
         raise ValueError(f"weights and activations have 2 … 24 bits, not {weight_bits} and {activation_bits}")

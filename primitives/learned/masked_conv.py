@@ -4,16 +4,16 @@ A decoder knows some latents before others. What predicts a latent may look only
 encoder can compute every prediction in one convolution and the decoder the same ones as it goes. Zeros in the kernel
 do it; two orders of decoding are in use.
 
-**Raster order** (`MaskedConv2d`): row by row, left to right. A kernel of type A reaches up to the position before its
-centre, type B includes the centre (for layers behind a first one of type A)::
+**Raster order** (`MaskedConv2d`): row by row, left to right. The kernel reaches up to the position before its centre
+(type A in the paper)::
 
-    type A   1 1 1 1 1      type B   1 1 1 1 1
-             1 1 1 1 1               1 1 1 1 1
-             1 1 . . .               1 1 1 . .
-             . . . . .               . . . . .
-             . . . . .               . . . . .
+    1 1 1 1 1
+    1 1 1 1 1
+    1 1 . . .
+    . . . . .
+    . . . . .
 
-A 5×5 kernel of type A at row i reaches up to column j + 2 of row i - 1 and no further right, so position (i, j) may go
+A 5×5 kernel at row i reaches up to column j + 2 of row i - 1 and no further right, so position (i, j) may go
 as soon as step j + 3i, together with all others of that step: H×W positions in W + 3(H - 1) steps. `wavefront` in
 `codeckit.primitives.entropy` yields them.
 
@@ -44,20 +44,18 @@ class MaskedConv2d(nn.Conv2d):
         mask: 0 or 1 for every weight, a buffer [channels_out,channels_in,k,k].
 
     Raises:
-        ValueError: `mask_type` is neither "A" nor "B", or the kernel size is even.
+        ValueError: the kernel size is even.
 
     >>> MaskedConv2d(1, 1, kernel_size=3).mask[0, 0].int().tolist()
     [[1, 1, 1], [1, 0, 0], [0, 0, 0]]
     """
 
-    def __init__(self, channels_in: int, channels_out: int, kernel_size: int = 5, mask_type: str = "A"):
-        if mask_type not in ("A", "B"):
-            raise ValueError(f"mask_type is 'A' (without the centre) or 'B' (with it), not {mask_type!r}")
+    def __init__(self, channels_in: int, channels_out: int, kernel_size: int = 5):
         _check_odd(kernel_size)
         super().__init__(channels_in, channels_out, kernel_size, padding=kernel_size // 2)
         centre = kernel_size // 2
         mask = torch.ones_like(self.weight)
-        mask[:, :, centre, centre + (mask_type == "B") :] = 0
+        mask[:, :, centre, centre:] = 0
         mask[:, :, centre + 1 :] = 0
         self.register_buffer("mask", mask)
 

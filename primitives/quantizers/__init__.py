@@ -6,7 +6,6 @@ stage         rule                                                            us
 `Uniform`     round to the nearest multiple of one step                       learned codecs
 `DeadZone`    the same with a zero interval twice as wide                     JPEG 2000
 `QuantTable`  one step a coefficient position                                 JPEG
-`Embedded`    a dead-zone quantizer as bit planes, coarse to fine             progressive streams
 `FSQ`         a few levels a channel, bounded by tanh                         discrete tokenizers
 ============  ==============================================================  =====================
 
@@ -19,15 +18,4 @@ Not stages, because their code books are data: `VectorQuantizer`, `ProductQuanti
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "uniform": ["Uniform"],
-        "deadzone": ["DeadZone"],
-        "table": ["QuantTable"],
-        "embedded": ["Embedded"],
-        "fsq": ["FSQ"],
-        "rate_distortion": ["quantize_rate_distortion"],
-        "vector": ["ProductQuantizer", "ResidualQuantizer", "VectorQuantizer"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -12,7 +12,7 @@ where they are spread evenly, less where they fall off steeply. The error is at 
 zone.
 
 Cutting off is what makes the quantizer *embedded*: ⌊⌊|x|/Δ⌋ / 2⌋ = ⌊|x| / 2Δ⌋, so dropping the lowest bit of all
-magnitudes gives exactly the quantizer of twice the step (see `codeckit.primitives.quantizers.embedded`).
+magnitudes gives exactly the quantizer of twice the step.
 """
 
 from dataclasses import dataclass

@@ -5,7 +5,6 @@ grid of all combinations, Π L_d of them, and none can die out, as learned code 
 
     bound(z) = half · tanh(z + shift) − offset        half = (L − 1)(1 + 10⁻³) / 2
     symbol   = round(bound(z)) + ⌊L/2⌋                in 0 … L − 1
-    index    = Σ_d symbol_d · Π_{e<d} L_e             one number for the token, in 0 … Π L_d − 1
 
 For odd L, offset and shift are 0; for even L the offset is 1/2 and the shift makes bound(0) = 0. A network's decoder
 reads the *codes*, (symbol − ⌊L/2⌋) / ⌊L/2⌋ in −1 … 1. While it is trained, the gradient passes the rounding as if it
@@ -38,8 +37,8 @@ class FSQ(Stage):
 
     >>> stage = FSQ((8, 5, 5, 5))
     >>> symbols = stage.forward(Tokens(np.array([[0.0, -9.0, 0.6, 9.0]]), (1, 1)))
-    >>> symbols.features.tolist(), stage.to_index(symbols.features).tolist()
-    ([[4, 0, 3, 4]], [924])
+    >>> symbols.features.tolist()
+    [[4, 0, 3, 4]]
     >>> bool((stage.forward(stage.inverse(symbols)).features == symbols.features).all())
     True
     """
@@ -50,11 +49,6 @@ class FSQ(Stage):
         whole = all(isinstance(level, int) and not isinstance(level, bool) for level in self.levels)
         if not self.levels or not whole or not all(2 <= level <= 256 for level in self.levels):
             raise ValueError(f"FSQ has one number of levels a channel, each from 2 to 256; not {self.levels!r}")
-
-    @property
-    def size(self) -> int:
-        """Number of code words."""
-        return int(np.prod([int(level) for level in self.levels], dtype=object))
 
     def _constants(self):
         levels = np.array(self.levels, np.float64)
@@ -98,24 +92,6 @@ class FSQ(Stage):
         """
         half = np.array(self.levels) // 2
         return ((self._checked(symbols) - half) / half).astype(np.float32)
-
-    def to_index(self, symbols: np.ndarray) -> np.ndarray:
-        """Symbols [...,D] as one index each, int64 [...]: the first channel counts fastest."""
-        return self._checked(symbols).astype(np.int64) @ self._radix()
-
-    def from_index(self, indices: np.ndarray) -> np.ndarray:
-        """The inverse of `to_index`: int32 [...,D].
-
-        >>> FSQ((8, 5, 5, 5)).from_index(np.array([924])).tolist()
-        [[4, 0, 3, 4]]
-        """
-        indices = np.asarray(indices, np.int64)
-        if indices.size and not 0 <= indices.min() <= indices.max() < self.size:
-            raise StreamError(f"indices of this FSQ lie in 0 … {self.size - 1}")
-        return (indices[..., None] // self._radix() % np.array(self.levels)).astype(np.int32)
-
-    def _radix(self):
-        return np.cumprod([1, *self.levels[:-1]])
 
     def _checked(self, symbols):
         symbols = np.asarray(symbols)

@@ -22,15 +22,5 @@ import lazy_loader
 
 from ..token_grid import Tokens
 
-__getattr__, __dir__, _lazy = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "reducers": ["REDUCERS", "Reduced", "information_density", "merge_similar", "quadtree", "unmerge"],
-        "subset": ["decode_subset", "encode_subset", "subset_bits"],
-        "towers": ["Tower"],
-        "vit": ["VisionTransformer", "VitBackbone", "VitSize"],
-        "efficientnet": ["BACKBONES", "Backbone"],
-        "backbones": ["load_backbone"],
-    },
-)
+__getattr__, __dir__, _lazy = lazy_loader.attach_stub(__name__, __file__)
 __all__ = ["Tokens", *_lazy]

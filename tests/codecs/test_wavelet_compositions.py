@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from codeckit.bench.studies import pictures
 from codeckit.codecs import Codec
-from codeckit.primitives import ContextCoded, DeadZone, Embedded, HuffmanCoded, Subsample, Uniform, Wavelet, YCbCr
+from codeckit.primitives import ContextCoded, DeadZone, HuffmanCoded, Subsample, Uniform, Wavelet, YCbCr
 
 
 def compose(entropy, **stages):
@@ -17,7 +17,7 @@ def psnr(a, b):
 
 
 @pytest.mark.parametrize("entropy", [ContextCoded(), HuffmanCoded()])
-@pytest.mark.parametrize("quantizer", [Uniform(6), DeadZone(6), Embedded(6, bits=10)])
+@pytest.mark.parametrize("quantizer", [Uniform(6), DeadZone(6)])
 def test_97_with_every_quantizer(quantizer, entropy):
     image = pictures.photo(45, 61)
     codec = compose(entropy, transform=Wavelet("9/7", 3), quantize=quantizer)

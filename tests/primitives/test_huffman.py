@@ -114,20 +114,6 @@ def test_static_coding_is_exact_and_near_the_entropy(symbols):
 
 
 @settings(deadline=None)
-@given(st.integers(1, 300), st.data())
-def test_adaptive_coding_is_exact(alphabet, data):
-    symbols = np.array(data.draw(st.lists(st.integers(0, alphabet - 1), max_size=300)), np.int64)
-    coded = huffman.encode_adaptive(symbols, alphabet)
-    assert np.array_equal(huffman.decode_adaptive(coded, alphabet, symbols.size), symbols)
-
-
-def test_adaptive_coding_learns():
-    symbols = np.random.default_rng(1).geometric(0.4, 30000).clip(1, 40) - 1
-    static = huffman.encode(symbols, huffman.code_lengths(np.bincount(symbols)))
-    assert len(huffman.encode_adaptive(symbols, 40)) < 1.01 * len(static)
-
-
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=60))
 def test_code_tables_survive(counts):
     lengths = huffman.code_lengths(np.array(counts))

@@ -6,9 +6,9 @@ import constriction
 import numpy as np
 import pytest
 from codeckit.primitives import StreamError
-from codeckit.primitives.entropy import AdaptiveModel, AnsCoder, RangeDecoder, RangeEncoder, StaticModel, mixing
+from codeckit.primitives.entropy import AnsCoder, RangeDecoder, RangeEncoder, StaticModel, mixing
 from codeckit.primitives.entropy import binary_coder as binary
-from codeckit.primitives.entropy.models import PRECISION, quantize_counts
+from codeckit.primitives.entropy.models import quantize_counts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -83,34 +83,6 @@ def test_ans_refuses_a_zero_word_at_the_end():
 
 
 @settings(deadline=None)
-@given(st.integers(1, 60), st.data())
-def test_adaptive_model(alphabet, data):
-    symbols = data.draw(st.lists(st.integers(0, alphabet - 1), max_size=200))
-    encoder, model = RangeEncoder(), AdaptiveModel(alphabet)
-    for symbol in symbols:
-        encoder.encode(symbol, model)
-        model.update(symbol)
-    intervals = [model.interval(symbol) for symbol in range(alphabet)]
-    assert all(frequency >= 1 for _, frequency in intervals)
-    assert sum(frequency for _, frequency in intervals) == 1 << PRECISION
-    decoder, model = RangeDecoder(encoder.words()), AdaptiveModel(alphabet)
-    for symbol in symbols:
-        assert decoder.decode(model) == symbol
-        model.update(symbol)
-
-
-def test_adaptive_model_comes_near_the_entropy():
-    symbols = np.random.default_rng(0).geometric(0.3, 5000).clip(1, 30) - 1
-    encoder, model = RangeEncoder(), AdaptiveModel(30)
-    for symbol in symbols.tolist():
-        encoder.encode(symbol, model)
-        model.update(symbol)
-    p = np.bincount(symbols) / symbols.size
-    entropy = -(p[p > 0] * np.log2(p[p > 0])).sum() * symbols.size
-    assert 32 * encoder.words().size < 1.05 * entropy
-
-
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**40), min_size=1, max_size=50).filter(any), st.integers(6, 24))
 def test_quantized_counts(counts, precision):
     frequencies = quantize_counts(counts, precision)
@@ -138,3 +110,41 @@ def test_squash_and_stretch_are_each_others_inverse():
     assert np.abs(mixing.SQUASH - 65536 / (1 + np.exp(-x / 256))).max() <= 1
     p = (np.arange(4096) + 0.5) / 4096
     assert np.abs(mixing.STRETCH - 256 * np.log(p / (1 - p))).max() < 2
+
+
+def engine(told, mixers, refined):
+    """A coder of numbers in any configuration: two contexts, the number before and nothing."""
+    decide = mixing.predictor(2, told, (1,) * mixers, refined=refined)
+    unary, tree, gamma = mixing.unary_coder(decide), mixing.tree_coder(decide, last=40), mixing.gamma_coder(decide)
+
+    def run(numbers, coder, data, decoding):
+        weights = np.full((128, 2 + told), 1 << 14, np.int32)
+        model = mixing.new_model(np.zeros((2, 1 << 10), np.int32), weights, mixers, 128 if refined else 0)
+        stream, before, found = (coder, data, decoding), 0, []
+        for number in numbers:
+            mixing.look(model, 0, 64, (min(before, 15), 0))
+            if told:
+                mixing.tell(model, 20000)
+            small = unary(min(number, 9), 0, 9, 5, model, stream)
+            low = tree(number % 64, 6, model, stream)
+            whole = gamma(number + 1, 41, 60, model, stream) - 1
+            assert decoding or (small, low, whole) == (min(number, 9), number % 64, number)
+            assert (small, low) == (min(whole, 9), whole % 64)
+            before = whole
+            found.append(whole)
+        return found
+
+    return run
+
+
+@pytest.mark.parametrize("configuration", [(0, 1, False), (1, 3, False), (0, 2, True)])
+def test_the_mixing_engine_decodes_what_it_encodes(configuration):
+    run, rng = engine(*configuration), np.random.default_rng(3)
+    numbers = [*(rng.geometric(0.2, 60) - 1).tolist(), 0, 1 << 33, 63, 64]
+    coder, data = binary.new_encoder(), np.zeros(5000, np.uint8)
+    run(numbers, coder, data, False)
+    binary.finish(coder, data)
+    data = data[: coder[binary.POSITION]].copy()
+    coder = binary.new_decoder(data)
+    assert run([0] * len(numbers), coder, data, True) == numbers
+    assert binary.is_complete(coder, data)

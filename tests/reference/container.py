@@ -10,11 +10,14 @@ NUMBERS = {
     "1": "codeckit:jpeg", "2": "codeckit:balle2017", "3": "codeckit:bmshj2018-factorized",
     "4": "codeckit:bmshj2018-hyperprior", "5": "codeckit:mbt2018-mean", "6": "codeckit:mbt2018",
     "7": "codeckit:cheng2020-anchor", "8": "codeckit:cheng2020-attn", "9": "codeckit:cheng2020",
-    "10": "codeckit:cheng2020-checkerboard", "20": "codeckit:h264", "21": "codeckit:hevc", "22": "codeckit:av1",
-    "23": "codeckit:vp9", "24": "codeckit:vvc", "25": "codeckit:video-teaching", "26": "codeckit:jpeg2000-teaching",
-    "27": "codeckit:jpeg-context", "28": "codeckit:jpeg-repack", "30": "codeckit:downsample",
-    "31": "codeckit:uncompressed", "32": "codeckit:tokens", "33": "codeckit:token-indices",
-    "34": "codeckit:token-arrays", "35": "codeckit:tokens-fsq", "36": "codeckit:tokens-vit",
+    "10": "codeckit:cheng2020-checkerboard", "11": "codeckit:libjpeg", "12": "codeckit:webp",
+    "13": "codeckit:jpeg2000", "14": "codeckit:avif", "15": "codeckit:png", "16": "codeckit:jpegxl",
+    "17": "codeckit:mozjpeg", "18": "codeckit:jpegli", "20": "codeckit:h264", "21": "codeckit:hevc",
+    "22": "codeckit:av1", "23": "codeckit:vp9", "24": "codeckit:vvc", "25": "codeckit:video-teaching",
+    "26": "codeckit:jpeg2000-teaching", "27": "codeckit:jpeg-context", "28": "codeckit:jpeg-repack",
+    "30": "codeckit:downsample", "31": "codeckit:uncompressed", "32": "codeckit:tokens",
+    "33": "codeckit:token-indices", "34": "codeckit:token-arrays", "35": "codeckit:tokens-fsq",
+    "36": "codeckit:tokens-vit",
 }  # fmt: skip
 
 STAGES, WEIGHTS, VIDEO = 1, 2, 3

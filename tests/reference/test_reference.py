@@ -14,9 +14,10 @@ import pytest
 import torch
 from codeckit.bench.studies.pictures import photo
 from codeckit.bench.studies.reference import CODERS, agrees
+from codeckit.codecs import profiles, registry
 from codeckit.codecs.jpeg import repack
-from codeckit.codecs.learned import export, load_weights
-from codeckit.codecs.learned.networks import CHANNELS, NETWORKS
+from codeckit.codecs.learned import WeightFile, export
+from codeckit.codecs.learned.networks import NETWORKS, network_class
 from codeckit.codecs.learned.stages import LatentCoded, LatentMixed
 from codeckit.codecs.video_teaching import Hybrid
 from codeckit.primitives import Picture, UniformCoded
@@ -37,8 +38,6 @@ from reference.arithmetic import NEW_COUNTER, Decoder, Made, adaptive_decision
 from reference.container import Bits, Reader
 
 PAGES = Path(codeckit.__file__).parent / "docs" / "format"
-
-_VARIABLE = ("balle2017", "cheng2020", "cheng2020-checkerboard")
 
 
 # --- the generic coders ---------------------------------------------------------------------------------------------
@@ -67,7 +66,7 @@ def test_plain_python_it_is():
 def test_tables_are_the_same_integers():
     squash = [arithmetic.SQUASH[x] for x in range(-arithmetic.LIMIT, arithmetic.LIMIT + 1)]
     assert squash == mixing.SQUASH.tolist() and mixing.STRETCH.tolist() == arithmetic.STRETCH
-    assert [arithmetic.level(v) for v in range(300)] == [*codeckit.primitives.entropy.context.LEVEL, *[15] * 44]
+    assert [arithmetic.level(v) for v in range(300)] == [*mixing.LEVEL, *[15] * 44]
     found = [array.tolist() for array in integer_gaussian._scale_constants()]
     assert list(tables.scales()) == found
     assert tables.phi() == integer_gaussian.normal_cdf().tolist()
@@ -203,7 +202,7 @@ def test_subsets_of_grids():
 def small(name):
     """A network whose latents are a few units large."""
     torch.manual_seed(1)
-    network = NETWORKS[name](*(6, 10)[: len(CHANNELS[name][0])]).eval()
+    network = network_class(name)(*(6, 10)[: len(network_class(name).SMALL)]).eval()
     with torch.no_grad():
         last = [module for module in network.g_a if isinstance(module, torch.nn.Conv2d)][-1]
         y = network.g_a(torch.from_numpy(photo(64, 64)).permute(2, 0, 1)[None] / 255)
@@ -233,12 +232,12 @@ def agree(path, picture, y_hat=None, coders=(LatentCoded, LatentMixed)):
     _, weights = reference.read_weights(path)
     model = latents.Model(*weights)
     for coder in coders:
-        stage = coder(weights=str(path))
+        stage = coder(weights=WeightFile(str(path)))
         found = reference.decode_payload(f"codeckit:{coder.__name__}@1", {}, stage.forward(picture), weights)
         count = 2 if model.h_s else 1
         assert found.size == picture.size and len(found.planes) == count
         assert all((a == b).all() for a, b in zip(found.planes, picture.planes, strict=False))
-        assert found.side == ({"level": int(picture.planes[count][0, 0])} if len(picture.planes) > count else {})
+        assert found.side == picture.side
         if y_hat is not None:
             assert (found.latents / 256 == y_hat).all()
 
@@ -247,13 +246,13 @@ def agree(path, picture, y_hat=None, coders=(LatentCoded, LatentMixed)):
 def test_balle2017_with_the_weights_that_ship(quality):
     codec = codeckit.codec("balle2017", quality=quality)
     symbols, y_hat = through_stages(codec, photo(64, 64))
-    agree(codec.stages["entropy"].weights, symbols, y_hat)
+    agree(codec.weights.path, symbols, y_hat)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_architecture(name, tmp_path):
     path = tmp_path / "weights.safetensors"
-    quality = (1, 8) if name in _VARIABLE else 2
+    quality = (1, 8) if network_class(name).variable_rate else 2
     export(small(name), [photo(64, 64)], path, quality=quality, half=name == "mbt2018")
     symbols, y_hat = through_stages(codeckit.codec(name, weights=str(path)), photo(70, 130, seed=3))
     agree(path, symbols, y_hat)
@@ -262,28 +261,54 @@ def test_every_architecture(name, tmp_path):
     planes = [
         (rng.standard_t(1, plane.shape) * 10).clip(-(2**31), 2**31 - 1).astype(np.int32) for plane in symbols.planes
     ]
-    count = 2 if load_weights(path).probabilities.h_s else 1
     planes[0].flat[:2] = -(2**31), 2**31 - 1
-    agree(path, Picture((*planes[:count], *symbols.planes[count:]), symbols.size, symbols.factors, symbols.color))
+    agree(path, Picture(tuple(planes), symbols.size, symbols.factors, symbols.color, side=symbols.side))
 
 
-def test_integer_networks_of_earlier_files(tmp_path):
-    # They have integer weights in place of fractions, whole kernels and masks.
-    from safetensors.torch import load_file, save
+# --- the golden corpus ----------------------------------------------------------------------------------------------
 
-    path, old = tmp_path / "weights.safetensors", tmp_path / "old.safetensors"
-    export(small("mbt2018"), [photo(64, 64)], path, quality=2)
-    tensors, model = load_file(path), load_weights(path).probabilities
-    for name in ("h_s", "context", "combine"):
-        for n, layer in enumerate(getattr(model, name).layers):
-            del tensors[f"probabilities.{name}.{n}.fraction"]
-            tensors[f"probabilities.{name}.{n}.weight"] = layer.weight.contiguous()
-    said = {"format": "codeckit weights 1", "architecture": "mbt2018"}
-    old.write_bytes(save(tensors, said))
-    said, tensors = reference.read_safetensors(old.read_bytes())
-    found, expected = latents.Model(said, tensors), latents.Model(*reference.read_weights(path)[1])
-    x = np.random.default_rng(8).integers(-5000, 5000, (3, 4, 6))
-    assert (found.h_s(x) == expected.h_s(x)).all()
+GOLDEN = PAGES.parents[1] / "tests" / "golden"
+ROWS = json.loads((GOLDEN / "manifest.json").read_text())
+#: What the reference decoder leaves to a JPEG decoder and to libraries.
+LEFT_OUT = "Repacked Downsampled Standard JpegHuffman Pillow Jpeg2000 Mozjpeg Jpegli Hybrid".split()
+
+
+def is_read(row: str) -> bool:
+    """Whether a stream of the corpus is a picture or tokens whose last stage the reference decoder reads."""
+    data = (GOLDEN / ROWS[row]["file"]).read_bytes()
+    if data[:3] != b"ckt" or "symbols" not in ROWS[row]:
+        return False
+    last = list(registry.codec_for(codeckit.primitives.container.unpack(data)).stages.values())[-1]
+    return type(last).__name__.removesuffix("Coded") not in LEFT_OUT
+
+
+@pytest.fixture(scope="module")
+def known():
+    """Profiles and weight files of the corpus."""
+    every = {
+        f"{profile.codec}/{profile.revision}": [list(each) for each in profile.stages]
+        for newest in profiles.own().values()
+        for profile in (*newest.earlier, newest)
+    }
+    shipped = [*Path(codeckit.__file__).parent.glob("codecs/*/shipped/*.safetensors")]
+    return every, [*(GOLDEN / "weights").glob("*.safetensors"), *shipped]
+
+
+def test_golden_streams(known):
+    """Symbols, and side values in the order of their names, hash to what the manifest says."""
+    from codeckit.bench.studies.golden import FOLDER, digest
+    from codeckit.codecs.learned import register_weights
+
+    for path in (FOLDER / "weights").glob("*.safetensors"):
+        register_weights(path)
+    read = [row for row in ROWS if is_read(row)]
+    assert len(read) >= 50
+    for row in read:
+        found = reference.decode((GOLDEN / ROWS[row]["file"]).read_bytes(), *known)
+        side = [np.array([number]) for _, number in sorted(found.side.items())]
+        own = [np.stack(found.planes, 2).squeeze()] if row.startswith("uncompressed") else found.planes
+        planes = [np.asarray(plane).astype(np.int64).ravel() for plane in (*own, *side)]
+        assert digest(*planes) == ROWS[row]["symbols"], row
 
 
 # --- containers -----------------------------------------------------------------------------------------------------
@@ -345,8 +370,8 @@ def test_weights_are_found_by_their_fingerprint():
     codec = codeckit.codec("balle2017", quality=1)
     entropy = codec.stages["entropy"]
     symbols, y_hat = through_stages(codec, photo(16, 16))
-    stream = container(entropy.forward(symbols), 2, 1, [(2, entropy.fingerprint)])
-    files = [codeckit.codecs.tokens.fsq.SHIPPED, entropy.weights]
+    stream = container(entropy.forward(symbols), 2, 1, [(2, codec.weights.fingerprint)])
+    files = [codeckit.codecs.tokens.fsq.SHIPPED, codec.weights.path]
     assert (reference.decode(stream, PROFILES, files).latents / 256 == y_hat).all()
     with pytest.raises(reference.DamagedStream, match="are not there"):
         reference.decode(stream, PROFILES, files[:1])

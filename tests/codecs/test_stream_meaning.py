@@ -236,6 +236,13 @@ def test_profiles_are_complete_and_are_what_codecs_write():
         assert list(codec.stages) == [role for role, _, _ in profile.stages]
 
 
+def test_the_page_shows_the_profiles():
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "format" / "profiles.md").read_text(encoding="utf-8")
+    written = (root / "codecs" / "profiles.json").read_text(encoding="utf-8")
+    assert page.partition("```json\n")[2].partition("```")[0] == written
+
+
 def test_earlier_revisions_are_kept(tmp_path, monkeypatch):
     (tmp_path / "later.json").write_text(
         '{"mine": {"revisions": [[["entropy", "codeckit:RawCoded@1", {}]], [["entropy", "codeckit:DownsampledCoded@1", {}]]]}}'  # noqa: E501

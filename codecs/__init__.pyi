@@ -1,0 +1,11 @@
+from .base import Codec as Codec
+from .base import Encoder as Encoder
+from .entry import Entry as Entry
+from .image_io import Metadata as Metadata
+from .info import Info as Info
+from .info import info as info
+from .registry import codec as codec
+from .registry import list_codecs as list_codecs
+from .registry import register_codec as register_codec
+from .trace import Step as Step
+from .trace import Trace as Trace

@@ -1,0 +1,3 @@
+from .explain import explain as explain
+from .notebook import notebook_page as notebook_page
+from .report import report_page as report_page

@@ -1,0 +1,9 @@
+from .data import Pack as Pack
+from .data import batch as batch
+from .data import load_pack as load_pack
+from .data import write_pack as write_pack
+from .image_codec import train as train
+from .losses import Objective as Objective
+from .losses import sample_qualities as sample_qualities
+from .recipes import Recipe as Recipe
+from .recipes import recipe as recipe
