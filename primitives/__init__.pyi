@@ -48,9 +48,28 @@ from .entropy import (
 from .entropy import (
     UniformCoded as UniformCoded,
 )
+from .entropy.bits import pack_bits as pack_bits
+from .entropy.bits import unpack_bits as unpack_bits
 from .errors import StreamError as StreamError
 from .pad import PadTo as PadTo
-from .picture import Picture as Picture
+from .picture import (
+    MAX_PIXELS as MAX_PIXELS,
+)
+from .picture import (
+    HeaderStage as HeaderStage,
+)
+from .picture import (
+    Picture as Picture,
+)
+from .picture import (
+    check_size as check_size,
+)
+from .picture import (
+    pack_header as pack_header,
+)
+from .picture import (
+    unpack_header as unpack_header,
+)
 from .quantizers import FSQ as FSQ
 from .quantizers import DeadZone as DeadZone
 from .quantizers import QuantTable as QuantTable

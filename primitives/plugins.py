@@ -51,12 +51,13 @@ class Declaration:
         """The declared object, its module imported.
 
         Raises:
-            ImportError: the module or the attribute is missing; the message names the distribution.
+            ImportError: the module or the attribute is missing, or the module raises whatever error at its import; the
+                message names the distribution.
         """
         module, _, attribute = self.path.partition(":")
         try:
             return functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # a plug-in's mistake is not to keep anybody from decoding something else
             raise ImportError(f"{self.namespace} declares {self.name!r} as {self.path}: {error}") from error
 
 

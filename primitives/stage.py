@@ -24,6 +24,7 @@ with fields missing. Nothing in a stream is executed.
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
@@ -211,8 +212,9 @@ def stage_id(stage: Stage | type[Stage]) -> str:
     for id, known in _registered.items():
         if known is kind:
             return id
-    for declaration in plugins.declared(GROUP):
-        if declaration.path == path and declaration.load() is kind:
+    package = kind.__module__.partition(".")[0]
+    for declaration in plugins.declared(GROUP):  # a path may name the class where a package hands it on
+        if re.split("[.:]", declaration.path)[0] == package and declaration.load() is kind:
             return declaration.id
     name = f"NAMESPACE:{kind.__name__}@1"
     raise ValueError(

@@ -51,3 +51,19 @@ def check_travels(thing, what: str) -> None:
             f"{what} {thing.name!r} cannot be pickled ({error}), so no worker of a sweep can have it: make functions "
             "and classes at the top of a module, not inside a function and not as lambda"
         ) from error
+
+
+def attempt(action, complaint: str):
+    """What the action gives; an `AssertionError` with the complaint and the error if it raises one.
+
+    >>> attempt(lambda: 1 // 0, "division does not work")
+    Traceback (most recent call last):
+    ...
+    AssertionError: division does not work (ZeroDivisionError: integer division or modulo by zero)
+    """
+    try:
+        return action()
+    except AssertionError:
+        raise
+    except Exception as error:
+        raise AssertionError(f"{complaint} ({type(error).__name__}: {error})") from error

@@ -43,6 +43,9 @@ def complaints(folder: Path, *paths: Path) -> list[str]:
     ]
 
 
+#: The page whose blocks are the files of a package.
+PACKAGE = "docs/extend.md"
+
 #: Names that the reader brings along.
 BROUGHT = {"docs/measures.md": ("find_faces", "match"), "docs/tokens.md": ("image", "timm", "tokenizer")}
 
@@ -56,8 +59,12 @@ def snippets(page: str) -> str:
 
 def test_snippets_of_the_documentation(tmp_path):
     """One file a page, since later blocks use the names of earlier ones."""
+    for name, text in re.findall(r"`([\w./]+\.py)`:\n\n```python\n(.*?)```", (ROOT / PACKAGE).read_text(), re.DOTALL):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert (tmp_path / "my_package" / "codecs.py").exists()
     for page in PAGES:
-        if text := snippets(page):
+        if page != PACKAGE and (text := snippets(page)):
             (tmp_path / f"{page.replace('/', '_').removesuffix('.md')}.py").write_text(text)
     assert len(list(tmp_path.glob("*.py"))) >= 4
     assert complaints(tmp_path) == []

@@ -194,13 +194,14 @@ def jpegxl(quality: float = 75, lossless: bool = False, effort: int = 7) -> Code
     """JPEG XL, as libjxl codes it through the package pillow-jxl-plugin.
 
     Args:
-        quality: 1 … 100; libjxl tunes it for the eye ("Butteraugli"), not for PSNR.
+        quality: 1 … 100; libjxl tunes it for the eye ("Butteraugli"), not for PSNR. 100 is without loss.
         lossless: code the pixels exactly.
         effort: 1 (fast) … 10 (small).
     """
     check_quality(quality)
     check_effort("effort", effort, 1, 10)
-    options = (("quality", int(quality)), ("lossless", bool(lossless)), ("effort", int(effort)), ("num_threads", 1))
+    exact = bool(lossless) or quality == 100  # libjxl refuses a distance of 0 from its lossy modes
+    options = (("quality", int(quality)), ("lossless", exact), ("effort", int(effort)), ("num_threads", 1))
     return Codec("jpegxl", {"library": PillowCoded("JXL", options)}, {"quality": None} if lossless else {})
 
 

@@ -50,7 +50,7 @@ def unpack_bits(data: bytes, widths: np.ndarray) -> np.ndarray:
 def _pack(values, widths, out):
     pending, count, position = 0, 0, 0
     for i in range(values.size):
-        pending = pending << widths[i] | values[i]
+        pending = pending << widths[i] | values[i] & ((1 << widths[i]) - 1)
         count += widths[i]
         while count >= 8:
             count -= 8

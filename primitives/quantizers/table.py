@@ -137,6 +137,8 @@ class QuantTable(Stage):
             raise ValueError(f"quality is an integer from 1 to 100, not {self.quality!r}")
         if self.base not in BASES:
             raise ValueError(f"base is one of {', '.join(BASES)}, not {self.base!r}")
+        if not hasattr(self.tables, "__len__"):
+            raise ValueError(f"tables are one table of steps, or two for luma and chroma, not {self.tables!r}")
         if len(self.tables):
             object.__setattr__(self, "tables", _checked(self.tables))
 
