@@ -24,11 +24,17 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def complaints(folder: Path, *paths: Path) -> list[str]:
-    """What basedpyright says of some files, as one line each."""
+def complaints(folder: Path, *paths: Path, seen_in: Path = Path(codeckit.__file__).parent.parent) -> list[str]:
+    """What basedpyright says of some files, as one line each.
+
+    Args:
+        folder: where the configuration is written.
+        paths: the files; all of the folder where there are none.
+        seen_in: the folder in which the package codeckit is found.
+    """
     config = {
         "include": [str(path) for path in paths] or ["."],
-        "extraPaths": [str(Path(codeckit.__file__).parent.parent)],
+        "extraPaths": [str(seen_in)],
         "typeCheckingMode": "standard",
         "reportMissingModuleSource": "none",
     }
@@ -68,6 +74,14 @@ def test_snippets_of_the_documentation(tmp_path):
             (tmp_path / f"{page.replace('/', '_').removesuffix('.md')}.py").write_text(text)
     assert len(list(tmp_path.glob("*.py"))) >= 4
     assert complaints(tmp_path) == []
+
+
+def test_a_checkout_is_seen_through_its_parent(tmp_path):
+    """Contributors need no installation: a checkout called codeckit, and its parent among the paths."""
+    (tmp_path / "parent").mkdir()
+    (tmp_path / "parent" / "codeckit").symlink_to(ROOT)
+    (tmp_path / "page.py").write_text(snippets("README.md") + "\nreveal_type(codec.encode)\n")
+    assert complaints(tmp_path, tmp_path / "page.py", seen_in=tmp_path / "parent") == []
 
 
 def test_the_core_and_the_facade(tmp_path):
