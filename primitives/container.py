@@ -6,9 +6,10 @@ byte table; `pack` and `unpack` are the inverse pair that implements it::
 
     "ckt"  version  codec  revision  sections  payload  CRC-32
 
-A *section* is a tag and a block of bytes. Sections stand in the order of their tags, and the tag 0 ends them. A reader
-refuses a tag below 64 that it does not know, and skips one above: what later versions add either matters to every
-decoder, or to none. With a numbered codec and no sections that is 11 bytes around the payload.
+A *section* is a tag and a block of bytes. Sections stand in the order of their tags. Revision and tags are written
+doubled, plus 1 where a section follows, so that a file without sections spends nothing on them. A reader refuses a tag
+below 64 that it does not know, and skips one from there on: what later versions add either matters to every decoder, or
+to none. With a numbered codec and no sections there are 10 bytes around the payload.
 """
 
 import zlib
@@ -72,7 +73,7 @@ def pack(container: Container) -> bytes:
     """The file's bytes.
 
     >>> pack(Container(1, 1, b"payload")).hex(" ", 1)
-    '63 6b 74 02 01 01 00 70 61 79 6c 6f 61 64 90 e4 7f 94'
+    '63 6b 74 02 01 02 70 61 79 6c 6f 61 64 25 9d 6f 0d'
     """
     data = pack_head(container) + container.payload
     return data + zlib.crc32(data).to_bytes(4, "big")
@@ -82,7 +83,7 @@ def pack_head(container: Container) -> bytes:
     """The bytes before the payload. A writer of a long payload goes on from here, and ends with the CRC-32.
 
     >>> pack_head(Container(1, 1, b"", {WEIGHTS: b"abcd"})).hex(" ", 1)
-    '63 6b 74 02 01 01 02 04 61 62 63 64 00'
+    '63 6b 74 02 01 03 04 04 61 62 63 64'
     """
     out = ByteWriter()
     out.raw(MAGIC)
@@ -92,11 +93,11 @@ def pack_head(container: Container) -> bytes:
     else:
         out.varint(0)
         out.block(container.codec.encode())
-    out.varint(container.revision)
-    for tag, block in sorted(container.sections.items()):
-        out.varint(tag)
+    sections = sorted(container.sections.items())
+    out.varint(2 * container.revision + bool(sections))
+    for left, (tag, block) in zip(reversed(range(len(sections))), sections, strict=True):
+        out.varint(2 * tag + bool(left))
         out.block(block)
-    out.varint(0)
     return out.getvalue()
 
 
@@ -107,7 +108,7 @@ def is_whole(data: bytes) -> bool:
     >>> is_whole(data), is_whole(data[:-1])
     (True, False)
     """
-    return len(data) >= 11 and zlib.crc32(data[:-4]) == int.from_bytes(data[-4:], "big")
+    return len(data) >= 10 and zlib.crc32(data[:-4]) == int.from_bytes(data[-4:], "big")
 
 
 def unpack(data: bytes, partial: bool = False) -> Container:
@@ -152,10 +153,11 @@ def read_head(reader) -> Container:
             codec = reader.block().decode()
         except UnicodeDecodeError as error:
             raise StreamError("the name of the stream's codec is not UTF-8") from error
-    revision = reader.varint()
+    revision, more = divmod(reader.varint(), 2)
     sections: dict[int, bytes] = {}
     last = 0
-    while tag := reader.varint():
+    while more:
+        tag, more = divmod(reader.varint(), 2)
         if tag <= last:
             raise StreamError(f"section {tag} of the stream stands after section {last}")
         block = reader.block()
@@ -173,6 +175,11 @@ def check_still(container: Container) -> None:
         raise StreamError("the stream is a video; codeckit.decode_video decodes it")
 
 
+def _linked(text: str, number: int) -> str:
+    """A number that says whether a section follows, in words."""
+    return text + (", a section follows" if number % 2 else "")
+
+
 def dissect(found: Dissector, payload: int) -> None:
     """The fields of a file around a payload of so many bytes, which is left out; the last part is the CRC-32."""
     found.group = "container"
@@ -185,8 +192,12 @@ def dissect(found: Dissector, payload: int) -> None:
     if found.varint("codec", "file", lambda n: f"number {n}" if n else "by name") == 0:
         length = found.varint("length of the name", "file", lambda n: f"{n} bytes")
         found.take(length, "name of the codec", shown(length), "file")
-    found.varint("revision of the profile", "file", lambda n: str(n) if n else "none: all stages are listed")
-    while tag := found.varint("section", "file", lambda n: _NAMES.get(n, str(n)) if n else "end of the sections"):
+    number = found.varint(
+        "revision", "file", lambda n: _linked(str(n // 2) if n // 2 else "none, all stages are listed", n)
+    )
+    while number % 2:
+        number = found.varint("section", "file", lambda n: _linked(_NAMES.get(n // 2, str(n // 2)), n))
+        tag = number // 2
         length = found.varint("length of the section", "file", lambda n: f"{n} bytes")
         value = shown(length) if tag == STAGES else found.data[found.position :][:length].hex(" ")
         found.take(length, _NAMES.get(tag, "section"), value, "file")

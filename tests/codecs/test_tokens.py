@@ -106,7 +106,7 @@ def test_a_golden_stream(plain):
     assert hashlib.sha256(payload).hexdigest()[:16] == "5999e6c867b1a756"
     assert (plain.stages["entropy"].inverse(payload).planes[0] == symbols).all()
     stream = plain.encode_tokens(features(5), (7, 7), size=(299, 299))
-    assert len(stream) - len(container.unpack(stream).payload) == 17
+    assert len(stream) - len(container.unpack(stream).payload) == 16
     assert container.unpack(stream).weights == load_model(SOURCE).fingerprint
 
 
@@ -322,7 +322,7 @@ def test_any_number_of_single_tokens(seed, quality, budget):
     )
     assert np.abs(error).max() <= 0.51 * step_of(round((quality - 1) * 8)) + 1e-2
     whole = coder.encode_tokens(tokens)
-    assert len(whole) - len(container.unpack(whole).payload) == 17  # nothing of the reducer has to be told
+    assert len(whole) - len(container.unpack(whole).payload) == 16  # nothing of the reducer has to be told
 
 
 def test_fewer_tokens_are_fewer_bytes():

@@ -72,8 +72,8 @@ def test_damaged_containers_are_noticed(held, data):
 
 def test_container_golden():
     held = Container(7, 1, b"xyz", {WEIGHTS: b"abcd", STAGES: b"[]"})
-    assert pack(held).hex() == "636b7402070101025b5d020461626364" + "0078797a" + "b0015e96"
-    assert pack(Container("mine", 0, b"")).hex() == "636b740200046d696e650000" + "c75ac0df"
+    assert pack(held).hex() == "636b7402070303025b5d040461626364" + "78797a" + "f6749559"
+    assert pack(Container("mine", 0, b"")).hex() == "636b740200046d696e6500" + "82021b5d"
     for version in 1, 3:
         with pytest.raises(StreamError, match=f"version {version}"):
             unpack(b"ckt" + bytes([version]) + bytes(12))
@@ -85,17 +85,17 @@ def _packed(head: bytes) -> bytes:
 
 def test_sections_that_a_reader_does_not_know():
     """Tags from 64 up are skipped, others refused: what is added later is one or the other."""
-    skipped = _packed(b"ckt\2\7\1" + bytes([WEIGHTS, 1]) + b"w" + bytes([64, 3]) + b"any" + b"\0payload")
+    skipped = _packed(b"ckt\2\7\3" + bytes([2 * WEIGHTS + 1, 1]) + b"w" + bytes([128, 1, 3]) + b"any" + b"payload")
     assert unpack(skipped) == Container(7, 1, b"payload", {WEIGHTS: b"w"})
     for sections, message in (
-        (bytes([63, 1]) + b"x", "section 63"),
-        (bytes([WEIGHTS, 1]) + b"w" + bytes([STAGES, 1]) + b"s", "after section 2"),
-        (bytes([WEIGHTS, 1]) + b"w" + bytes([WEIGHTS, 1]) + b"w", "after section 2"),
+        (bytes([2 * 63, 1]) + b"x", "section 63"),
+        (bytes([2 * WEIGHTS + 1, 1]) + b"w" + bytes([2 * STAGES, 1]) + b"s", "after section 2"),
+        (bytes([2 * WEIGHTS + 1, 1]) + b"w" + bytes([2 * WEIGHTS, 1]) + b"w", "after section 2"),
     ):
         with pytest.raises(StreamError, match=message):
-            unpack(_packed(b"ckt\2\7\1" + sections + b"\0payload"))
+            unpack(_packed(b"ckt\2\7\3" + sections + b"payload"))
     with pytest.raises(StreamError, match="UTF-8"):
-        unpack(_packed(b"ckt\2\0\1\xff\1\0payload"))
+        unpack(_packed(b"ckt\2\0\1\xff\2payload"))
 
 
 @st.composite

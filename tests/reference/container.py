@@ -101,8 +101,10 @@ def decode_container(data: bytes, numbers: dict[str, str] = NUMBERS) -> Containe
     number = reader.varint()
     check(not number or str(number) in numbers, f"there is no codec {number}")
     codec = numbers[str(number)] if number else reader.block().decode()
-    revision, sections, last = reader.varint(), {}, 0
-    while tag := reader.varint():
+    revision, more = divmod(reader.varint(), 2)
+    sections, last = {}, 0
+    while more:
+        tag, more = divmod(reader.varint(), 2)
         check(tag > last, "the sections are not in order")
         check(tag <= VIDEO or tag >= 64, f"section {tag} is unknown")
         sections[tag], last = reader.block(), tag

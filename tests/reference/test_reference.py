@@ -37,7 +37,7 @@ from reference import arithmetic, bitplanes, context, dct_context, latents, tabl
 from reference.arithmetic import NEW_COUNTER, Decoder, Made, adaptive_decision
 from reference.container import Bits, Reader
 
-PAGES = Path(codeckit.__file__).parent / "docs" / "format"
+PAGES = Path(__file__).parents[2] / "docs" / "format"
 
 
 # --- the generic coders ---------------------------------------------------------------------------------------------
@@ -326,11 +326,10 @@ def container(payload, number=1, revision=1, sections=(), name=b"", version=2):
     out.varint(number)
     if not number:
         out.block(name)
-    out.varint(revision)
-    for tag, block in sections:
-        out.varint(tag)
+    out.varint(2 * revision + bool(sections))
+    for n, (tag, block) in enumerate(sections, 1):
+        out.varint(2 * tag + (n < len(sections)))
         out.block(block)
-    out.byte(0)
     out.raw(payload)
     return out.getvalue() + zlib.crc32(out.getvalue()).to_bytes(4, "big")
 
