@@ -148,12 +148,16 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_lab)
 
     command = commands.add_parser("train", help="train the weights of a learned codec (docs/training.md)")
-    command.add_argument("recipe", metavar="RECIPE", help="balle2017-small, cheng2020-small, … (docs/training.md)")
+    command.add_argument(
+        "recipe", metavar="RECIPE", help="balle2017-small, cheng2020-small, … (docs/training.md), or a network's name"
+    )
     command.add_argument("--data", required=True, metavar="PACK", help="photographs that codeckit.training.data packed")
     command.add_argument("--out", required=True, metavar="DIR", help="folder for checkpoint, weights and log")
     command.add_argument("--resume", action="store_true", help="go on from the checkpoint in DIR, if there is one")
     command.add_argument("--start", metavar="WEIGHTS", help="weights to begin with, of an earlier run")
     command.add_argument("--minutes", type=float, metavar="M", help="stop and save after this time")
+    command.add_argument("--quality", type=int, metavar="Q", help="of a network without a recipe; default: the middle")
+    command.add_argument("--small", action="store_true", help="of a network without a recipe, the size for tests")
     command.add_argument("--steps", type=int, metavar="N", help="length of the training; default: the recipe's")
     command.add_argument("--seed", type=int, metavar="K", help="of all random numbers; default: the recipe's")
     command.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1; default: a GPU if there is one")
@@ -573,7 +577,7 @@ def _train(options) -> int:
 
     from .training import recipe, train
 
-    chosen = recipe(options.recipe)
+    chosen = recipe(options.recipe, options.quality, options.small)
     if options.steps is not None:
         chosen = replace(chosen, steps=options.steps)
     if options.seed is not None:

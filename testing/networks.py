@@ -91,8 +91,8 @@ def _enliven(network):
 
 
 def _options(network):
-    """Arguments of `forward` besides the pictures."""
-    return {"quality": 2} if network.variable_rate else {}
+    """Arguments of `forward` besides the pictures, as training gives them."""
+    return {"quality": 2.0 if network.variable_rate else 1.0}
 
 
 def _check_training(network, name):

@@ -2,8 +2,8 @@
 
 A run keeps float32 weights of the network alone. A codec takes a weight file (`codecs.learned.weights`), which also
 holds the integer networks and tables that make decoding exact. Floats are stored in 16 bits; the integers are made from
-these. The held-out photographs of the pack tell how large activations become. Then the entropy coder practises on the
-others (`codecs.learned.practice`).
+these. The held-out photographs of the pack tell how large activations become. A context-mixing coder then practises on
+the others (`codecs.learned.practice`).
 """
 
 import argparse
@@ -16,7 +16,9 @@ from torch import Tensor
 
 from ..codecs.learned.networks import load_network
 from ..codecs.learned.practice import practise
+from ..codecs.learned.stages import LatentMixed
 from ..codecs.learned.weights import Header, export
+from ..primitives.stage import stage_class
 from .callbacks import WEIGHTS
 from .data import load_pack
 
@@ -65,7 +67,9 @@ def export_run(run, data, out, note: str = "") -> Header:
     pack = load_pack(data)
     images = [crop.numpy() for crop in pack.validation[:_PICTURES]]
     note = note or f"recipe {recipe['name']}, {about['step']} of {recipe['steps']} steps"
-    export(network, images, out, quality=(low, high), note=note, half=True)
+    header = export(network, images, out, quality=(low, high), note=note, half=True)
+    if not issubclass(stage_class(network.coder), LatentMixed):
+        return header
     crops = pack.training[: max(1, _PRACTICE // pack.training[0, ..., 0].numel())]
     return practise(out, [crop.numpy() for crop in crops])
 
@@ -85,7 +89,8 @@ def main(arguments: list[str] | None = None) -> None:
     except (ValueError, OSError) as error:
         parser.error(str(error))
     low, high = header.quality
-    print(f"{header.path}: {header.architecture}, qualities {low} … {high}, {header.fingerprint.hex()}")
+    served = f"qualities {low} … {high}" if low < high else f"quality {low}"
+    print(f"{header.path}: {header.architecture}, {served}, {header.fingerprint.hex()}")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,14 @@
 
 Each step takes a batch of random patches, each with a quality of its own, and moves the weights against the gradient of
 the rate-distortion loss with AdamW. `loop` takes the steps and `callbacks` act around them. This file supplies the
-network, its start, the batches, the loss and the validation.
+network, its start, the batches, the loss and the validation. Any declared network can be trained.
 
-**The start** is no random network but a working transform codec (`start.initialize`), whose entropy model has been
-trained alone for some time (`start.fit_entropy_model`, `Recipe.prior_steps`). Then all parameters move, with three
-learning rates: of the convolutions, a higher one of GDN's parameters and the gains, and one of the entropy model.
+**The start** of networks that say so (`Network.start`) is a working transform codec (`start.initialize`), whose entropy
+model has been trained alone for some time (`start.fit_entropy_model`, `Recipe.prior_steps`). All others begin with the
+random weights of their constructors. Then all parameters move, with three learning rates: of the convolutions, a higher
+one of GDN's parameters and the gains, and one of the entropy model.
+
+**Rates.** A network with gain units learns all of the recipe's qualities at once, a network of one rate its only one.
 
 **The adaptive coder.** The rate of `balle2017` can be that of a stand-in for its adaptive coder (`adaptive_rate`,
 `Recipe.adaptive_steps`), which learns alone first and then with the network. It is part of the checkpoint, not of the
@@ -31,6 +34,7 @@ speed. The optimizer keeps float32 weights in any case.
 (`processes`). The first process validates and writes.
 """
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -39,7 +43,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..codecs.learned.networks import Network, channels_of, load_network, network_class, network_names
+from ..codecs.learned.networks import Network, channels_of, load_network, network_class
 from ..primitives.learned.quantize import Proxy
 from .adaptive_rate import AdaptiveRate
 from .callbacks import CHECKPOINT, Average, Callback, Clip, LearningRate, Seeding
@@ -101,9 +105,8 @@ def train(
         The last validation, as in the log: ``step`` and ``validation``, what `validate` returns.
 
     Raises:
-        ValueError: the recipe's network does not say how its training begins, its patches do not fit, its checkpoint is
-            of another recipe, a file is of another kind, the folder holds a run and `resume` is not set, or there is no
-            such device.
+        ValueError: the recipe does not fit its network or the pack, the checkpoint is of another recipe, a file is of
+            another kind, the folder holds a run and `resume` is not set, or there is no such device.
         FileNotFoundError: no pack or no weights at the path.
     """
     with processes(device) as found:
@@ -132,13 +135,13 @@ def train(
 
 
 class ImageCodec(Task):
-    """A network of variable rate with its rate-distortion loss.
+    """A network with its rate-distortion loss.
 
     Args:
         recipe: what to train, and how.
         data: a pack, or the path of one.
         processes: those that share a batch.
-        start: weights to begin with, or None for a transform codec.
+        start: weights to begin with, or None for the network's own start.
         new: whether the run begins; parameters of a resumed one come from its checkpoint.
     """
 
@@ -179,7 +182,7 @@ class ImageCodec(Task):
         """`validate` at the recipe's whole qualities, with the medians that the average's density has."""
         network.entropy_bottleneck.update_quantiles()
         low, high = self.recipe.qualities
-        levels = [level for level in range(1, network.LEVELS + 1) if low <= level <= high] or [low]
+        levels = list(range(math.ceil(low), math.floor(high) + 1)) or [low]
         return validate(network, self.pack.validation, levels, self.recipe.distortion)
 
     def metadata(self):
@@ -241,15 +244,17 @@ def build(recipe: Recipe) -> Network:
     """The recipe's network with its random start, in training mode.
 
     Raises:
-        ValueError: the network cannot be trained here, or the recipe does not fit it.
+        ValueError: no network has that name, or the recipe does not fit it.
     """
     kind = network_class(recipe.network)
-    if not kind.start:
-        names = ", ".join(name for name in network_names() if network_class(name).start)
-        raise ValueError(f"{recipe.network} does not say how its training begins; networks that do: {names}")
+    low, high = recipe.qualities
+    if not 1 <= low <= high <= len(kind.CHANNELS):
+        raise ValueError(f"{recipe.network} has the qualities 1 … {len(kind.CHANNELS)}, not {low:g} … {high:g}")
+    if not kind.variable_rate and (low != high or low % 1):
+        raise ValueError(f"{recipe.network} has one rate, so a recipe has one whole quality, not {low:g} … {high:g}")
     if recipe.relaxed_after < 1 and not _predicts(kind):
         raise ValueError(f"relaxed_after is for cheng2020, not for {recipe.network}")
-    if recipe.adaptive_steps and _predicts(kind):
+    if recipe.adaptive_steps and kind.start != "factorized":
         raise ValueError(f"adaptive_steps are for balle2017, whose prior knows no contexts, not for {recipe.network}")
     torch.manual_seed(recipe.seed)
     network = kind(*recipe.channels)
@@ -262,14 +267,15 @@ def _predicts(network: Network | type[Network]) -> bool:
     """Whether a network predicts the distribution of each latent from others as they are coded.
 
     Such a network can be trained with relaxed latents, and its analysis transform has no gradient once latents are
-    rounded. The entropy model of the others is a factorized prior alone, and they can be trained for the rate of an
-    adaptive coder.
+    rounded.
     """
     return network.start == "context"
 
 
 def _begin(network: Network, recipe: Recipe, sample: Tensor, start) -> bool:
     """Set the weights of a new run; returns whether there are some that its entropy model has not learned yet."""
+    if start is None and not network.start:
+        return False
     if start is None:
         initialize(network, sample)
         return True
@@ -319,6 +325,8 @@ def _weights(recipe: Recipe, network: Network, path) -> dict[str, Tensor]:
     has, wants = (channels_of(recipe.network, tensors) for tensors in (weights, network.state_dict()))
     if has[0] != wants[0]:
         raise ValueError(f"{path} has {has[0]} channels, the recipe {recipe.name} {wants[0]}")
+    if has != wants and not _predicts(network):
+        raise ValueError(f"{path} has {', '.join(map(str, has))} channels, the recipe {recipe.name} {wants}")
     for count, limit, of in zip(has[1:], wants[1:], ("latents a position", "deep channels", "details"), strict=False):
         if count > limit or (of == "details" and 0 < count < limit):
             raise ValueError(f"{path} has {count} {of}, the recipe {recipe.name} {limit}")

@@ -6,7 +6,7 @@ A lossy codec trades rate R against distortion D; the networks minimize a weight
     L = R + λ · (1 - MS-SSIM)             for MS-SSIM
 
 A network with gain units learns all rates at once: every picture of a batch has a quality of its own and the λ that
-belongs to it (`codecs.learned.lambdas`).
+belongs to it (`codecs.learned.lambdas`). A network of one rate has one quality and one λ.
 
 **Weights.** At λ = 0.18 a loss is about ten times that at λ = 0.0018, and would leave the low rates with a tenth of the
 attention. Near an optimum, a change by δ percent in rate at equal quality changes L by δ·R/100, and R grows about with
@@ -27,8 +27,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..codecs.learned.lambdas import LAMBDAS, lambda_at
-from ..codecs.learned.networks import bits_of
+from ..codecs.learned.lambdas import lambda_at, lambdas_of
+from ..codecs.learned.networks import Network, bits_of
 from ..metrics.distortion import MS_SSIM_MIN_SIDE
 from ..primitives.learned.quantize import Proxy, add_noise
 from .adaptive_rate import AdaptiveRate
@@ -65,7 +65,7 @@ class Terms(NamedTuple):
 
 
 class Objective(nn.Module):
-    """A network of variable rate together with its loss: what is compiled and distributed.
+    """A network together with its loss: what is compiled and distributed.
 
     Rate and distortion are computed in float32, also where the network runs in half precision.
 
@@ -73,14 +73,16 @@ class Objective(nn.Module):
         network: called as ``network(x, quality, proxy=...)``.
         distortion: ``"mse"`` or ``"ms-ssim"``; MS-SSIM needs pictures of 161 pixels or more a side.
         rate: of a `Balle2017`, what counts its bits; None for its prior.
+
+    Raises:
+        ValueError: there is no such measure of distortion.
     """
 
-    def __init__(self, network: nn.Module, distortion: str = "mse", rate: AdaptiveRate | None = None):
+    def __init__(self, network: Network, distortion: str = "mse", rate: AdaptiveRate | None = None):
         super().__init__()
-        if distortion not in LAMBDAS:
-            raise ValueError(f"the distortion is one of {', '.join(LAMBDAS)}, not {distortion!r}")
         self.network, self.distortion, self.rate = network, distortion, rate
-        self.reference = float(np.exp(np.log(LAMBDAS[distortion]).mean()))  # λ with weight 1
+        self.lambdas = lambdas_of(network.variable_rate, distortion)
+        self.reference = float(np.exp(np.log(self.lambdas).mean()))  # λ with weight 1
 
     def forward(self, x: Tensor, quality: Tensor, proxy: Proxy = "noise") -> Terms:
         """Terms of the pictures `x` [N,3,H,W] in 0 … 1, each at its quality [N].
@@ -99,7 +101,7 @@ class Objective(nn.Module):
         pixels = x.shape[2] * x.shape[3]
         bpp = bits / pixels
         distortion = measure(self.distortion, x, reconstruction)
-        weight = lambda_at(quality, LAMBDAS[self.distortion])
+        weight = lambda_at(quality, self.lambdas)
         losses = (bpp + weight * distortion + aside / pixels) * (self.reference / weight).sqrt()
         return Terms(losses.mean(), bpp.detach().mean(), distortion.detach().mean())
 

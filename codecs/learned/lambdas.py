@@ -19,8 +19,26 @@ LAMBDAS: dict[str, tuple[float, ...]] = {
     "ms-ssim": (0.95, 2.07, 4.50, 9.80, 21.33, 46.45, 101.10, 220.00),
 }
 
-#: λ of the published networks of one rate each, for the squared error.
-PUBLISHED = (0.0018, 0.0035, 0.0067, 0.0130, 0.0250, 0.0483, 0.0932, 0.1800)
+#: λ of the published networks of one rate each, likewise.
+PUBLISHED: dict[str, tuple[float, ...]] = {
+    "mse": (0.0018, 0.0035, 0.0067, 0.0130, 0.0250, 0.0483, 0.0932, 0.1800),
+    "ms-ssim": (2.40, 4.58, 8.73, 16.64, 31.73, 60.50, 115.37, 220.00),
+}
+
+
+def lambdas_of(variable_rate: bool, distortion: str = "mse") -> tuple[float, ...]:
+    """The table of a network: of one that has all rates, or of networks of one rate each.
+
+    Raises:
+        ValueError: there is no such measure of distortion.
+
+    >>> lambdas_of(variable_rate=False)[2]
+    0.0067
+    """
+    tables = LAMBDAS if variable_rate else PUBLISHED
+    if distortion not in tables:
+        raise ValueError(f"the distortion is one of {', '.join(tables)}, not {distortion!r}")
+    return tables[distortion]
 
 
 def lambda_at(quality: Tensor, table: Sequence[float] = LAMBDAS["mse"]) -> Tensor:

@@ -26,7 +26,7 @@ from ...primitives.quantizers.descent import descend
 from ...primitives.stage import Stage
 from ..base import Encoder, See
 from ..image_io import read_image
-from .lambdas import LAMBDAS, PUBLISHED, lambda_at
+from .lambdas import lambda_at, lambdas_of
 from .networks import LEVEL_STEPS
 from .stages import CodedPicture, Learned, Round
 
@@ -117,7 +117,7 @@ class SearchingEncoder(Encoder):
             y, picture = synthesis(symbols)
             signs = torch.randint(0, 2, picture.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
             curvature = (gradient((picture * signs.to(device)).sum(), y) ** 2).mean((0, 1))
-            table = LAMBDAS["mse"] if network.variable_rate else PUBLISHED
+            table = lambdas_of(network.variable_rate)
             rate_weight = RATE_WEIGHT * 3 / float(lambda_at(torch.tensor(float(self.quality)), table))
             curvature = np.maximum(curvature, 1e-6)
             found = descend(symbols, distortion, bits, curvature, rate_weight, self.effort, regions[..., None])

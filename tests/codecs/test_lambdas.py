@@ -6,7 +6,7 @@ import torch
 from codeckit.codecs.learned.lambdas import LAMBDAS, PUBLISHED, lambda_at
 
 
-@pytest.mark.parametrize("table", [*LAMBDAS.values(), PUBLISHED])
+@pytest.mark.parametrize("table", [*LAMBDAS.values(), *PUBLISHED.values()])
 def test_lambda_interpolates_its_table(table):
     whole = lambda_at(torch.arange(1, 9).float(), table)
     np.testing.assert_allclose(whole, table, rtol=1e-5)
@@ -15,7 +15,7 @@ def test_lambda_interpolates_its_table(table):
     np.testing.assert_allclose(between, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("table", [*LAMBDAS.values(), PUBLISHED])
+@pytest.mark.parametrize("table", [*LAMBDAS.values(), *PUBLISHED.values()])
 def test_qualities_are_even_steps_of_rate(table):
     """λ grows by about the same factor from each quality to the next."""
     factors = np.divide(table[1:], table[:-1])

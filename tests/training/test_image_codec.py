@@ -15,13 +15,14 @@ from codeckit.bench.datasets import dataset
 from codeckit.cli import main
 from codeckit.codecs.learned import export
 from codeckit.codecs.learned.lambdas import LAMBDAS
-from codeckit.codecs.learned.networks import load_network
+from codeckit.codecs.learned.networks import NETWORKS, load_network
 from codeckit.training import data, image_codec
 from codeckit.training.average import average
 from codeckit.training.average import main as average_main
 from codeckit.training.callbacks import LOG, WEIGHTS, Callback
 from codeckit.training.export import export_run
 from codeckit.training.export import main as export_main
+from codeckit.training.processes import Processes
 from codeckit.training.recipes import NAMES, Recipe, recipe
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -39,6 +40,9 @@ TINY = Recipe(
     warmup=5,
     report=12,
 )
+
+#: A network of one rate, from random weights.
+HYPERPRIOR = replace(TINY, network="bmshj2018-hyperprior", channels=(6, 8), qualities=(3, 3), learning_rate=2e-3)
 
 
 def entries(folder, key):
@@ -275,8 +279,12 @@ def test_errors_of_runs(pack, whole_run, tmp_path):
         image_codec.train(TINY, pack, whole_run)
     with pytest.raises(ValueError, match="belongs to another recipe"):
         image_codec.train(replace(TINY, steps=31), pack, whole_run, resume=True)
-    with pytest.raises(ValueError, match="mbt2018 does not say how its training begins; networks that do: balle2017, "):
+    with pytest.raises(ValueError, match="mbt2018 has one rate, so a recipe has one whole quality, not 1 … 8"):
         image_codec.train(replace(TINY, network="mbt2018", channels=(6, 6)), pack, tmp_path)
+    with pytest.raises(ValueError, match="balle2017 has the qualities 1 … 8, not 1 … 9"):
+        image_codec.train(replace(TINY, qualities=(1, 9)), pack, tmp_path)
+    with pytest.raises(ValueError, match="adaptive_steps are for balle2017"):
+        image_codec.train(replace(HYPERPRIOR, adaptive_steps=1), pack, tmp_path)
     with pytest.raises(ValueError, match="relaxed_after is for cheng2020, not for balle2017"):
         image_codec.train(replace(TINY, relaxed_after=0.5), pack, tmp_path)
     with pytest.raises(ValueError, match="patches of balle2017 are multiples of 16, not 72"):
@@ -291,6 +299,52 @@ def test_errors_of_runs(pack, whole_run, tmp_path):
         image_codec.train(TINY, pack, tmp_path, start=whole_run / LOG)
     with pytest.raises(ValueError, match="not 'tpu'"):
         image_codec.train(TINY, pack, tmp_path, device="tpu")
+
+
+def test_a_network_of_one_rate(pack, tmp_path):
+    """From random weights to streams: it learns with the λ of its quality, and its file makes a codec."""
+    before = dict(image_codec.build(HYPERPRIOR).state_dict())
+    task = image_codec.ImageCodec(HYPERPRIOR, pack, Processes(torch.device("cpu")))
+    assert all(torch.equal(value, before[key]) for key, value in task.network.state_dict().items())
+    assert task.objective.lambdas[2] == 0.0067
+    result = image_codec.train(HYPERPRIOR, pack, tmp_path / "run")
+    assert [row["quality"] for row in result["validation"]] == [3]
+    curve = [entry["loss"] for entry in entries(tmp_path / "run", "loss")]
+    assert np.mean(curve[-5:]) < 0.7 * np.mean(curve[:5])
+    header = export_run(tmp_path / "run", pack, tmp_path / "file.safetensors")
+    assert header.architecture == "bmshj2018-hyperprior" and header.quality == (3, 3)
+    codec = codeckit.codec("bmshj2018-hyperprior", weights=header.path)
+    assert codec.setting["quality"] == 3
+    image = data.load_pack(pack).validation[0].numpy()
+    stream = codec.encode(image)
+    assert codeckit.metrics.psnr(image, codec.decode(stream)) == pytest.approx(result["validation"][0]["psnr"], abs=2)
+    with pytest.raises(ValueError, match="has 6, 8 channels"):
+        wider = replace(HYPERPRIOR, channels=(6, 9))
+        image_codec.train(wider, pack, tmp_path / "other", start=tmp_path / "run" / WEIGHTS)
+
+
+@pytest.mark.parametrize("name", sorted(set(NETWORKS) - set(NAMES)))
+def test_networks_without_a_recipe(name, pack, tmp_path):
+    """Their classes make one; all stand-ins for rounding that it may have are taken."""
+    full, small = recipe(name), recipe(name, small=True)
+    assert full.network == name and full.channels in NETWORKS[name].CHANNELS
+    assert small.channels == NETWORKS[name].SMALL
+    with torch.device("meta"):
+        assert image_codec.build(full).training
+    tiny = replace(small, steps=2, batch=1, patch=64, prior_steps=1, report=2, rounded_after=0.5)
+    rows = image_codec.train(tiny, pack, tmp_path)["validation"]
+    assert all(np.isfinite(row["bpp"]) for row in rows)
+
+
+def test_errors_of_recipes():
+    with pytest.raises(ValueError, match="balle2017-small is a recipe"):
+        recipe("balle2017-small", small=True)
+    with pytest.raises(ValueError, match="cheng2020-anchor has the qualities 1 … 6, not 7"):
+        recipe("cheng2020-anchor", quality=7)
+    with pytest.raises(ValueError, match="cheng2020-checkerboard has all rates in one network"):
+        recipe("cheng2020-checkerboard", quality=7)
+    with pytest.raises(ValueError, match="'balle'; there are balle2017"):
+        recipe("balle")
 
 
 @pytest.mark.parametrize("name", NAMES)

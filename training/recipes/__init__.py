@@ -1,11 +1,18 @@
-"""Recipes: all settings behind a weight file, one small file each.
+"""Recipes: all settings behind a weight file, one small file each; and one for every other network, from its class.
 
 >>> recipe("balle2017-small").channels
 (192,)
+>>> recipe("mbt2018-mean", quality=5).channels
+(192, 320)
 """
 
 import importlib
 from dataclasses import dataclass
+
+from ...primitives.plugins import find
+
+#: Side in pixels of the patches of networks without a recipe of their own, to a multiple of their stride.
+_PATCH = 192
 
 #: The recipes there are; each has the file of its name.
 NAMES = (
@@ -25,16 +32,17 @@ class Recipe:
 
     Attributes:
         name: of the recipe.
-        network: name of the network in `codecs.learned.networks`, one with gain units.
-        channels: its numbers of channels (`codecs.learned.networks.CHANNELS`).
+        network: name or id of a declared network (`codecs.learned.networks`).
+        channels: the arguments of its constructor, as in `Network.CHANNELS`.
         steps: length of the training.
         batch: pictures a step, over all devices.
         patch: side of the pictures in pixels.
         distortion: ``"mse"`` or ``"ms-ssim"``.
         qualities: lowest and highest quality to train; twice the same for a network of one rate.
-        prior_steps: steps that the entropy model learns alone before the others, `steps` at most.
-        adaptive_steps: steps that a model of the adaptive coder learns alone (`AdaptiveRate`); after that its rate is
-            what counts. 0 for the rate of the network's own entropy model.
+        prior_steps: steps that the entropy model learns alone before the others, `steps` at most; none where training
+            begins with random weights (`Network.start`).
+        adaptive_steps: of `balle2017`, steps that a model of the adaptive coder learns alone (`AdaptiveRate`); after
+            that its rate is what counts. 0 for the rate of the network's own entropy model.
         learning_rate: the highest of the transforms' convolutions; it rises for `warmup` steps and falls along a half
             cosine to a hundredth.
         entropy_rate: the highest of the entropy model, likewise.
@@ -69,17 +77,53 @@ class Recipe:
     seed: int = 0
 
 
-def recipe(name: str) -> Recipe:
-    """The recipe of that name.
+def recipe(name: str, quality: int | None = None, small: bool = False) -> Recipe:
+    """The recipe of that name, or of the network of that name that has no recipe.
+
+    Args:
+        name: of a recipe, or name or id of a declared network.
+        quality: of a network of one rate without a recipe, the quality to train; by default the middle one.
+        small: whether a network without a recipe has the size for tests (`Network.SMALL`).
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is neither, the network has no such quality, or a recipe or a network of all rates is asked
+            for one quality or another size.
 
+    >>> recipe("bmshj2018-hyperprior").qualities, recipe("bmshj2018-hyperprior", small=True).channels
+    ((4, 4), (8, 12))
     >>> recipe("balle")
     Traceback (most recent call last):
     ...
     ValueError: no recipe is called 'balle'; there are balle2017, ...
     """
     if name not in NAMES:
-        raise ValueError(f"no recipe is called {name!r}; there are {', '.join(NAMES)}")
+        return _of_network(name, quality, small)
+    if quality is not None or small:
+        raise ValueError(f"{name} is a recipe, with a size and qualities of its own")
     return importlib.import_module(f".{name.replace('-', '_')}", __name__).RECIPE
+
+
+def _of_network(name: str, quality: int | None, small: bool) -> Recipe:
+    """A recipe made from a network's class, for a CPU: as long as those of the weights that ship."""
+    from ...codecs.learned.networks import GROUP, network_class, network_name, network_names
+
+    if find(GROUP, name) is None:
+        known = ", ".join(dict.fromkeys((*NAMES, *network_names())))
+        raise ValueError(f"no recipe is called {name!r}; there are {known}, of recipes and networks")
+    kind = network_class(name)
+    if quality is not None and kind.variable_rate:
+        raise ValueError(f"{name} has all rates in one network; leave out the quality")
+    highest = len(kind.CHANNELS)
+    quality = (1 + highest) // 2 if quality is None else quality
+    if quality not in range(1, highest + 1):
+        raise ValueError(f"{name} has the qualities 1 … {highest}, not {quality!r}")
+    return Recipe(
+        name=network_name(kind),
+        network=network_name(kind),
+        channels=kind.SMALL if small else kind.CHANNELS[quality - 1],
+        steps=40_000,
+        batch=2,
+        patch=max(1, _PATCH // kind.stride) * kind.stride,
+        qualities=(1, highest) if kind.variable_rate else (quality, quality),
+        report=1000,
+    )

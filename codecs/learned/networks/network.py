@@ -105,8 +105,8 @@ class Network(nn.Module):
         stride: H and W must be multiples of it.
         variable_rate: whether one network has all rates (`VariableRate`).
         coder: id of the stage that codes the latents of new streams.
-        start: what training begins with (`training.start`): "factorized", a factorized prior alone, or "context", a
-            mixture predicted from hyperprior and context; empty for networks that are not trained here.
+        start: the transform codec that training begins with (`training.start`): "factorized", with a factorized prior
+            alone, or "context", with a mixture predicted from hyperprior and context; empty for random weights.
         g_a, g_s: analysis and synthesis transform.
         entropy_bottleneck: the `FactorizedPrior` of what is coded first (z, or y without a hyperprior).
 
@@ -158,11 +158,12 @@ class Network(nn.Module):
         """
         return tuple(weights[key].shape[axis] for key, axis in cls.SIZES)
 
-    def forward(self, x: Tensor, *, proxy: Proxy = "noise") -> NetworkOutput:
+    def forward(self, x: Tensor, quality: float | Tensor | None = None, *, proxy: Proxy = "noise") -> NetworkOutput:
         """Analysis, quantization and synthesis, with the likelihoods of what would be coded.
 
         Args:
             x: pictures, float [N,3,H,W] in 0 … 1.
+            quality: for networks with gain units, one quality or one of each picture; no effect here.
             proxy: in training mode, what stands in for rounding where the transforms see latents
                 (`primitives.learned.quantize`); likelihoods are of noisy ones in any case, but for y of `Cheng2020`,
                 the only one that may be ``"relaxed"``. No effect in evaluation mode.

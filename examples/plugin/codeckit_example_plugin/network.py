@@ -1,6 +1,6 @@
 """A learned architecture: a mean-scale hyperprior whose transforms have GELU where others have GDN.
 
-One class in one file, and a line of entry points: the registry makes a codec of it, with encoding and decoding, weight
+One class in one file, and a line of entry points: a codec comes of it, with encoding, decoding, training, weight
 files, traces and tables. What predicts latents (`h_s`) has rectifiers: the decoder computes it in integers, exactly on
 every machine, and these know no GELU.
 
