@@ -31,55 +31,23 @@ __version__: str
 
 @overload
 def codec(
-    name: Literal["jpeg"],
+    name: Literal["av1"],
     *,
-    quality: float = 75,
-    subsampling: Literal["4:4:4", "4:2:2", "4:4:0", "4:2:0"] | None = None,
-    tables: Any = None,
-    progressive: bool | Literal["optimized", "exhaustive"] | None = None,
-    optimize: bool = True,
-    restart_interval: int = 0,
-    metadata: Literal["drop", "keep"] = "drop",
-    effort: int = 0,
-    tune: Literal["psnr", "ms-ssim"] = "psnr",
+    quality: float | None = None,
+    qp: float | None = None,
+    crf: float | None = None,
+    preset: str | int = "",
+    subsampling: Literal["4:2:0", "4:2:2", "4:4:4"] = "4:2:0",
+    matrix: Literal["bt601", "bt709"] = "bt601",
+    value_range: Literal["full", "limited"] = "full",
+    bits: Literal[0, 8, 10, 12] = 0,
+    gop: int = 250,
+    low_delay: bool = False,
+    tune: Literal["psnr", "ssim", "none"] = "psnr",
+    threads: int = 1,
     **stages: Stage | str,
 ) -> Codec:
-    """JPEG (ITU-T T.81) from shared stages; genuine .jpg files."""
-
-@overload
-def codec(
-    name: Literal["libjpeg"],
-    *,
-    quality: float = 75,
-    subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = "4:2:0",
-    progressive: bool = False,
-    optimize: bool = False,
-    **stages: Stage | str,
-) -> Codec:
-    """libjpeg-turbo, through Pillow."""
-
-@overload
-def codec(
-    name: Literal["webp"],
-    *,
-    quality: float = 75,
-    lossless: bool = False,
-    method: int = 4,
-    **stages: Stage | str,
-) -> Codec:
-    """WebP (libwebp), through Pillow."""
-
-@overload
-def codec(
-    name: Literal["jpeg2000"],
-    *,
-    quality: float = 50,
-    ratio: float | None = None,
-    decibels: float | None = None,
-    lossless: bool = False,
-    **stages: Stage | str,
-) -> Codec:
-    """JPEG 2000 (OpenJPEG), through Pillow."""
+    """AV1 (SVT-AV1, dav1d); stills intra."""
 
 @overload
 def codec(
@@ -94,45 +62,12 @@ def codec(
 
 @overload
 def codec(
-    name: Literal["png"],
+    name: Literal["downsample"],
     *,
-    quality: float = 100,
-    effort: int = 6,
+    quality: int = 4,
     **stages: Stage | str,
 ) -> Codec:
-    """PNG: lossless."""
-
-@overload
-def codec(
-    name: Literal["jpegxl"],
-    *,
-    quality: float = 75,
-    lossless: bool = False,
-    effort: int = 7,
-    **stages: Stage | str,
-) -> Codec:
-    """JPEG XL (libjxl)."""
-
-@overload
-def codec(
-    name: Literal["mozjpeg"],
-    *,
-    quality: float = 75,
-    subsampling: Literal["4:4:4", "4:2:0"] = "4:2:0",
-    tables: int = 3,
-    trellis: bool = True,
-    **stages: Stage | str,
-) -> Codec:
-    """MozJPEG: JPEG with trellis quantization."""
-
-@overload
-def codec(
-    name: Literal["jpegli"],
-    *,
-    quality: float = 75,
-    **stages: Stage | str,
-) -> Codec:
-    """jpegli: JPEG with adaptive quantization."""
+    """the picture made smaller and saved as JPEG: the baseline of task accuracy."""
 
 @overload
 def codec(
@@ -176,23 +111,192 @@ def codec(
 
 @overload
 def codec(
-    name: Literal["av1"],
+    name: Literal["jpeg"],
     *,
-    quality: float | None = None,
-    qp: float | None = None,
-    crf: float | None = None,
-    preset: str | int = "",
-    subsampling: Literal["4:2:0", "4:2:2", "4:4:4"] = "4:2:0",
-    matrix: Literal["bt601", "bt709"] = "bt601",
-    value_range: Literal["full", "limited"] = "full",
-    bits: Literal[0, 8, 10, 12] = 0,
-    gop: int = 250,
-    low_delay: bool = False,
-    tune: Literal["psnr", "ssim", "none"] = "psnr",
-    threads: int = 1,
+    quality: float = 75,
+    subsampling: Literal["4:4:4", "4:2:2", "4:4:0", "4:2:0"] | None = None,
+    tables: Any = None,
+    progressive: bool | Literal["optimized", "exhaustive"] | None = None,
+    optimize: bool = True,
+    restart_interval: int = 0,
+    metadata: Literal["drop", "keep"] = "drop",
+    effort: int = 0,
+    tune: Literal["psnr", "ms-ssim"] = "psnr",
     **stages: Stage | str,
 ) -> Codec:
-    """AV1 (SVT-AV1, dav1d); stills intra."""
+    """JPEG (ITU-T T.81) from shared stages; genuine .jpg files."""
+
+@overload
+def codec(
+    name: Literal["jpeg-context"],
+    *,
+    quality: float = 75,
+    subsampling: Literal["4:4:4", "4:2:2", "4:4:0", "4:2:0"] | None = None,
+    tables: Any = None,
+    effort: int = 0,
+    tune: Literal["psnr", "ms-ssim"] = "psnr",
+    **stages: Stage | str,
+) -> Codec:
+    """JPEG's DCT and quantization, entropy-coded by context mixing."""
+
+@overload
+def codec(
+    name: Literal["jpeg-repack"],
+    *,
+    quality: float = 75,
+    subsampling: Literal["4:4:4", "4:2:2", "4:4:0", "4:2:0"] | None = None,
+    tables: Any = None,
+    effort: int = 0,
+    tune: Literal["psnr", "ms-ssim"] = "psnr",
+    **stages: Stage | str,
+) -> Codec:
+    """JPEG files a fifth smaller, restored to the bit (codeckit repack)."""
+
+@overload
+def codec(
+    name: Literal["jpeg2000"],
+    *,
+    quality: float = 50,
+    ratio: float | None = None,
+    decibels: float | None = None,
+    lossless: bool = False,
+    **stages: Stage | str,
+) -> Codec:
+    """JPEG 2000 (OpenJPEG), through Pillow."""
+
+@overload
+def codec(
+    name: Literal["jpeg2000-teaching"],
+    *,
+    quality: float = 50,
+    lossless: bool = False,
+    order: Literal["quality", "resolution"] = "quality",
+    levels: int = 5,
+    **stages: Stage | str,
+) -> Codec:
+    """JPEG 2000's wavelet and bit planes from shared stages; any prefix decodes."""
+
+@overload
+def codec(
+    name: Literal["jpegli"],
+    *,
+    quality: float = 75,
+    **stages: Stage | str,
+) -> Codec:
+    """jpegli: JPEG with adaptive quantization."""
+
+@overload
+def codec(
+    name: Literal["jpegxl"],
+    *,
+    quality: float = 75,
+    lossless: bool = False,
+    effort: int = 7,
+    **stages: Stage | str,
+) -> Codec:
+    """JPEG XL (libjxl)."""
+
+@overload
+def codec(
+    name: Literal["libjpeg"],
+    *,
+    quality: float = 75,
+    subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = "4:2:0",
+    progressive: bool = False,
+    optimize: bool = False,
+    **stages: Stage | str,
+) -> Codec:
+    """libjpeg-turbo, through Pillow."""
+
+@overload
+def codec(
+    name: Literal["mozjpeg"],
+    *,
+    quality: float = 75,
+    subsampling: Literal["4:4:4", "4:2:0"] = "4:2:0",
+    tables: int = 3,
+    trellis: bool = True,
+    **stages: Stage | str,
+) -> Codec:
+    """MozJPEG: JPEG with trellis quantization."""
+
+@overload
+def codec(
+    name: Literal["png"],
+    *,
+    quality: float = 100,
+    effort: int = 6,
+    **stages: Stage | str,
+) -> Codec:
+    """PNG: lossless."""
+
+@overload
+def codec(
+    name: Literal["token-arrays"],
+    *,
+    step: float = 0.25,
+    **stages: Stage | str,
+) -> TokenCodec:
+    """real tokens of your own network, in steps (encode_tokens)."""
+
+@overload
+def codec(
+    name: Literal["token-indices"],
+    *,
+    vocabulary: int | tuple[int, ...] | list[int] | None = None,
+    progressive: bool = False,
+    **stages: Stage | str,
+) -> TokenCodec:
+    """indices of your own tokenizer, without loss (encode_tokens)."""
+
+@overload
+def codec(
+    name: Literal["tokens"],
+    *,
+    quality: float = 4,
+    refine: int = 12,
+    **stages: Stage | str,
+) -> TokenCodec:
+    """features of EfficientNet-Lite0 for machines: 7×7 tokens in a few hundred bytes."""
+
+@overload
+def codec(
+    name: Literal["tokens-fsq"],
+    *,
+    quality: int = 4,
+    progressive: bool = False,
+    **stages: Stage | str,
+) -> TokenizerCodec:
+    """discrete tokenizer: 16×16 pixels a token of 3 to 48 small integers; decodes to pictures."""
+
+@overload
+def codec(
+    name: Literal["tokens-vit"],
+    *,
+    quality: float = 4,
+    budget: int = 25,
+    reducer: Literal["random", "grid", "qpid", "qpid+", "tome", "divprune"] = "qpid+",
+    **stages: Stage | str,
+) -> TokenCodec:
+    """a few tokens of a small vision transformer for machines: Imagenette's ten classes."""
+
+@overload
+def codec(
+    name: Literal["uncompressed"],
+    **stages: Stage | str,
+) -> Codec:
+    """the samples as they are: the ceiling of task accuracy."""
+
+@overload
+def codec(
+    name: Literal["video-teaching"],
+    *,
+    quality: float = 50,
+    gop: int = 250,
+    dead_zone: float = 0.25,
+    **stages: Stage | str,
+) -> Codec:
+    """hybrid video codec from shared stages: motion compensation and JPEG's stages."""
 
 @overload
 def codec(
@@ -236,118 +340,14 @@ def codec(
 
 @overload
 def codec(
-    name: Literal["video-teaching"],
-    *,
-    quality: float = 50,
-    gop: int = 250,
-    dead_zone: float = 0.25,
-    **stages: Stage | str,
-) -> Codec:
-    """hybrid video codec from shared stages: motion compensation and JPEG's stages."""
-
-@overload
-def codec(
-    name: Literal["jpeg-context"],
+    name: Literal["webp"],
     *,
     quality: float = 75,
-    subsampling: Literal["4:4:4", "4:2:2", "4:4:0", "4:2:0"] | None = None,
-    tables: Any = None,
-    effort: int = 0,
-    tune: Literal["psnr", "ms-ssim"] = "psnr",
-    **stages: Stage | str,
-) -> Codec:
-    """JPEG's DCT and quantization, entropy-coded by context mixing."""
-
-@overload
-def codec(
-    name: Literal["jpeg-repack"],
-    *,
-    quality: float = 75,
-    subsampling: Literal["4:4:4", "4:2:2", "4:4:0", "4:2:0"] | None = None,
-    tables: Any = None,
-    effort: int = 0,
-    tune: Literal["psnr", "ms-ssim"] = "psnr",
-    **stages: Stage | str,
-) -> Codec:
-    """JPEG files a fifth smaller, restored to the bit (codeckit repack)."""
-
-@overload
-def codec(
-    name: Literal["jpeg2000-teaching"],
-    *,
-    quality: float = 50,
     lossless: bool = False,
-    order: Literal["quality", "resolution"] = "quality",
-    levels: int = 5,
+    method: int = 4,
     **stages: Stage | str,
 ) -> Codec:
-    """JPEG 2000's wavelet and bit planes from shared stages; any prefix decodes."""
-
-@overload
-def codec(
-    name: Literal["tokens"],
-    *,
-    quality: float = 4,
-    refine: int = 12,
-    **stages: Stage | str,
-) -> TokenCodec:
-    """features of EfficientNet-Lite0 for machines: 7×7 tokens in a few hundred bytes."""
-
-@overload
-def codec(
-    name: Literal["token-indices"],
-    *,
-    vocabulary: int | tuple[int, ...] | list[int] | None = None,
-    progressive: bool = False,
-    **stages: Stage | str,
-) -> TokenCodec:
-    """indices of your own tokenizer, without loss (encode_tokens)."""
-
-@overload
-def codec(
-    name: Literal["token-arrays"],
-    *,
-    step: float = 0.25,
-    **stages: Stage | str,
-) -> TokenCodec:
-    """real tokens of your own network, in steps (encode_tokens)."""
-
-@overload
-def codec(
-    name: Literal["tokens-vit"],
-    *,
-    quality: float = 4,
-    budget: int = 25,
-    reducer: Literal["random", "grid", "qpid", "qpid+", "tome", "divprune"] = "qpid+",
-    **stages: Stage | str,
-) -> TokenCodec:
-    """a few tokens of a small vision transformer for machines: Imagenette's ten classes."""
-
-@overload
-def codec(
-    name: Literal["tokens-fsq"],
-    *,
-    quality: int = 4,
-    progressive: bool = False,
-    **stages: Stage | str,
-) -> TokenizerCodec:
-    """discrete tokenizer: 16×16 pixels a token of 3 to 48 small integers; decodes to pictures."""
-
-@overload
-def codec(
-    name: Literal["downsample"],
-    *,
-    quality: int = 4,
-    **stages: Stage | str,
-) -> Codec:
-    """the picture made smaller and saved as JPEG: the baseline of task accuracy."""
-
-@overload
-def codec(
-    name: Literal["uncompressed"],
-    **stages: Stage | str,
-) -> Codec:
-    """the samples as they are: the ceiling of task accuracy."""
+    """WebP (libwebp), through Pillow."""
 
 @overload
 def codec(
@@ -387,7 +387,7 @@ def codec(
 
 @overload
 def codec(
-    name: Literal["mbt2018-mean"],
+    name: Literal["cheng2020"],
     *,
     quality: float | None = None,
     weights: str | PathLike | None = None,
@@ -395,19 +395,7 @@ def codec(
     effort: int = 0,
     **stages: Stage | str,
 ) -> Codec:
-    """Minnen 2018 without context: mean and scale hyperprior."""
-
-@overload
-def codec(
-    name: Literal["mbt2018"],
-    *,
-    quality: float | None = None,
-    weights: str | PathLike | None = None,
-    device: str = "cpu",
-    effort: int = 0,
-    **stages: Stage | str,
-) -> Codec:
-    """Minnen 2018: hyperprior and autoregressive context."""
+    """Cheng 2020: attention, Gaussian mixture, continuous rate."""
 
 @overload
 def codec(
@@ -435,18 +423,6 @@ def codec(
 
 @overload
 def codec(
-    name: Literal["cheng2020"],
-    *,
-    quality: float | None = None,
-    weights: str | PathLike | None = None,
-    device: str = "cpu",
-    effort: int = 0,
-    **stages: Stage | str,
-) -> Codec:
-    """Cheng 2020: attention, Gaussian mixture, continuous rate."""
-
-@overload
-def codec(
     name: Literal["cheng2020-checkerboard"],
     *,
     quality: float | None = None,
@@ -456,6 +432,30 @@ def codec(
     **stages: Stage | str,
 ) -> Codec:
     """the same with a checkerboard context: two decoding steps."""
+
+@overload
+def codec(
+    name: Literal["mbt2018"],
+    *,
+    quality: float | None = None,
+    weights: str | PathLike | None = None,
+    device: str = "cpu",
+    effort: int = 0,
+    **stages: Stage | str,
+) -> Codec:
+    """Minnen 2018: hyperprior and autoregressive context."""
+
+@overload
+def codec(
+    name: Literal["mbt2018-mean"],
+    *,
+    quality: float | None = None,
+    weights: str | PathLike | None = None,
+    device: str = "cpu",
+    effort: int = 0,
+    **stages: Stage | str,
+) -> Codec:
+    """Minnen 2018 without context: mean and scale hyperprior."""
 
 @overload
 def codec(name: str, **options: Any) -> Codec:

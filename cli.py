@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from . import __version__
 from .primitives.errors import StreamError
@@ -17,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit status.
 
     >>> main(["codecs", "--json"]) == 0  # doctest: +ELLIPSIS
-    [{"name": "jpeg", ...
+    [{"name": "av1", ...
     True
     """
     options = _parser().parse_args(arguments)
@@ -331,7 +332,8 @@ def _decode_video(options, limit) -> int:
         )
     video = decode_video(options.input, **limit)
     number = 0
-    for number, frame in enumerate(tqdm(video, total=video.count, unit="frame", disable=None), 1):
+    on_a_terminal: Any = None  # whether the bar is shown
+    for number, frame in enumerate(tqdm(video, total=video.count, unit="frame", disable=on_a_terminal), 1):
         out = io.BytesIO()
         Image.fromarray(frame).save(out, "png")
         write_atomically(Path(options.output) / f"{number:06}.png", out.getvalue())

@@ -77,7 +77,8 @@ def encode_video(codec, frames, out=None, *, fps=None, progress: bool = False) -
 
     from tqdm import tqdm
 
-    with tqdm(total=source.count, unit="frame", disable=None if progress else True) as bar:
+    hidden: Any = None if progress else True  # None: shown on a terminal alone
+    with tqdm(total=source.count, unit="frame", disable=hidden) as bar:
         count = 0
 
         def counted():

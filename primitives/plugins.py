@@ -107,7 +107,8 @@ def _own() -> dict[str, dict[str, Declaration]]:
         points = metadata.distribution(OWN).entry_points
         groups = {group: {point.name: point.value for point in points if point.group == group} for group in GROUPS}
     return {
-        group: {name: Declaration(OWN, name, path) for name, path in groups.get(group, {}).items()} for group in GROUPS
+        group: {name: Declaration(OWN, name, path) for name, path in sorted(groups.get(group, {}).items())}
+        for group in GROUPS
     }
 
 

@@ -277,9 +277,7 @@ def _check_info(name, finder, image, stream, told, found):
     )
 
 
-_DECODE = """
-import pickle, sys
-import codeckit
+_DECODE = """import pickle, sys, codeckit
 with open(sys.argv[1], "rb") as file:
     streams, weights = pickle.load(file)
 for path in weights:

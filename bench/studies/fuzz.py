@@ -25,6 +25,7 @@ import argparse
 import json
 import multiprocessing
 import re
+import runpy
 import sys
 import tempfile
 import time
@@ -444,7 +445,7 @@ def _attempt_repacked(case, start):
     return Outcome("picture", "", seconds)
 
 
-def _work(connection, warm_up, weights):
+def work(connection, warm_up, weights):
     """Worker process: limit the memory, then decode what comes."""
     import resource
 
@@ -477,7 +478,9 @@ class Worker:
         """Start the process and wait until it is warm."""
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, self.warm_up, self.weights), daemon=True)
+        given = {"connection": theirs, "warm_up": self.warm_up, "weights": self.weights}
+        worker = str(Path(__file__).with_name("fuzz_worker.py"))
+        self.process = context.Process(target=runpy.run_path, args=(worker, given), daemon=True)
         self.process.start()
         theirs.close()
         if refused := self.connection.recv():

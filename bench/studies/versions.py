@@ -18,9 +18,7 @@ import sys
 CODECS = ("jpeg", "jpeg-context", "repack", "balle2017", "cheng2020", "tokens")
 
 #: What a process runs; it must work in both versions.
-CODE = """
-import json, sys, time
-import codeckit
+CODE = """import json, sys, time, codeckit
 name, runs = sys.argv[1], int(sys.argv[2])
 images = [image.load()[:256, :384] for image in codeckit.dataset("sample")]
 if name == "repack":

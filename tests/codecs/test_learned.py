@@ -174,7 +174,7 @@ def test_overhead_of_the_smallest_streams(files):
         stream = build(files, name).encode(image)
         coded, _, _ = symbols(build(files, name), image)
         latents = coded.modelled.encode_mixed().getvalue() if name in VARIABLE else coded.modelled.encode()
-        assert len(stream) - len(latents) == 21 + (name in VARIABLE)
+        assert len(stream) - len(latents) == 20 + (name in VARIABLE)
         assert b"safetensors" not in stream
 
 

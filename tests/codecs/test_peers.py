@@ -192,11 +192,11 @@ def test_matrix_and_range_are_written_into_the_stream():
                 assert not unpack(stream).sections
 
 
-def test_a_still_costs_16_bytes_beside_its_bitstream():
+def test_a_still_costs_15_bytes_besides_its_bitstream():
     stream = codeckit.codec("hevc", preset="ultrafast").encode(photo(512, 200, seed=1))
     held = unpack(stream)
     assert held.payload[:5].hex() == "8004" + "c801" + "01" and held.payload[5:9] == b"\0\0\0\1"
-    assert len(stream) - len(held.payload[5:]) == 16
+    assert len(stream) - len(held.payload[5:]) == 15
 
 
 def test_supplemental_information_is_left_out():
