@@ -1,6 +1,8 @@
 """Encode with a target, and decode anything: the top of the public API."""
 
+import math
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, cast
 
 import numpy as np
@@ -52,6 +54,9 @@ def encode(
     >>> 8 * len(stream) / image.size <= 4
     True
     """
+    for target, value in (("quality", quality), ("bpp", bpp), ("psnr", psnr), ("accuracy", accuracy)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value)):
+            raise ValueError(f"{target} is a number, not {value!r}")
     if sum(target is not None for target in (quality, bpp, psnr, accuracy)) > 1:
         raise ValueError("give one of quality, bpp, psnr and accuracy")
     if accuracy is not None and not 0 < accuracy <= 1:

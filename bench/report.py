@@ -146,6 +146,8 @@ def compare(table: Measurements, anchor: str | None = None, out=None, failures=(
     against old  BD-rate PSNR  overlap   BD-PSNR
     new               -20.0 %     100%  +1.93 dB
     """
+    if not isinstance(table, Measurements):
+        raise ValueError(f"compare takes the table that evaluate returned, not {type(table).__name__}")
     table = Measurements(_real(table), _real(table.baselines), table.columns)
     if not table.everything:
         raise ValueError("there are no real measurements to compare")

@@ -97,7 +97,7 @@ def evaluate(
     >>> table[0].image, table[0].codec, table[0].setting, round(table[0].values["psnr"], 1)
     ('coffee', 'libjpeg', {'quality': 75}, 32.4)
     """
-    codecs = [codecs] if isinstance(codecs, Codec) else list(codecs)
+    codecs = [codecs] if isinstance(codecs, Codec) else list(codecs) if isinstance(codecs, Iterable) else [codecs]
     images = dataset(images)
     asked = Asked(resolve(metrics), resolve_tasks(tasks))
     _check(codecs, images, asked, repeats)
@@ -126,8 +126,16 @@ def _identity(codec: Codec) -> tuple[str, str]:
     return codec.name, setting_key(codec.setting)
 
 
+def _composition(codec: Codec) -> str:
+    """The stages, and which weights they compute with."""
+    return repr(codec.stages) + (codec.weights.fingerprint.hex() if codec.weights else "")
+
+
 def _check(codecs, images, asked, repeats):
     """Refuse what cannot be measured, before any work."""
+    for codec in codecs:
+        if not isinstance(codec, Codec):
+            raise ValueError(f"evaluate takes configured codecs, such as codeckit.codec('jpeg'), not {codec!r}")
     if not codecs or not images:
         raise ValueError("evaluate needs at least one codec and one image")
     if repeats < 1:
@@ -140,7 +148,7 @@ def _check(codecs, images, asked, repeats):
         )
     stages = {}
     for codec in codecs:
-        own = repr(codec.stages)
+        own = _composition(codec)
         if stages.setdefault(_identity(codec), own) != own:
             raise ValueError(f"two different codecs are called {codec.name} {codec.setting}; give one another name")
 
@@ -166,7 +174,7 @@ def _plan(codecs, images, labelled, keep) -> dict[str, Job]:
 
 def job_key(codec: Codec, image: DatasetImage, fingerprint: str, labelled: bool = False) -> str:
     """Digest of everything that a job's result depends on, save the code; with `labelled`, of the label, too."""
-    parts = [codec.name, setting_key(codec.setting), repr(codec.stages), image.name, fingerprint]
+    parts = [codec.name, setting_key(codec.setting), _composition(codec), image.name, fingerprint]
     if isinstance(image, DatasetVideo):
         parts.append(str(image.limit))
     if labelled:

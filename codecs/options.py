@@ -68,14 +68,15 @@ def _fits(value: Any, annotation: Any) -> bool:
 
 def _described(annotation: Any) -> str:
     """An annotation in words."""
-    words = {float: "a number", int: "an integer", bool: "True or False", str: "a string", type(None): "None"}
-    if get_origin(annotation) in (Union, types.UnionType):
-        kinds = [_described(each) for each in get_args(annotation)]
-        return _listed(list(dict.fromkeys(kinds)))
-    if get_origin(annotation) is Literal:
-        return _listed([str(each) for each in get_args(annotation)])
-    return words.get(annotation, getattr(get_origin(annotation) or annotation, "__name__", str(annotation)))
-
-
-def _listed(words: list[str]) -> str:
+    words = list(dict.fromkeys(_words(annotation)))
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _words(annotation: Any) -> list[str]:
+    """What is legal, one by one."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [word for each in get_args(annotation) for word in _words(each)]
+    if get_origin(annotation) is Literal:
+        return [str(each) for each in get_args(annotation)]
+    known = {float: "a number", int: "an integer", bool: "True or False", str: "a string", type(None): "None"}
+    return [known.get(annotation, getattr(get_origin(annotation) or annotation, "__name__", str(annotation)))]

@@ -161,6 +161,9 @@ def decode_video(stream, codec_for: Callable[[Container], Any], *, max_pixels: i
     2
     """
 
+    if not isinstance(stream, str | os.PathLike | bytes | bytearray | memoryview):
+        raise ValueError(f"a video is bytes or the path of a file, not {type(stream).__name__}")
+
     def opened():
         return open(stream, "rb") if isinstance(stream, str | os.PathLike) else io.BytesIO(stream)
 

@@ -9,6 +9,8 @@ Accuracies of machines that look at decoded pictures are `tasks`.
 ('feature-snr', 'lpips', 'ms-ssim', 'psnr', 'psnr-yuv')
 """
 
+from collections.abc import Iterable
+
 from .accuracy import monotone_envelope, paired_interval, rate_at, token_efficiency
 from .bjontegaard import BDResult, bd_psnr, bd_rate
 from .declared import load, names
@@ -74,7 +76,7 @@ def resolve(metrics) -> tuple[Metric, ...]:
     ['lambda']
     """
     found: dict[str, Metric] = {}
-    for each in [metrics] if isinstance(metrics, str) or callable(metrics) else metrics:
+    for each in metrics if isinstance(metrics, Iterable) and not isinstance(metrics, str) else [metrics]:
         metric = _metric(each)
         if found.setdefault(metric.name, metric) != metric:
             raise ValueError(f"two different metrics are called {metric.name!r}; give one another name")

@@ -25,6 +25,7 @@ A picture's header (size, sampling, colour model, quantization tables, side valu
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -196,6 +197,8 @@ def check_size(size: tuple[int, int], max_pixels: int) -> None:
     codeckit.primitives.errors.StreamError: the stream declares 70000×70000 pixels, more than the limit of 268435456; pass a larger max_pixels if you trust it
     """  # noqa: E501
     height, width = size
+    if isinstance(max_pixels, bool) or not isinstance(max_pixels, Real):
+        raise ValueError(f"max_pixels is a number of pixels, not {max_pixels!r}")
     if height < 1 or width < 1:
         raise StreamError(f"the stream declares a picture of {width}×{height} pixels")
     if height * width > max_pixels:

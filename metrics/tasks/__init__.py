@@ -11,6 +11,8 @@ labelled pictures.
 ('imagenet', 'imagenet-lite1', 'imagenet-lite2', 'imagenette')
 """
 
+from collections.abc import Iterable
+
 from ..declared import load, names
 from .base import Classifier, Task, TaskInfo, agreement, describe
 from .imagenet import IMAGENETTE, ImageNet, Imagenette
@@ -53,7 +55,7 @@ def resolve(tasks) -> tuple[Task, ...]:
     ValueError: unknown task 'detection'; known: imagenet, imagenet-lite1, ...; or pass a Task, such as a Classifier
     """
     found = []
-    for given in [tasks] if isinstance(tasks, str) or isinstance(tasks, Task) else tasks:
+    for given in tasks if isinstance(tasks, Iterable) and not isinstance(tasks, str) else [tasks]:
         task = load("codeckit.tasks", Task, given) if isinstance(given, str) else given
         if not isinstance(task, Task) or isinstance(task, type):
             known = ", ".join(list_tasks())
