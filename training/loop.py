@@ -76,11 +76,11 @@ class Task:
 
     def batch(self, rng: np.random.Generator, step: int) -> tuple:
         """What the objective takes in a step; all random choices are drawn from `rng`."""
-        raise NotImplementedError(f"{type(self).__name__} says nothing of its batches")
+        raise TypeError(f"{type(self).__name__} defines no batch(rng, step)")
 
     def validate(self, network: nn.Module) -> Any:
         """Measures on held-out data, as JSON takes them, of the moving average in evaluation mode."""
-        raise NotImplementedError(f"{type(self).__name__} is not validated")
+        raise TypeError(f"{type(self).__name__} defines no validate(network)")
 
     def metadata(self) -> dict[str, str]:
         """What the file of weights says besides recipe, step and validation."""

@@ -21,7 +21,6 @@ import numpy as np
 from ...codecs.tokens.fsq import NetworkIndices, load_tokenizer
 from ...codecs.tokens.model import load_model
 from ...codecs.tokens.stages import TokenCoded
-from ...primitives import stage as stage_module
 from ...primitives.entropy import (
     AdaptiveIndices,
     AnsCoded,
@@ -36,6 +35,7 @@ from ...primitives.entropy import (
     UniformCoded,
 )
 from ...primitives.picture import COLORS, Picture
+from ...primitives.stage import Stage
 from ...primitives.token_grid import Tokens
 
 
@@ -167,7 +167,7 @@ def agrees(reference, coder: str, seed: int, number: int) -> bool:
     return same(reference, stage, value, stage.forward(value))
 
 
-def same(reference, stage: "stage_module.Stage", value, payload: bytes) -> bool:
+def same(reference, stage: Stage, value, payload: bytes) -> bool:
     """Whether the reference decoder finds `value` (a `Picture` or `Tokens`) in a payload of the stage."""
     fields = {name: getattr(stage, name) for name in ("levels", "order") if isinstance(stage, BitPlaneCoded)}
     weights = model_file(stage)

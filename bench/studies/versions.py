@@ -4,8 +4,8 @@ Each folder holds a checkout called `codeckit`. A process codes the sample photo
 reports bytes, and seconds of encoding and decoding on one thread, the fastest of some runs after a warm-up; processes
 of the two versions alternate, so that a busy machine disturbs both.
 
-    git worktree add /tmp/before/codeckit COMMIT
-    python -m codeckit.bench.studies.versions /tmp/before /tmp/after [--turns 5] [--codecs jpeg cheng2020]
+    git worktree add ../before/codeckit COMMIT
+    python -m codeckit.bench.studies.versions ../before .. [--turns 5] [--codecs jpeg cheng2020]
 """
 
 import argparse

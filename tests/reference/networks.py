@@ -88,17 +88,14 @@ class Network:
             bias, shift, geometry = (
                 tensors[f"probabilities.{name}.{n}.{part}"] for part in ("bias", "shift", "geometry")
             )
-            integers = tensors.get(f"probabilities.{name}.{n}.weight")
-            if integers is None:
-                fraction = tensors[f"probabilities.{name}.{n}.fraction"].astype(float)
-                weight = tensors[key].astype(float)
-                if weight.ndim == 3:
-                    weight = _unmasked(weight, 2 * int(geometry[3]) + 1, checkerboard)
-                elif f"{floats}.mask" in tensors:
-                    weight = weight * tensors[f"{floats}.mask"]
-                weight = weight.transpose((2, 3, 0, 1) if geometry[1] else (2, 3, 1, 0))
-                integers = np.rint(weight * 2.0**fraction)
-            self.layers.append(Layer(integers, bias, shift, geometry))
+            weight = tensors[key].astype(float)
+            if weight.ndim == 3:
+                weight = _unmasked(weight, 2 * int(geometry[3]) + 1, checkerboard)
+            elif f"{floats}.mask" in tensors:
+                weight = weight * tensors[f"{floats}.mask"]
+            weight = weight.transpose((2, 3, 0, 1) if geometry[1] else (2, 3, 1, 0))
+            fraction = tensors[f"probabilities.{name}.{n}.fraction"].astype(float)
+            self.layers.append(Layer(np.rint(weight * 2.0**fraction), bias, shift, geometry))
         self.padding = self.layers[0].padding
 
     def __call__(self, x):
