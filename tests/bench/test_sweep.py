@@ -18,11 +18,12 @@ from codeckit.bench.jobs import Asked
 from codeckit.bench.journal import read_journal
 from codeckit.bench.sweep import stream_name
 from codeckit.codecs.base import Codec
+from codeckit.codecs.baselines import RawCoded
 from codeckit.codecs.jpeg import JpegHuffman
 from codeckit.codecs.peers.stills import PillowCoded
 from codeckit.codecs.registry import codec, register_codec
 from codeckit.metrics import Metric, bpp, psnr, resolve, tasks
-from codeckit.primitives import Stage
+from codeckit.primitives import Stage, register_stage
 from PIL import Image
 
 KODAK = Path(os.environ.get("CODECKIT_KODAK", Path(__file__).parents[3] / "shared" / "data" / "kodak"))
@@ -83,6 +84,27 @@ def test_processes_give_the_same_table(folder):
     one, two = (evaluate(settings, folder, ["psnr"], jobs=jobs) for jobs in (1, 2))
     assert without_times(one) == without_times(two)
     assert one[-1].values["psnr"] == math.inf
+
+
+@dataclass(frozen=True)
+class Negative(Stage):
+    """Every sample from white instead of from black."""
+
+    def forward(self, x):
+        return 255 - x
+
+    def inverse(self, y):
+        return 255 - y
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_registered_stages_go_to_workers(folder, jobs):
+    """A stream names the stage by the id that the calling process gave it."""
+    register_stage(Negative, "tests:Negative@1")
+    (row, *_) = evaluate(
+        Codec("negative", {"negative": Negative(), "entropy": RawCoded()}), folder, ["psnr"], jobs=jobs
+    )
+    assert row.values["psnr"] == math.inf and row.real
 
 
 def test_own_measures_and_undefined_values(folder):
