@@ -54,7 +54,7 @@ def encode(
     >>> 8 * len(stream) / image.size <= 4
     True
     """
-    for target, value in (("quality", quality), ("bpp", bpp), ("psnr", psnr), ("accuracy", accuracy)):
+    for target, value in (("bpp", bpp), ("psnr", psnr), ("accuracy", accuracy)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value)):
             raise ValueError(f"{target} is a number, not {value!r}")
     if sum(target is not None for target in (quality, bpp, psnr, accuracy)) > 1:

@@ -49,10 +49,12 @@ def test_quality_as_text(name):
     low, high = registry.entry(name).quality
     with pytest.raises(ValueError, match=rf"{name} takes quality as an? \w+ from {low} to {high}.*, not '50'"):
         codeckit.codec(name, quality="50")
+    with pytest.raises(ValueError, match=f"{name} takes quality as"):
+        codeckit.encode(IMAGE, name, quality="50")
 
 
 @pytest.mark.parametrize(
-    "given", [dict(bpp="0.5"), dict(psnr=[30]), dict(accuracy="x"), dict(quality=True), dict(bpp=float("nan"))]
+    "given", [dict(bpp="0.5"), dict(psnr=[30]), dict(accuracy="x"), dict(psnr=True), dict(bpp=float("nan"))]
 )
 def test_targets_of_encode(given):
     with pytest.raises(ValueError, match=f"{next(iter(given))} is a number, not"):
