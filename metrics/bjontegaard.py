@@ -19,6 +19,7 @@ shared part of the range that the two curves span together, and there is no numb
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -97,6 +98,8 @@ def _mean_difference(anchor_x, anchor_y, test_x, test_y):
     # Imported here, because it imports scipy and matplotlib.pyplot, which takes a second.
     from bjontegaard import bd_linear
 
-    value = bd_linear(anchor_x, anchor_y, test_x, test_y, method="pchip", require_matching_points=False, min_overlap=0)
+    value: Any = bd_linear(
+        anchor_x, anchor_y, test_x, test_y, method="pchip", require_matching_points=False, min_overlap=0
+    )
     joint = max(anchor_x[-1], test_x[-1]) - min(anchor_x[0], test_x[0])
     return float(value), float(shared / joint)

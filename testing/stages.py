@@ -98,7 +98,7 @@ def _check_id(stage):
 def _rebuilt(stage, described=None):
     """The stage that a decoder has: made of what streams say of it, with the weights of the stream."""
     rebuilt = from_spec(described or spec(stage))
-    return dataclasses.replace(rebuilt, weights=stage.weights) if isinstance(stage, Weighted) else rebuilt
+    return rebuilt.with_weights(stage.weights) if isinstance(rebuilt, Weighted) else rebuilt
 
 
 # --- inputs ---

@@ -222,7 +222,7 @@ def _check_in_a_sweep(task, info, label):
     wanted = set(info.columns())
     require(
         all(set(record.values) == wanted for record in table.everything),
-        f"a sweep of {task.name} has the columns {set(table[0].values)} instead of {wanted}",
+        f"a sweep of {task.name} has the columns {set(table.everything[0].values)} instead of {wanted}",
     )
     report = compare(table)
     require(info.main in report.ceilings(), f"a report on {task.name} has no ceiling from {info.ceiling}")

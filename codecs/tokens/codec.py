@@ -48,7 +48,8 @@ class TokenCodec(Codec):
             if grid is None:
                 raise ValueError("an array of tokens needs its grid: encode_tokens(tokens, (rows, columns))")
             source = getattr(self.stages.get("features"), "source", "")
-            tokens = Tokens(np.asarray(tokens), tuple(grid), source, tuple(size))
+            (rows, columns), (height, width) = grid, size
+            tokens = Tokens(np.asarray(tokens), (rows, columns), source, (height, width))
         *_, entropy = self.stages.values()
         if tokens.size == (0, 0) and not isinstance(entropy, TokenCoded | IndexCoded):
             raise ValueError(f"{type(entropy).__name__} needs the picture's size: encode_tokens(…, size=(H, W))")

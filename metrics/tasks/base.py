@@ -68,6 +68,7 @@ class Task(Protocol):
         Raises:
             UndefinedError: the task cannot read these; its values are then NaN.
         """
+        ...
 
     def score(self, prediction: Any, label: Any, /) -> dict[str, Any]:
         """Every measure's value by name, for the picture's true label; counts where a measure is made of these.
@@ -75,6 +76,7 @@ class Task(Protocol):
         Raises:
             ValueError: the task has no such label.
         """
+        ...
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ class QuantTable(Stage):
 
     unwritten: ClassVar[tuple[str, ...]] = ("quality", "base", "tables")  # the tables travel with the picture
 
-    quality: int = 75
+    quality: float = 75
     base: str = "annex-k"
     tables: tuple = ()
 
