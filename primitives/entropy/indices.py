@@ -198,7 +198,7 @@ class IndexCoded(Stage):
 def _sizes(vocabulary, values) -> tuple[int, ...]:
     """The size of each dimension's vocabulary."""
     if vocabulary is None:
-        sizes = tuple(int(size) for size in values.max(0) + 1)
+        sizes = tuple(int(most) + 1 for most in values.max(0))  # not in the array's own, perhaps narrow type
     elif isinstance(vocabulary, int | np.integer):
         sizes = (int(vocabulary),) * values.shape[1]
     else:

@@ -129,3 +129,12 @@ def test_bad_requests(rung):
     payload = rung().forward(Tokens(np.zeros((10000, 1), int), (100, 100)))
     with pytest.raises(StreamError, match="limit"):
         rung().inverse(payload, max_pixels=9999)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint16])
+def test_the_largest_value_of_a_narrow_type(kind):
+    """A codebook of 256 entries in bytes, say."""
+    most = np.iinfo(kind).max
+    indices = np.array([0, 7, most], kind)
+    found = MixedIndices().inverse(MixedIndices().forward(Tokens(indices, (1, 3))))
+    assert found.features[:, 0].tolist() == [0, 7, most]
