@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from ..codecs import registry
 from ..codecs.base import Codec
@@ -248,7 +249,8 @@ def _do(planned, done, asked, out, *, jobs, repeats, progress, executor) -> list
     sent = [(key, own, job, asked, repeats) for key, job in missing]
     workers = jobs if len(sent) > 1 or executor != "local" else 1
     failures = []
-    bar = tqdm(total=len(planned), initial=len(done), unit="image", disable=None if progress else True)
+    hidden: Any = None if progress else True  # None: shown on a terminal alone
+    bar = tqdm(total=len(planned), initial=len(done), unit="image", disable=hidden)
     with bar, open_journal(out) as append:
         for key, result in run(work, sent, executor, workers):
             if isinstance(result, Failure):
