@@ -5,7 +5,8 @@ stages that differ from it; any other composition writes all its stages in full.
 """
 
 import json
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 
@@ -13,10 +14,33 @@ from ..primitives.container import STAGES, WEIGHTS, Container
 from ..primitives.errors import StreamError
 from ..primitives.picture import Picture
 from ..primitives.stage import Stage, Weighted, from_spec, spec
+from .image_io import TAGS, Reading
+from .metadata import NOTHING, Metadata
 from .profiles import Profile
 
 
-def describe(name: str, profile: Profile | None, stages: dict[str, Stage], weights, payload: bytes) -> Container:
+def carried(stages: dict[str, Stage]) -> frozenset[str]:
+    """The kinds of metadata that streams of these stages can hold."""
+    *_, last = stages.values()
+    return last.carries if last.native else frozenset({*TAGS, "grey icc"})
+
+
+def carrying(stages: dict[str, Stage], metadata: Metadata) -> dict[str, Stage]:
+    """The stages, the last of which writes metadata into its files; as they are where there is nothing to write."""
+    *_, (role, last) = stages.items()
+    if not last.native or metadata == NOTHING:
+        return stages
+    return {**stages, role: replace(cast(Any, last), metadata=metadata)}
+
+
+def describe(
+    name: str,
+    profile: Profile | None,
+    stages: dict[str, Stage],
+    weights,
+    payload: bytes,
+    metadata: Metadata = NOTHING,
+) -> Container:
     """The container of a payload.
 
     Args:
@@ -25,6 +49,7 @@ def describe(name: str, profile: Profile | None, stages: dict[str, Stage], weigh
         stages: those that made the payload.
         weights: the handle of the codec's weights, or None.
         payload: what the last stage wrote.
+        metadata: of the picture; a comment is left out.
 
     Raises:
         ValueError: a stage has no id.
@@ -34,7 +59,7 @@ def describe(name: str, profile: Profile | None, stages: dict[str, Stage], weigh
     if list(known) != list(specs):
         profile, known = None, {}  # stages were added, left out or moved: the profile says nothing of them
     changed = [[role, *described] for role, described in specs.items() if known.get(role) != described]
-    sections = {}
+    sections = {tag: block for kind, tag in TAGS.items() if (block := getattr(metadata, kind))}
     if changed:
         sections[STAGES] = json.dumps(changed, separators=(",", ":"), ensure_ascii=False).encode()
     if any(isinstance(stage, Weighted) for stage in stages.values()):
@@ -117,6 +142,15 @@ def unfold(stages: dict[str, Stage], payloads: list[bytes], max_pixels: int) -> 
     for stage in reversed(others):
         values = stage.inverse_many(values)
     return values
+
+
+def unfold_file(stages: dict[str, Stage], data: bytes, max_pixels: int, reading: Reading) -> Any:
+    """Decode a file of a standard format, of any encoder."""
+    *others, last = stages.values()
+    value = last.inverse_file(data, max_pixels, reading)
+    for stage in reversed(others):
+        value = stage.inverse(value)
+    return value
 
 
 def unfold_checked(stages: dict[str, Stage], payloads: list[bytes], max_pixels: int) -> list:

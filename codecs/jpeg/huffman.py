@@ -45,6 +45,7 @@ class JpegHuffman(Stage):
     """
 
     native: ClassVar[bool] = True
+    carries: ClassVar[frozenset[str]] = frozenset({"exif", "icc", "xmp", "comment", "grey icc"})
     unwritten: ClassVar[tuple[str, ...]] = ("progressive", "optimize", "restart_interval", "metadata")
 
     progressive: bool | str = False
