@@ -302,13 +302,37 @@ def application_segments(metadata: Metadata | None, color: str) -> bytes:
         out += segment(APP14, b"Adobe" + struct.pack(">HHHB", 100, 0, 0, 0))
     else:
         out += segment(APP0, b"JFIF\0" + struct.pack(">HBHHBB", 0x0101, 0, 1, 1, 0, 0))
-    if metadata is None:
-        return out
+    return out if metadata is None else out + metadata_segments(metadata)
+
+
+def metadata_segments(metadata: Metadata) -> bytes:
+    """The segments of Exif, XMP, ICC profile and comment.
+
+    Raises:
+        ValueError: more of a kind than the format holds: 64 kB, or 255 times as much for a profile.
+
+    >>> metadata_segments(Metadata(exif=bytes(65536)))
+    Traceback (most recent call last):
+    ...
+    ValueError: a JPEG file holds 65527 bytes of Exif, not 65536: shorten it (often a preview is in it) or drop it
+    """
+    chunks = [metadata.icc[i : i + 65519] for i in range(0, len(metadata.icc), 65519)]
+    limits = (
+        ("Exif", metadata.exif, 65533 - len(_EXIF), " (often a preview is in it)"),
+        ("XMP", metadata.xmp, 65533 - len(_XMP), ""),
+        ("a comment", metadata.comment, 65533, ""),
+        ("an ICC profile", metadata.icc, 255 * 65519, ""),
+    )
+    for name, contents, limit, hint in limits:
+        if len(contents) > limit:
+            raise ValueError(
+                f"a JPEG file holds {limit} bytes of {name}, not {len(contents)}: shorten it{hint} or drop it"
+            )
+    out = b""
     if metadata.exif:
         out += segment(APP1, _EXIF + metadata.exif)
     if metadata.xmp:
         out += segment(APP1, _XMP + metadata.xmp)
-    chunks = [metadata.icc[i : i + 65519] for i in range(0, len(metadata.icc), 65519)]
     for number, chunk in enumerate(chunks, 1):
         out += segment(APP2, _ICC + bytes([number, len(chunks)]) + chunk)
     if metadata.comment:
