@@ -207,7 +207,9 @@ def jpegxl(quality: float = 75, lossless: bool = False, effort: int = 7) -> Code
 
 
 def _load_plugin(form: str) -> None:
-    """Teach Pillow the formats that it has not from itself."""
+    """Teach Pillow the formats that it has not from itself, and what JPEG 2000 files hold besides pixels."""
+    if form == "JPEG2000":
+        from . import jpeg2000_files  # noqa: F401
     if form == "JXL":
         try:
             import pillow_jxl  # noqa: F401
