@@ -170,8 +170,8 @@ def test_16_bit_png_of_every_kind(channels):
     with pytest.raises(ReadingError, match="16 bits"):
         codeckit.decode(data)
     colours = deep[..., :-1] if channels in (2, 4) else deep
-    seen = codeckit.decode(data, depth=8)
-    assert np.array_equal(seen if seen.ndim == 3 else seen[..., None], colours >> 8)
+    seen = codeckit.decode(data, depth=8)  # grey with alpha and 16 bits comes from Pillow as RGB of equal channels
+    assert (seen.reshape(6, 7, -1) == colours >> 8).all()
 
 
 def test_numbers_without_a_scale():
