@@ -390,8 +390,12 @@ def opened(data: bytes, formats: Iterable[str] | None = None):
         if reason:
             break
     if reason:
-        raise StreamError(f"the image file is damaged: {reason}") from reason
+        raise StreamError(f"the image file is damaged: {_one_line(reason)}") from reason
     raise StreamError("not an image file that Pillow can read")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def load_plugins(data: bytes) -> None:
@@ -425,7 +429,7 @@ def _loaded(source, reading: Reading, max_pixels: float, formats=None):
     except (StreamError, ReadingError):
         raise
     except Exception as error:  # whatever a parser raises at damaged bytes
-        raise StreamError(f"the image file is damaged: {error}") from error
+        raise StreamError(f"the image file is damaged: {_one_line(error)}") from error
 
 
 def _seek(image, data: bytes, number: int | None) -> None:
@@ -490,7 +494,7 @@ def _of_eight_bits(image, data: bytes, reading: Reading):
         return image
     if bits > 16:
         raise ReadingError(
-            f"the picture has mode {image.mode}, numbers without a scale of their own; "
+            f"the picture has {bits} bits a sample, numbers without a scale of their own; "
             "scale them to 0…255, round, and encode the array of uint8"
         )
     if reading.depth is None:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..primitives.container import STAGES, WEIGHTS, Container
-from ..primitives.errors import StreamError
+from ..primitives.errors import ReadingError, StreamError
 from ..primitives.picture import Picture
 from ..primitives.stage import Stage, Weighted, from_spec, spec
+from .file_formats import insert
 from .image_io import TAGS, Reading
 from .metadata import NOTHING, Metadata
 from .profiles import Profile
@@ -22,6 +23,20 @@ def carried(stages: dict[str, Stage]) -> frozenset[str]:
     """The kinds of metadata that streams of these stages can hold."""
     *_, last = stages.values()
     return last.carries if last.native else frozenset({*TAGS, "grey icc"})
+
+
+def described(file: bytes, metadata: Metadata) -> bytes:
+    """A file of a standard format that holds a picture's metadata.
+
+    Raises:
+        ReadingError: they do not fit into the format.
+    """
+    if metadata == NOTHING:
+        return file
+    try:
+        return insert(file, metadata)
+    except ValueError as error:
+        raise ReadingError(f"{error} (metadata='color' keeps the profile alone, 'drop' nothing)") from error
 
 
 def describe(
