@@ -433,7 +433,7 @@ def _loaded(source, reading: Reading, max_pixels: float, formats=None):
 
 
 def _seek(image, data: bytes, number: int | None) -> None:
-    readable = getattr(image, "n_frames", 1)
+    readable = max(getattr(image, "n_frames", 1), 1)
     if number is None and has_frames(image, data):
         several = readable if readable > 1 else "several"  # of JPEG XL, the first one is read
         raise ReadingError(
