@@ -33,6 +33,7 @@ class Entry:
         extension: file name ending of its streams.
         quality_steps: steps that a whole number of its quality scale is divided into where a target is searched for.
         magic: what its files begin with; empty for `.ckt`.
+        brands: of ISO base media files (``ftyp``), instead: a file that names one of them is the codec's.
         describer: ``"module:function"`` that tells size (H, W), channels and details of such a file.
         requires: packages that must be installed besides the core.
         install: what to do where it is not available.
@@ -50,6 +51,7 @@ class Entry:
     extension: str = ".ckt"
     quality_steps: int = 1
     magic: Magic = ()
+    brands: tuple[bytes, ...] = ()
     describer: str = ""
     requires: tuple[str, ...] = ()
     install: str = ""

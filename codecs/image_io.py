@@ -35,7 +35,7 @@ from ..primitives.errors import ReadingError, StreamError
 from ..primitives.files import new_file, write_atomically  # noqa: F401 - for those who look for it here
 from ..primitives.picture import MAX_PIXELS, check_size
 from .file_formats import HOLDS, extract, format_of, insert
-from .file_formats.depth import has_frames, sample_bits
+from .file_formats.depth import frame_count, has_frames, sample_bits
 from .metadata import (
     NOTHING,
     Metadata,
@@ -433,7 +433,7 @@ def _loaded(source, reading: Reading, max_pixels: float, formats=None):
 
 
 def _seek(image, data: bytes, number: int | None) -> None:
-    readable = max(getattr(image, "n_frames", 1), 1)
+    readable = frame_count(image)
     if number is None and has_frames(image, data):
         several = readable if readable > 1 else "several"  # of JPEG XL, the first one is read
         raise ReadingError(

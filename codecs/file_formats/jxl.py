@@ -67,7 +67,7 @@ def _contents(box: Box) -> bytes:
     if box.kind != b"brob":
         return box.contents
     try:
-        import brotli
+        import brotli  # pyright: ignore[reportMissingImports] - optional
     except ImportError as error:
         raise ValueError("this JPEG XL file's metadata is compressed by Brotli: pip install brotli") from error
     try:

@@ -14,6 +14,7 @@ def _entry(
     summary: str,
     extension: str,
     magic: Magic = (),
+    brands: tuple[bytes, ...] = (),
     quality: tuple[float, float] = (1, 100),
     module: str = "stills",
     requires: tuple[str, ...] = (),
@@ -28,6 +29,7 @@ def _entry(
         factory=f"codeckit.codecs.peers.{module}:{name}",
         extension=extension,
         magic=magic,
+        brands=brands,
         describer="codeckit.codecs.peers.stills:describe",
         requires=requires,
         install=f"pip install 'codeckit[{name}]'" if requires else "",
@@ -36,7 +38,8 @@ def _entry(
 
 LIBJPEG = _entry("libjpeg", "libjpeg-turbo, through Pillow", ".jpg")
 WEBP = _entry("webp", "WebP (libwebp), through Pillow", ".webp", (((0, b"RIFF"), (8, b"WEBP")),))
-AVIF = _entry("avif", "AVIF (libaom), through Pillow", ".avif", (((4, b"ftypavif"),),))
+# A picture, or a sequence; the brand may stand after others (mif1: any picture of HEIF).
+AVIF = _entry("avif", "AVIF (libaom), through Pillow", ".avif", brands=(b"avif", b"avis"))
 PNG = _entry("png", "PNG: lossless", ".png", (((0, b"\x89PNG\r\n\x1a\n"),),), quality=(100, 100))
 # A JPEG 2000 or JPEG XL file is a container of boxes, or a bare codestream.
 JPEG2000 = _entry(

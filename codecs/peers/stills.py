@@ -15,7 +15,7 @@ from ...primitives.picture import MAX_PIXELS
 from ...primitives.stage import Stage
 from ..base import Codec
 from ..file_formats import HOLDS
-from ..file_formats.depth import sample_bits
+from ..file_formats.depth import frame_count, sample_bits
 from ..image_io import STRICT, Reading, image_file, opened, read_metadata, stored_pixels
 from ..metadata import describe_profile, orientation_of
 from .boxes import anatomy_of_file
@@ -246,7 +246,7 @@ def describe(data: bytes) -> tuple[tuple[int, int], int, dict]:
             "format": image.format,
             "bits": sample_bits(image, data),
             "alpha": image.has_transparency_data,
-            "frames": getattr(image, "n_frames", 1),
+            "frames": frame_count(image),
         }
     except Exception as error:  # whatever a parser raises at damaged bytes
         raise StreamError(f"the image file is damaged: {error}") from error
