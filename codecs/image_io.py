@@ -39,7 +39,7 @@ from .file_formats.depth import frame_count, has_frames, sample_bits
 from .metadata import (
     NOTHING,
     Metadata,
-    is_srgb,
+    changes_colours,
     lab_to_srgb,
     metadata_of,
     orientation_of,
@@ -543,8 +543,8 @@ def _in_colour(image, icc: bytes, reading: Reading, carries: Iterable[str]):
         return image, b""  # a profile of another space says nothing of these numbers
     if kind in carries and reading.metadata == "keep":
         return image, icc
-    if is_srgb(icc):
+    if not changes_colours(icc):
         return image, b""
-    if kind in carries and reading.metadata == "color" and profile_space(icc):
+    if kind in carries and reading.metadata == "color":
         return image, icc
-    return to_srgb(image, icc) or image, b""
+    return to_srgb(image, icc), b""

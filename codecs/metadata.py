@@ -151,14 +151,14 @@ def describe_profile(icc: bytes) -> str:
     return (ImageCms.getProfileDescription(profile).strip() if profile else "") or profile_space(icc) or "unreadable"
 
 
-def is_srgb(icc: bytes) -> bool:
-    """Whether a profile of RGB or grey pictures means what a file without one means.
+def changes_colours(icc: bytes) -> bool:
+    """Whether a profile of RGB or grey pictures means other colours than a file without one, which means sRGB.
 
-    It does if the conversion moves no colour of a lattice by more than 2 of 255 levels: profiles that say sRGB differ
-    from one another in their rounding.
+    It does if the conversion moves some colour of a lattice by more than 2 of 255 levels: profiles that say sRGB differ
+    from one another in their rounding. A profile that cannot be read changes nothing.
     """
     moved = _moved(icc)
-    return moved is not None and moved <= 2
+    return moved is not None and moved > 2
 
 
 @functools.lru_cache(maxsize=64)
