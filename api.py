@@ -161,7 +161,7 @@ def decode(stream: Any, *, max_pixels: int = MAX_PIXELS, device: str = "cpu", pa
     """
     data = read_stream(stream)
     if data[:3] != container.MAGIC:
-        return registry.reader(registry.sniff(data)).on(device).decode(data, max_pixels=max_pixels)
+        return registry.reader(registry.sniff(data)).on(device).decode(data, max_pixels=max_pixels, partial=partial)
     held = container.unpack(data, partial)
     container.check_still(held)
     codec = registry.codec_for(held, device)

@@ -161,6 +161,8 @@ class Codec:
         """
         data = read_stream(stream)
         if self.native and data[:3] != container.MAGIC:
+            if partial:
+                return streams.unfold_partial(self.stages, data, max_pixels)
             return streams.unfold(self.stages, [data], max_pixels)[0]
         held = container.unpack(data, partial)
         container.check_still(held)

@@ -75,7 +75,35 @@ class JpegHuffman(Stage):
         Raises:
             StreamError: not JPEG, cut, damaged, larger than `max_pixels`, or of an unsupported process.
         """
-        return _Reader(data, max_pixels).picture()
+        reader = _Reader(data, max_pixels)
+        picture = reader.picture()
+        if reader.unfinished():
+            from .recovery import PaddedReader
+
+            return PaddedReader(data, max_pixels).picture()
+        return picture
+
+    def inverse_partial(self, data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
+        """What libjpeg makes of a file that is cut or damaged (`recovery`); of a good one, the same as `inverse`.
+
+        Blocks whose data are missing are grey, or lack what later scans would have added. Damage ends with the restart
+        interval that it stands in.
+
+        Raises:
+            StreamError: there is no picture: not JPEG, larger than `max_pixels`, of an unsupported process, or without
+                the beginning of a scan.
+
+        >>> import codeckit
+        >>> data = codeckit.codec("jpeg").encode(np.full((64, 64), 50, np.uint8))
+        >>> codeckit.decode(data[:-8], partial=True)[::63, 0].tolist()
+        [50, 128]
+        """
+        try:
+            return self.inverse(data, max_pixels)
+        except StreamError:
+            from .recovery import PartialReader
+
+            return PartialReader(data, max_pixels).picture()
 
     def anatomy(self, picture: Picture, data: bytes) -> Anatomy:
         """Every field of the file, its first Huffman codes, and what every coefficient took (`anatomy`)."""
@@ -215,6 +243,8 @@ def coded_bytes(found, counts, huffman: dict[int, tables.Table], fill: int = 1) 
 class _Reader:
     """One file on its way to a picture."""
 
+    strict: ClassVar[bool] = True
+
     def __init__(self, data: bytes, max_pixels: int):
         self.data, self.max_pixels = data, max_pixels
         self.bytes = np.frombuffer(data, np.uint8)
@@ -224,18 +254,31 @@ class _Reader:
         self.known: dict[int, np.ndarray] = {}  # by component: lowest bit received of each coefficient, 99 for none
 
     def picture(self) -> Picture:
+        self.read()
+        every = range(len(self.header.components))
+        tables = tuple(self.tables.get(c, np.ones((8, 8), np.uint16)) for c in every)
+        return Picture(tuple(self.planes()), self.header.size, self.frame.factors, _color(self.header), tables)
+
+    def read(self) -> None:
+        """Read all scans."""
         while (scan := self.segments.parse(self.header)) is not None:
             self.scan(scan)
-        header = self.header
-        if not header.components:
+        components = range(len(self.header.components))
+        if not components:
             raise StreamError("the JPEG file holds no picture")
-        if any(c not in self.known or self.known[c][0] == 99 for c in range(len(header.components))):
+        if any(c not in self.known or self.known[c][0] == 99 for c in components):
             raise StreamError("the JPEG file is cut: scans of some components are missing")
-        planes = []
+
+    def planes(self) -> list[np.ndarray]:
+        """The blocks of each component, int16 [rows, columns, 8, 8]."""
+        found = []
         for offset, columns, rows in self.layout[:, :3].tolist():
-            planes.append(self.blocks[offset : offset + rows * columns].reshape(rows, columns, 8, 8))
-        quantization = tuple(self.tables[c] for c in range(len(planes)))
-        return Picture(tuple(planes), header.size, self.frame.factors, _color(header), quantization)
+            found.append(self.blocks[offset : offset + rows * columns].reshape(rows, columns, 8, 8))
+        return found
+
+    def unfinished(self) -> bool:
+        """Whether the file is progressive and leaves bits of AC coefficients out."""
+        return self.header.process == markers.PROGRESSIVE and any(known.any() for known in self.known.values())
 
     def start_frame(self) -> None:
         header = self.header
@@ -256,38 +299,54 @@ class _Reader:
         layout = self.layout[list(scan.components)]
         layout[:, kernels.DC :] = scan.tables
         n_blocks = int((layout[:, kernels.WIDE] * layout[:, kernels.HIGH]).sum())
-        intervals = -(-n_blocks // header.restart) if header.restart else 1  # an upper bound, exact for one component
-        clean = np.zeros((len(self.data) - self.segments.position + 512) // 4 * 4, np.uint8)
-        starts = np.zeros(min(intervals, len(self.data) // 2) + 3, np.int64)
-        position, found = kernels.unstuff(self.bytes, self.segments.position, clean, starts)
-        if found < 0:
-            raise StreamError("the JPEG file is damaged: its restart markers are out of order")
-        self.segments.position = position
+        clean, starts, codes = self.pieces()
         # Every block takes a bit at least, except in end-of-band runs: a header that promises more is not honest.
-        if scan.start == 0 and n_blocks > 8 * int(starts[found]):
-            raise StreamError(f"the JPEG file is cut: its scan of {n_blocks} blocks has {starts[found]} bytes")
+        if self.strict and scan.start == 0 and n_blocks > 8 * int(starts[-1]):
+            raise StreamError(f"the JPEG file is cut: its scan of {n_blocks} blocks has {starts[-1]} bytes")
         if self.blocks is None:
             self.blocks = np.zeros((int((self.layout[:, 1] * self.layout[:, 2]).sum()) + 1, 64), np.int16)
+        decode = self.decoder(scan, layout)
         self.check_order(scan)
         order, blocks_in_mcu = self.order(scan, layout)
         interval = header.restart * blocks_in_mcu
-        expected = -(-len(order) // interval) if interval else 1
-        if found < expected or found > expected + 1:
-            raise StreamError(f"the JPEG file is cut or damaged: {found} restart intervals instead of {expected}")
-        lookups, shorts = self.lookups(scan)
-        place = (kernels.to_words(clean), starts, order, layout, interval)
-        if header.process != markers.PROGRESSIVE:
-            status = kernels.decode_sequential(*place, lookups, shorts, self.blocks)
-        elif scan.start == 0:
-            status = kernels.decode_dc(*place, scan.high, scan.low, lookups, shorts, self.blocks)
-        elif scan.high == 0:
-            status = kernels.decode_ac_first(*place, scan.start, scan.end, scan.low, lookups, shorts, self.blocks)
+        due = 0xD0 + np.arange(-(-len(order) // interval) - 1 if interval else 0) % 8
+        if self.strict and (interval or len(codes) == 1) and np.array_equal(codes[: len(due)], due):
+            check(decode(kernels.to_words(clean), starts, order, interval, 0)[0])
+            last_mcu = len(order) // blocks_in_mcu - 1
         else:
-            status = kernels.decode_ac_refine(*place, scan.start, scan.end, scan.low, lookups, shorts, self.blocks)
-        if status == kernels.TOO_SHORT:
-            raise StreamError("the JPEG file is cut or damaged: a scan ends too early")
-        if status != kernels.OK:
-            raise StreamError("the JPEG file is damaged: a scan holds what no encoder writes")
+            from .recovery import decode_intervals
+
+            last_mcu = decode_intervals(decode, clean, starts, codes, order, interval, blocks_in_mcu, self.strict)
+        self.decoded(scan, last_mcu)
+
+    def pieces(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The coded data that come next, as `kernels.unstuff` gives them: clean bytes, starts and codes of pieces."""
+        position = self.segments.position
+        most = self.data.count(b"\xff", position) + 1
+        clean = np.zeros((len(self.data) - position + 512) // 4 * 4, np.uint8)
+        starts, codes = np.zeros(most + 1, np.int64), np.zeros(most, np.uint8)
+        self.segments.position, n = kernels.unstuff(self.bytes, position, clean, starts, codes)
+        return clean, starts[: n + 1], codes[:n]
+
+    def decoder(self, scan: Scan, layout: np.ndarray):
+        """The decoding loop of a scan's blocks, a function of words, starts, order, interval and mcu (`kernels`)."""
+        lookups, shorts = self.lookups(scan)
+        bits: tuple[int, ...]
+        if self.header.process != markers.PROGRESSIVE:
+            loop, bits = kernels.decode_sequential, ()
+        elif scan.start == 0:
+            loop, bits = kernels.decode_dc, (scan.high, scan.low)
+        else:
+            loop = kernels.decode_ac_refine if scan.high else kernels.decode_ac_first
+            bits = scan.start, scan.end, scan.low
+
+        def decode(words, starts, order, interval, mcu):
+            return loop(words, starts, order, layout, interval, mcu, *bits, lookups, shorts, self.blocks)
+
+        return decode
+
+    def decoded(self, scan: Scan, last_mcu: int) -> None:
+        """Told of each scan that was decoded, and of the last MCU that had data."""
 
     def order(self, scan: Scan, layout: np.ndarray) -> tuple[np.ndarray, int]:
         """The scan's blocks in coding order, and blocks an MCU; see `kernels.visit`."""
@@ -301,11 +360,13 @@ class _Reader:
                 if number not in self.header.quantization:
                     raise StreamError(f"the JPEG file is damaged: quantization table {number} is missing")
                 table = self.header.quantization[number]
-                if table.min() == 0:
+                if self.strict and table.min() == 0:
                     raise StreamError(f"the JPEG file is damaged: quantization table {number} holds a step of 0")
                 self.tables[c] = table
                 self.known[c] = np.full(64, 99)
             band = self.known[c][scan.start : scan.end + 1]
+            if not self.strict:
+                continue
             if scan.start and self.known[c][0] == 99:
                 raise StreamError("the JPEG file is damaged: AC coefficients come before DC")
             if (band != (scan.high or 99)).any():
@@ -324,9 +385,19 @@ class _Reader:
         for number in needed:
             if number not in header.huffman:
                 raise StreamError(f"the JPEG file is damaged: Huffman table {number:#04x} is missing")
+            if not self.strict and number < 0x10 and (header.huffman[number][1] > 15).any():
+                raise StreamError(f"the JPEG file is damaged: Huffman table {number:#04x} has DC symbols above 15")
             row = (number >> 4) * 4 + (number & 15)
             kernels.fill_lookup(*header.huffman[number], lookups[row], shorts[row])
         return lookups, shorts
+
+
+def check(status: int) -> None:
+    """Raise `StreamError` if a decoding loop met a fault."""
+    if status == kernels.TOO_SHORT:
+        raise StreamError("the JPEG file is cut or damaged: a scan ends too early")
+    if status != kernels.OK:
+        raise StreamError("the JPEG file is damaged: a scan holds what no encoder writes")
 
 
 def describe(data: bytes) -> tuple[tuple[int, int], int, dict]:

@@ -31,8 +31,9 @@ from ...primitives.picture import MAX_PIXELS, Picture, check_size
 from ...primitives.stage import Stage
 from .. import profiles
 from . import kernels, markers, tables
-from .huffman import JpegHuffman, _Reader, coded_bytes, describe, scan_tokens
+from .huffman import JpegHuffman, coded_bytes, describe, scan_tokens
 from .markers import Header, Scan, Segments
+from .recovery import PaddedReader, mcu_layout, mcu_order
 
 #: The codec whose streams these are.
 NAME = "jpeg-repack"
@@ -163,7 +164,7 @@ def _skeleton(reader) -> bytes:
 
 def _modelled(data: bytes) -> bytes:
     """Skeleton and coefficients of a file that follows the model; `StreamError` for others."""
-    reader = _PaddedReader(data, MAX_PIXELS)
+    reader = PaddedReader(data, MAX_PIXELS)
     pieces, last, scans = [], 0, 0
     while (scan := reader.segments.parse(reader.header)) is not None:
         pieces.append(data[last : reader.segments.position])
@@ -182,45 +183,6 @@ def _modelled(data: bytes) -> bytes:
     out.byte(fill)
     out.raw(encode_blocks(frame.planes(blocks), frame.tables))
     return out.getvalue()
-
-
-def _mcu_layout(header: Header) -> np.ndarray:
-    """Layout of the frame's components in blocks of whole MCUs."""
-    layout = np.zeros((len(header.components), 7), np.int64)
-    v_max, h_max = (max(getattr(c, side) for c in header.components) for side in ("v", "h"))
-    high, wide = -(-header.size[0] // (8 * v_max)), -(-header.size[1] // (8 * h_max))
-    offset = 0
-    for i, c in enumerate(header.components):
-        # A lone component is not interleaved: its MCU is a block.
-        h, v = (1, 1) if len(header.components) == 1 else (c.h, c.v)
-        if len(header.components) == 1:
-            high, wide = -(-header.size[0] // 8), -(-header.size[1] // 8)
-        layout[i] = offset, wide * h, high * v, h, v, 0, 0
-        offset += wide * h * high * v
-    return layout
-
-
-def _order(header: Header, scan: Scan, layout: np.ndarray) -> tuple[np.ndarray, int]:
-    """As `kernels.visit`, for planes of whole MCUs: a scan of one component leaves the padding out."""
-    if len(scan.components) > 1:
-        return kernels.visit(layout)
-    frame = Picture((), header.size, tuple((c.v, c.h) for c in header.components))
-    height, width = frame.plane_sizes[scan.components[0]]
-    rows, columns = np.arange(-(-height // 8)), np.arange(-(-width // 8))
-    order = np.zeros((len(rows) * len(columns), 2), np.int32)
-    order[:, 0] = (layout[0, kernels.OFFSET] + rows[:, None] * layout[0, kernels.WIDE] + columns).ravel()
-    return order, 1
-
-
-class _PaddedReader(_Reader):
-    """A reader that keeps the blocks of whole MCUs."""
-
-    def start_frame(self) -> None:
-        super().start_frame()
-        self.layout = _mcu_layout(self.header)
-
-    def order(self, scan: Scan, layout: np.ndarray) -> tuple[np.ndarray, int]:
-        return _order(self.header, scan, layout)
 
 
 class _Frame:
@@ -243,7 +205,7 @@ class _Frame:
         if not self.scans:
             raise StreamError("the repacked file has no scans")
         check_size(self.header.size, max_pixels)
-        self.layout = _mcu_layout(self.header)
+        self.layout = mcu_layout(self.header)
         self.grids = [(int(high), int(wide)) for _, wide, high, *_ in self.layout]
         self.tables = [steps.get(c, np.full((8, 8), 16)) for c in range(len(self.grids))]
 
@@ -270,7 +232,7 @@ class _Frame:
         for position, scan, huffman, restart in self.scans:
             layout = self.layout[list(scan.components)]
             layout[:, kernels.DC :] = scan.tables
-            order, blocks_in_mcu = _order(self.header, scan, layout)
+            order, blocks_in_mcu = mcu_order(self.header, scan, layout)
             found, counts = scan_tokens(blocks, order, layout, restart * blocks_in_mcu, scan, progressive)
             pieces += [self.skeleton[last:position], coded_bytes(found, counts, huffman, fill)]
             last = position
