@@ -146,7 +146,8 @@ def decode(stream: Any, *, max_pixels: int = MAX_PIXELS, device: str = "cpu", pa
         stream: bytes or a path: a `.ckt` file, or a file of a standard format that some codec here decodes.
         max_pixels: the largest picture to accept, as a guard against streams that declare absurd sizes.
         device: where the networks of learned codecs run, "cpu" or "cuda"; other codecs have none.
-        partial: a `.ckt` stream may be cut at its end; codecs with embedded streams decode what is there, unchecked.
+        partial: a `.ckt` stream may be cut at its end; codecs with embedded streams decode what is there, unchecked. Of
+            JPEG files that are cut or damaged anywhere, what libjpeg shows.
 
     Returns:
         uint8 [H,W,3], or [H,W] for a grey picture; pixels as the file stores them (an Exif orientation is not applied).

@@ -151,7 +151,8 @@ class Codec:
         Args:
             stream: bytes, or the path of a file.
             max_pixels: the largest picture to accept.
-            partial: the stream may be cut at its end; codecs with embedded streams decode what is there, unchecked.
+            partial: the stream may be cut at its end; codecs with embedded streams decode what is there, unchecked. Of
+                JPEG files that are cut or damaged anywhere, what libjpeg shows.
 
         Returns:
             uint8 [H,W,3], or [H,W] for a grey picture; `Tokens` from a codec of tokens.
@@ -161,9 +162,12 @@ class Codec:
         """
         data = read_stream(stream)
         if self.native and data[:3] != container.MAGIC:
-            if partial:
+            try:
+                return streams.unfold(self.stages, [data], max_pixels)[0]
+            except StreamError:
+                if not partial:
+                    raise
                 return streams.unfold_partial(self.stages, data, max_pixels)
-            return streams.unfold(self.stages, [data], max_pixels)[0]
         held = container.unpack(data, partial)
         container.check_still(held)
         if partial and not container.is_whole(data):

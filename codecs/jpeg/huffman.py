@@ -98,12 +98,9 @@ class JpegHuffman(Stage):
         >>> codeckit.decode(data[:-8], partial=True)[::63, 0].tolist()
         [50, 128]
         """
-        try:
-            return self.inverse(data, max_pixels)
-        except StreamError:
-            from .recovery import PartialReader
+        from .recovery import PartialReader
 
-            return PartialReader(data, max_pixels).picture()
+        return PartialReader(data, max_pixels).picture()
 
     def anatomy(self, picture: Picture, data: bytes) -> Anatomy:
         """Every field of the file, its first Huffman codes, and what every coefficient took (`anatomy`)."""

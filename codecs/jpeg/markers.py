@@ -189,17 +189,18 @@ class Segments:
 
     def _lines(self) -> int:
         """The number of lines that the DNL segment behind the coming scan gives (T.81 B.2.5)."""
-        behind = Segments(self.data)
+        behind, code = Segments(self.data), 0
         behind.position = self.position
-        code = 0
-        while code < 0xC0 or 0xD0 <= code <= 0xD7:
-            behind.position = self.data.find(b"\xff", behind.position)
-            if behind.position < 0:
-                break
-            code = behind._marker()
-        lines = int.from_bytes(behind._body(DNL), "big") if code == DNL else 0
-        if not 0 < lines < 65536:
-            raise StreamError("the JPEG file is cut or damaged: no DNL segment behind its first scan gives its height")
+        try:
+            while code < 0xC0 or 0xD0 <= code <= 0xD7:
+                behind.position = max(self.data.find(b"\xff", behind.position), behind.position)
+                code = behind._marker()
+            body = behind._body(code)
+        except StreamError:
+            body = b""
+        lines = int.from_bytes(body, "big")
+        if code != DNL or len(body) != 2 or lines == 0:
+            raise StreamError("the JPEG file is cut or damaged: its height is 0, and no DNL segment gives it")
         return lines
 
     def _body(self, code: int) -> bytes:
