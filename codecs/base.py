@@ -151,8 +151,7 @@ class Codec:
         Args:
             stream: bytes, or the path of a file.
             max_pixels: the largest picture to accept.
-            partial: the stream may be cut at its end; codecs with embedded streams decode what is there, unchecked. Of
-                JPEG files that are cut or damaged anywhere, what libjpeg shows.
+            partial: decode what is there, unchecked: of embedded streams that are cut, of JPEG files also damaged ones.
 
         Returns:
             uint8 [H,W,3], or [H,W] for a grey picture; `Tokens` from a codec of tokens.
@@ -162,12 +161,7 @@ class Codec:
         """
         data = read_stream(stream)
         if self.native and data[:3] != container.MAGIC:
-            try:
-                return streams.unfold(self.stages, [data], max_pixels)[0]
-            except StreamError:
-                if not partial:
-                    raise
-                return streams.unfold_partial(self.stages, data, max_pixels)
+            return streams.unfold_native(self.stages, data, max_pixels, partial)
         held = container.unpack(data, partial)
         container.check_still(held)
         if partial and not container.is_whole(data):

@@ -119,6 +119,20 @@ def unfold(stages: dict[str, Stage], payloads: list[bytes], max_pixels: int) -> 
     return values
 
 
+def unfold_native(stages: dict[str, Stage], data: bytes, max_pixels: int, partial: bool):
+    """Decode a file of a standard format; with `partial` what is there of one that is damaged.
+
+    Raises:
+        StreamError: it is damaged, and with `partial`, too little is there or the format cannot be decoded in part.
+    """
+    try:
+        return unfold(stages, [data], max_pixels)[0]
+    except StreamError:
+        if not partial:
+            raise
+    return unfold_partial(stages, data, max_pixels)
+
+
 def unfold_checked(stages: dict[str, Stage], payloads: list[bytes], max_pixels: int) -> list:
     """`unfold` of stages that a stream names, which may not fit one another or its data.
 

@@ -18,10 +18,13 @@ from ...primitives.errors import StreamError
 from ...primitives.picture import MAX_PIXELS, Picture, check_size
 from ...primitives.stage import Stage
 from ..image_io import Metadata
-from . import kernels, markers, scans, tables
+from . import kernels, markers, recovery, scans, tables
 from .markers import Component, Header, Scan
 
 _PROGRESSIONS = (False, True, "optimized", "exhaustive")
+
+#: More scans than any encoder makes; further ones of damaged files are not read.
+_MOST_SCANS = 256
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,6 @@ class JpegHuffman(Stage):
         reader = _Reader(data, max_pixels)
         picture = reader.picture()
         if reader.unfinished():
-            from .recovery import PaddedReader
-
             return PaddedReader(data, max_pixels).picture()
         return picture
 
@@ -98,8 +99,6 @@ class JpegHuffman(Stage):
         >>> codeckit.decode(data[:-8], partial=True)[::63, 0].tolist()
         [50, 128]
         """
-        from .recovery import PartialReader
-
         return PartialReader(data, max_pixels).picture()
 
     def anatomy(self, picture: Picture, data: bytes) -> Anatomy:
@@ -246,6 +245,7 @@ class _Reader:
         self.data, self.max_pixels = data, max_pixels
         self.bytes = np.frombuffer(data, np.uint8)
         self.segments, self.header = markers.Segments(data), Header()
+        self.most_pieces = data.count(b"\xff") + 1
         self.blocks: np.ndarray | None = None
         self.tables: dict[int, np.ndarray] = {}
         self.known: dict[int, np.ndarray] = {}  # by component: lowest bit received of each coefficient, 99 for none
@@ -308,20 +308,19 @@ class _Reader:
         interval = header.restart * blocks_in_mcu
         due = 0xD0 + np.arange(-(-len(order) // interval) - 1 if interval else 0) % 8
         if self.strict and (interval or len(codes) == 1) and np.array_equal(codes[: len(due)], due):
-            check(decode(kernels.to_words(clean), starts, order, interval, 0)[0])
+            recovery.check(decode(kernels.to_words(clean), starts, order, interval, 0)[0])
             last_mcu = len(order) // blocks_in_mcu - 1
         else:
-            from .recovery import decode_intervals
-
-            last_mcu = decode_intervals(decode, clean, starts, codes, order, interval, blocks_in_mcu, self.strict)
+            last_mcu = recovery.decode_intervals(
+                decode, clean, starts, codes, order, interval, blocks_in_mcu, self.strict
+            )
         self.decoded(scan, last_mcu)
 
     def pieces(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The coded data that come next, as `kernels.unstuff` gives them: clean bytes, starts and codes of pieces."""
         position = self.segments.position
-        most = self.data.count(b"\xff", position) + 1
         clean = np.zeros((len(self.data) - position + 512) // 4 * 4, np.uint8)
-        starts, codes = np.zeros(most + 1, np.int64), np.zeros(most, np.uint8)
+        starts, codes = np.empty(self.most_pieces + 1, np.int64), np.empty(self.most_pieces, np.uint8)
         self.segments.position, n = kernels.unstuff(self.bytes, position, clean, starts, codes)
         return clean, starts[: n + 1], codes[:n]
 
@@ -389,12 +388,81 @@ class _Reader:
         return lookups, shorts
 
 
-def check(status: int) -> None:
-    """Raise `StreamError` if a decoding loop met a fault."""
-    if status == kernels.TOO_SHORT:
-        raise StreamError("the JPEG file is cut or damaged: a scan ends too early")
-    if status != kernels.OK:
-        raise StreamError("the JPEG file is damaged: a scan holds what no encoder writes")
+class PaddedReader(_Reader):
+    """A reader that keeps the blocks of whole MCUs, and smooths what a progressive file does not send."""
+
+    def __init__(self, data: bytes, max_pixels: int):
+        super().__init__(data, max_pixels)
+        self.scans = 0
+        # As libjpeg keeps them, by component: the lowest bit received of each coefficient, -1 for none; and what that
+        # was before the component's last scan.
+        self.bits: dict[int, np.ndarray] = {}
+        self.bits_before: dict[int, np.ndarray] = {}
+        self.last_row = 0  # of MCUs, in which data of the last scan were found
+
+    def start_frame(self) -> None:
+        super().start_frame()
+        self.layout = recovery.mcu_layout(self.header)
+
+    def order(self, scan: Scan, layout: np.ndarray) -> tuple[np.ndarray, int]:
+        return recovery.mcu_order(self.header, scan, layout)
+
+    def check_order(self, scan: Scan) -> None:
+        super().check_order(scan)
+        self.scans += 1
+        for c in scan.components:
+            bits = self.bits.setdefault(c, np.full(64, -1))
+            before = self.bits_before.setdefault(c, np.full(64, -1))
+            band = slice(min(scan.start, 1), max(scan.end, 9) + 1)
+            before[band] = bits[band] if self.scans > 1 else 0
+            bits[scan.start : scan.end + 1] = scan.low
+
+    def decoded(self, scan: Scan, last_mcu: int) -> None:
+        if len(scan.components) > 1:
+            self.last_row = last_mcu // -(-self.header.size[1] // (8 * max(c.h for c in self.header.components)))
+        else:
+            (c,) = scan.components
+            self.last_row = last_mcu // recovery.size_in_blocks(self.header, c)[1] // self.header.components[c].v
+
+    def planes(self) -> list[np.ndarray]:
+        planes, smooths = [], self.smooths()
+        for c, (offset, columns, rows) in enumerate(self.layout[:, :3].tolist()):
+            plane = self.blocks[offset : offset + rows * columns].reshape(rows, columns, 64)
+            high, wide = recovery.size_in_blocks(self.header, c)
+            if smooths:
+                bits = self.bits[c], self.bits_before[c] if self.scans > 1 else np.full(64, -1)
+                plane = recovery.smooth(
+                    plane[:, :wide], high, self.header.components[c].v, self.tables[c], bits, self.last_row
+                )
+            planes.append(np.ascontiguousarray(plane[:high, :wide]).reshape(high, wide, 8, 8))
+        return planes
+
+    def smooths(self) -> bool:
+        """Whether libjpeg smooths this file: a progressive one with the DC, but without all bits of the first AC."""
+        every = range(len(self.header.components))
+        if self.header.process != markers.PROGRESSIVE or any(c not in self.bits for c in every):
+            return False
+        if any(self.tables[c].ravel()[kernels.ZIGZAG[:10]].min() == 0 or self.bits[c][0] < 0 for c in every):
+            return False
+        return any(self.bits[c][1:10].any() for c in every)
+
+
+class PartialReader(PaddedReader):
+    """A reader that goes on where files are cut or damaged."""
+
+    strict = False
+
+    def read(self) -> None:
+        """Read scans until the file ends, or until there is something that cannot be read."""
+        try:
+            while self.scans < _MOST_SCANS and (scan := self.segments.parse(self.header)) is not None:
+                whole = len(scan.components) == len(self.header.components) and not self.scans
+                self.scan(scan)
+                if whole and self.header.process != markers.PROGRESSIVE:
+                    return  # there is no other scan: libjpeg does not look at what follows
+        except StreamError:
+            if not self.scans:
+                raise
 
 
 def describe(data: bytes) -> tuple[tuple[int, int], int, dict]:

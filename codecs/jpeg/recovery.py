@@ -18,8 +18,9 @@ any other marker            the scan is over; all further intervals have no data
 An interval without data leaves its blocks as they were: grey, or as earlier scans had them. Its first MCU is an
 exception: libjpeg decodes it from zero bits, unless data were wanting before.
 
-**Damage** (`PartialReader`). A piece that ends early goes on with zeros to the end of its MCU; codes that do not exist
-count as zeros (`kernels`). What an error of libjpeg would be ends the reading here: the scans before are the picture.
+**Damage** (`huffman.PartialReader`). A piece that ends early goes on with zeros to the end of its MCU; codes that do
+not exist count as zeros (`kernels`). Where libjpeg stops with an error, the reading ends: the scans before it are the
+picture.
 
 **Block smoothing** (`smooth`). Where a progressive file has not sent all bits of the first AC coefficients, libjpeg
 guesses those that are still zero from the DC values of the 5×5 blocks around: T.81 K.8 with a wider window, and another
@@ -33,8 +34,7 @@ import numpy as np
 
 from ...primitives.errors import StreamError
 from ...primitives.picture import Picture
-from . import kernels, markers
-from .huffman import _Reader, check
+from . import kernels
 from .kernels import ZIGZAG
 from .markers import Header, Scan
 
@@ -43,9 +43,6 @@ WAITING, ENDED = -1, -2
 
 #: Bytes that an MCU of 10 blocks takes at most.
 _LARGEST_MCU = 10 * 64 * 32 // 8
-
-#: More scans than any encoder makes; further ones are not read in part.
-_MOST_SCANS = 256
 
 
 def sources(codes, intervals: int) -> list[int]:
@@ -117,6 +114,14 @@ def decode_intervals(decode, clean, starts, codes, order, interval: int, mcu: in
     return last_begun
 
 
+def check(status: int) -> None:
+    """Raise `StreamError` if a decoding loop met a fault."""
+    if status == kernels.TOO_SHORT:
+        raise StreamError("the JPEG file is cut or damaged: a scan ends too early")
+    if status != kernels.OK:
+        raise StreamError("the JPEG file is damaged: a scan holds what no encoder writes")
+
+
 def mcu_layout(header: Header) -> np.ndarray:
     """Layout of the frame's components in blocks of whole MCUs."""
     layout = np.zeros((len(header.components), 7), np.int64)
@@ -137,92 +142,17 @@ def mcu_order(header: Header, scan: Scan, layout: np.ndarray) -> tuple[np.ndarra
     """As `kernels.visit`, for planes of whole MCUs: a scan of one component leaves the padding out."""
     if len(scan.components) > 1:
         return kernels.visit(layout)
-    rows, columns = (np.arange(n) for n in _blocks(header, scan.components[0]))
+    rows, columns = (np.arange(n) for n in size_in_blocks(header, scan.components[0]))
     order = np.zeros((len(rows) * len(columns), 2), np.int32)
     order[:, 0] = (layout[0, kernels.OFFSET] + rows[:, None] * layout[0, kernels.WIDE] + columns).ravel()
     return order, 1
 
 
-def _blocks(header: Header, component: int) -> tuple[int, int]:
+def size_in_blocks(header: Header, component: int) -> tuple[int, int]:
     """Blocks down and across that hold a component's samples."""
     frame = Picture((), header.size, tuple((c.v, c.h) for c in header.components))
     height, width = frame.plane_sizes[component]
     return -(-height // 8), -(-width // 8)
-
-
-class PaddedReader(_Reader):
-    """A reader that keeps the blocks of whole MCUs, and smooths what a progressive file does not send."""
-
-    def __init__(self, data: bytes, max_pixels: int):
-        super().__init__(data, max_pixels)
-        self.scans = 0
-        # As libjpeg keeps them, by component: the lowest bit received of each coefficient, -1 for none; and what that
-        # was before the component's last scan.
-        self.bits: dict[int, np.ndarray] = {}
-        self.bits_before: dict[int, np.ndarray] = {}
-        self.last_row = 0  # of MCUs, in which data of the last scan were found
-
-    def start_frame(self) -> None:
-        super().start_frame()
-        self.layout = mcu_layout(self.header)
-
-    def order(self, scan: Scan, layout: np.ndarray) -> tuple[np.ndarray, int]:
-        return mcu_order(self.header, scan, layout)
-
-    def check_order(self, scan: Scan) -> None:
-        super().check_order(scan)
-        self.scans += 1
-        for c in scan.components:
-            bits = self.bits.setdefault(c, np.full(64, -1))
-            before = self.bits_before.setdefault(c, np.full(64, -1))
-            band = slice(min(scan.start, 1), max(scan.end, 9) + 1)
-            before[band] = bits[band] if self.scans > 1 else 0
-            bits[scan.start : scan.end + 1] = scan.low
-
-    def decoded(self, scan: Scan, last_mcu: int) -> None:
-        if len(scan.components) > 1:
-            self.last_row = last_mcu // -(-self.header.size[1] // (8 * max(c.h for c in self.header.components)))
-        else:
-            (c,) = scan.components
-            self.last_row = last_mcu // _blocks(self.header, c)[1] // self.header.components[c].v
-
-    def planes(self) -> list[np.ndarray]:
-        planes, smooths = [], self.smooths()
-        for c, (offset, columns, rows) in enumerate(self.layout[:, :3].tolist()):
-            plane = self.blocks[offset : offset + rows * columns].reshape(rows, columns, 64)
-            high, wide = _blocks(self.header, c)
-            if smooths:
-                bits = self.bits[c], self.bits_before[c] if self.scans > 1 else np.full(64, -1)
-                plane = smooth(plane[:, :wide], high, self.header.components[c].v, self.tables[c], bits, self.last_row)
-            planes.append(np.ascontiguousarray(plane[:high, :wide]).reshape(high, wide, 8, 8))
-        return planes
-
-    def smooths(self) -> bool:
-        """Whether libjpeg smooths this file: a progressive one with the DC, but without all bits of the first AC."""
-        every = range(len(self.header.components))
-        if self.header.process != markers.PROGRESSIVE or any(c not in self.bits for c in every):
-            return False
-        if any(self.tables[c].ravel()[ZIGZAG[:10]].min() == 0 or self.bits[c][0] < 0 for c in every):
-            return False
-        return any(self.bits[c][1:10].any() for c in every)
-
-
-class PartialReader(PaddedReader):
-    """A reader that goes on where files are cut or damaged."""
-
-    strict = False
-
-    def read(self) -> None:
-        """Read scans until the file ends, or until there is something that cannot be read."""
-        try:
-            while self.scans < _MOST_SCANS and (scan := self.segments.parse(self.header)) is not None:
-                whole = len(scan.components) == len(self.header.components) and not self.scans
-                self.scan(scan)
-                if whole and self.header.process != markers.PROGRESSIVE:
-                    return  # there is no other scan: libjpeg does not look at what follows
-        except StreamError:
-            if not self.scans:
-                raise
 
 
 def smooth(blocks, high: int, v: int, steps, bits, last_row: int) -> np.ndarray:

@@ -34,9 +34,9 @@ from ...primitives.picture import MAX_PIXELS, Picture, check_size
 from ...primitives.stage import Stage
 from .. import profiles
 from . import kernels, markers, tables
-from .huffman import JpegHuffman, coded_bytes, describe, scan_tokens
+from .huffman import JpegHuffman, PaddedReader, coded_bytes, describe, scan_tokens
 from .markers import Header, Scan, Segments
-from .recovery import PaddedReader, mcu_layout, mcu_order, sources
+from .recovery import mcu_layout, mcu_order, sources
 
 #: The codec whose streams these are.
 NAME = "jpeg-repack"
