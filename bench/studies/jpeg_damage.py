@@ -3,8 +3,9 @@
     python -m codeckit.bench.studies.jpeg_damage                  # 1000 files, a minute
     python -m codeckit.bench.studies.jpeg_damage --count 5000 --seed 7 --keep FOLDER
 
-Files are those of `jpeg_identity` (Pillow's and our encoder: baseline and progressive, all sampling factors, grey, RGB,
-YCbCr, CMYK, with and without restart markers), each damaged in one way:
+Files are those of `jpeg_identity` (Pillow's and our encoder, and where they are installed cjpeg's and jpegtran's:
+baseline and progressive, scans of one component, all sampling factors, grey, RGB, YCbCr, CMYK, with and without restart
+markers), each damaged in one way:
 
 * ``cut``: at any byte behind the first scan header
 * ``bits``: one to eight bits flipped in coded data
@@ -16,12 +17,16 @@ The reference is Pillow's decoder, libjpeg-turbo with its warnings unheeded, whi
 marker behind it. Verdicts:
 
 * ``identical``, ``different``: of pixels
+* ``overflow``: different, and coefficients times steps are so large that libjpeg-turbo's 16-bit arithmetic overflows
 * ``libjpeg stops``: an error of libjpeg's, behind which Pillow shows black; ours shows the scans before it
 * ``refused by both``, ``refused by us``
+
+The last column counts the files that `decode` takes without ``partial``, all with Pillow's pixels (or ``different``).
 """
 
 import argparse
 import io
+import shutil
 import sys
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -31,11 +36,13 @@ import skimage.data
 from PIL import Image
 
 from ... import decode
+from ...codecs.jpeg import JpegHuffman
 from ...primitives import StreamError
 from . import jpeg_identity
 from .jpeg_identity import Variant
 
-MAKERS = (jpeg_identity.pillow_variant, jpeg_identity.own_variant, jpeg_identity.ycck_variant)
+#: What the magnitudes of coefficients of 8×8 samples of 8 bits add up to at most.
+LARGEST = 8192
 
 
 def scans(data: bytes) -> list[tuple[int, int]]:
@@ -121,8 +128,11 @@ def draw(seed: int, number: int, photographs) -> Variant:
     """One damaged file."""
     rng = np.random.default_rng([seed, number])
     kind = list(DAMAGE)[number % len(DAMAGE)]
+    makers = [jpeg_identity.pillow_variant, jpeg_identity.own_variant, jpeg_identity.ycck_variant]
+    if shutil.which("cjpeg") and shutil.which("jpegtran"):
+        makers += [jpeg_identity.cjpeg_variant, jpeg_identity.jpegtran_variant]
     while True:
-        variant = MAKERS[int(rng.choice(3, p=[0.6, 0.3, 0.1]))](rng, photographs)
+        variant = makers[int(rng.integers(len(makers)))](rng, photographs)
         if len(variant.data) < 60_000:
             return Variant(kind, f"{variant.group}: {variant.name}", DAMAGE[kind](rng, variant.data))
 
@@ -144,19 +154,33 @@ def pillow(data: bytes) -> tuple[np.ndarray | None, int]:
     return np.asarray(image.convert("RGB") if image.mode == "CMYK" else image), error
 
 
-def compare(data: bytes) -> tuple[str, int]:
-    """(verdict, largest difference) of a file."""
+def overflows(data: bytes) -> bool:
+    """Whether the coefficients of some block are far beyond those of 8-bit samples."""
+    picture = JpegHuffman().inverse_partial(data, 1 << 24)
+    products = (
+        np.abs(plane * table.astype(np.int64)) for plane, table in zip(picture.planes, picture.tables, strict=True)
+    )
+    return any(product.sum((2, 3)).max() > LARGEST for product in products)
+
+
+def compare(data: bytes) -> tuple[str, int, bool]:
+    """(verdict, largest difference, whether it is decoded without ``partial``) of a file."""
     theirs, error = pillow(data)
     try:
         ours = decode(data, partial=True)
     except StreamError:
-        return ("refused by both" if theirs is None or error else "refused by us"), 0
+        return ("refused by both" if theirs is None or error else "refused by us"), 0, False
+    try:
+        strict = decode(data)
+    except StreamError:
+        strict = None
     if theirs is None or error:
-        return "libjpeg stops", 0
-    if ours.shape != theirs.shape:
-        return "different", 255
+        return "libjpeg stops", 0, strict is not None
+    if ours.shape != theirs.shape or (strict is not None and (strict != ours).any()):
+        return "different", 255, strict is not None
     difference = int(np.abs(ours.astype(np.int16) - theirs).max())
-    return ("different" if difference else "identical"), difference
+    verdict = "identical" if not difference else "overflow" if overflows(data) else "different"
+    return verdict, difference, strict is not None
 
 
 def main(argv=None) -> int:
@@ -169,14 +193,17 @@ def main(argv=None) -> int:
     photographs, table, failures = [skimage.data.astronaut()], defaultdict(Counter), []
     for number in range(args.count):
         variant = draw(args.seed, number, photographs)
-        verdict, difference = compare(variant.data)
+        verdict, difference, strict = compare(variant.data)
         table[variant.group][verdict] += 1
+        table[variant.group]["by default"] += strict
         if verdict in ("different", "refused by us"):
             failures.append((number, variant, verdict, difference))
-    columns = ["identical", "different", "libjpeg stops", "refused by both", "refused by us"]
-    print(f"{'damage':10}{'files':>8}" + "".join(f"{column:>18}" for column in columns))
+    columns = ["identical", "overflow", "different", "libjpeg stops", "refused by both", "refused by us"]
+    columns += ["by default"]
+    print(f"{'damage':10}{'files':>8}" + "".join(f"{column:>17}" for column in columns))
     for group, verdicts in [*table.items(), ("total", sum(table.values(), Counter()))]:
-        print(f"{group:10}{verdicts.total():>8}" + "".join(f"{verdicts[column]:>18}" for column in columns))
+        files = verdicts.total() - verdicts["by default"]
+        print(f"{group:10}{files:>8}" + "".join(f"{verdicts[column]:>17}" for column in columns))
     for number, variant, verdict, difference in failures[:20]:
         print(f"{number}: {verdict} (by up to {difference}): {variant.group} of {variant.name}")
     if args.keep:

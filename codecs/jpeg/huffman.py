@@ -247,6 +247,7 @@ class _Reader:
         self.segments, self.header = markers.Segments(data), Header()
         self.most_pieces = data.count(b"\xff") + 1
         self.blocks: np.ndarray | None = None
+        self.gaps: set[int] = set()  # components with scans whose restart markers were out of place
         self.tables: dict[int, np.ndarray] = {}
         self.known: dict[int, np.ndarray] = {}  # by component: lowest bit received of each coefficient, 99 for none
 
@@ -306,14 +307,18 @@ class _Reader:
         self.check_order(scan)
         order, blocks_in_mcu = self.order(scan, layout)
         interval = header.restart * blocks_in_mcu
-        due = 0xD0 + np.arange(-(-len(order) // interval) - 1 if interval else 0) % 8
-        if self.strict and (interval or len(codes) == 1) and np.array_equal(codes[: len(due)], due):
+        intervals = -(-len(order) // interval) if interval else 1
+        due = 0xD0 + np.arange(intervals - 1) % 8
+        # Where a lost marker left coefficients out, the scans that refine them read other bits than were written.
+        strict = self.strict and not (scan.high and scan.start and self.gaps.intersection(scan.components))
+        # What is left over may be markers, but no data.
+        if strict and np.array_equal(codes[: intervals - 1], due) and starts[intervals] == starts[-1]:
             recovery.check(decode(kernels.to_words(clean), starts, order, interval, 0)[0])
             last_mcu = len(order) // blocks_in_mcu - 1
         else:
-            last_mcu = recovery.decode_intervals(
-                decode, clean, starts, codes, order, interval, blocks_in_mcu, self.strict
-            )
+            place = (clean, starts, codes, order, interval, blocks_in_mcu)
+            last_mcu = recovery.decode_intervals(decode, *place, strict)
+            self.gaps.update(scan.components)
         self.decoded(scan, last_mcu)
 
     def pieces(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -108,8 +108,10 @@ def decode_intervals(decode, clean, starts, codes, order, interval: int, mcu: in
         if not strict or piece < 0:
             continue
         unread |= end + 8 <= 8 * n
-        # A marker between two MCUs is only out of place. One inside of an MCU says that bytes are missing.
-        if not (status == kernels.TOO_SHORT and 0xD0 <= codes[piece] <= 0xD7 and begin + 8 > 8 * n):
+        # A marker between two MCUs is only out of place. One inside of an MCU says that bytes are missing, and so does
+        # the end of the scan, unless the data are there and were passed over.
+        out_of_place = begin + 8 > 8 * n and (unread or 0xD0 <= codes[piece] <= 0xD7)
+        if status != kernels.TOO_SHORT or not out_of_place:
             check(status)
     return last_begun
 
