@@ -150,9 +150,7 @@ class Codec:
         data = read_stream(stream)
         with naming(stream):
             if self.native and data[:3] != container.MAGIC:
-                if partial:
-                    return self.decode_partial(data, max_pixels)
-                return streams.unfold_file(self.stages, data, max_pixels, self.reading)
+                return streams.unfold_file(self.stages, data, max_pixels, self.reading, partial)
             held = container.unpack(data, partial)
             container.check_still(held)
             if partial and not container.is_whole(data):

@@ -150,10 +150,19 @@ def unfold(stages: dict[str, Stage], payloads: list[bytes], max_pixels: int) -> 
     return values
 
 
-def unfold_file(stages: dict[str, Stage], data: bytes, max_pixels: int, reading: Reading) -> Any:
-    """Decode a file of a standard format, of any encoder."""
+def unfold_file(stages: dict[str, Stage], data: bytes, max_pixels: int, reading: Reading, partial: bool = False) -> Any:
+    """Decode a file of a standard format, of any encoder; with `partial`, what is there of one that is damaged.
+
+    Raises:
+        StreamError: it is damaged, and with `partial`, too little is there or the format cannot be decoded in part.
+    """
     *others, last = stages.values()
-    value = last.inverse_file(data, max_pixels, reading)
+    try:
+        value = last.inverse_file(data, max_pixels, reading)
+    except StreamError:
+        if not partial:
+            raise
+        return unfold_partial(stages, data, max_pixels)
     for stage in reversed(others):
         value = stage.inverse(value)
     return value
