@@ -19,10 +19,8 @@ Exif, XMP, comment      left out, or kept: ``metadata``
 """
 
 import contextlib
-import functools
 import io
 import os
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +42,7 @@ from .metadata import (
     metadata_of,
     orientation_of,
     profile_space,
+    quiet,
     set_upright,
     to_srgb,
 )
@@ -351,18 +350,6 @@ def naming(source: Any) -> Iterator[None]:
 
 
 # --- opening --------------------------------------------------------------------------------------------------------
-
-
-def quiet(function):
-    """A function whose warnings are not shown: Pillow warns of much that does no harm to the pixels."""
-
-    @functools.wraps(function)
-    def silenced(*arguments, **options):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return function(*arguments, **options)
-
-    return silenced
 
 
 @quiet

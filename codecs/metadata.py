@@ -11,6 +11,7 @@ Colours are converted by LittleCMS (`PIL.ImageCms`), relative colorimetric with 
 import functools
 import io
 import re
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,19 @@ class Metadata:
 NOTHING = Metadata()
 
 
+def quiet(function):
+    """A function whose warnings are not shown: Pillow warns of much that does no harm to the pixels."""
+
+    @functools.wraps(function)
+    def silenced(*arguments, **options):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return function(*arguments, **options)
+
+    return silenced
+
+
+@quiet
 def metadata_of(image: Any) -> Metadata:
     """The metadata of an opened PIL image; what its file holds in a damaged form is left out."""
     info = image.info
@@ -93,6 +107,7 @@ def _exif_of_tiff(image) -> bytes:
     return found.tobytes() if len(found) else b""
 
 
+@quiet
 def orientation_of(image: Any) -> int:
     """The Exif orientation of an opened PIL image, 1 … 8; 1 where it says none, or none that can be read."""
     try:
