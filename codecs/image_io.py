@@ -128,7 +128,7 @@ class Photo:
 
 
 def open_image(
-    source: Any, reading: Reading = STRICT, carries: Iterable[str] = (), max_pixels: float = MAX_PIXELS
+    source: Any, reading: Reading = STRICT, carries: Iterable[str] = (), max_pixels: int = MAX_PIXELS
 ) -> Photo:
     """Read a picture, with the metadata that are to be kept.
 
@@ -180,7 +180,7 @@ def read_image(source: Any, reading: Reading = STRICT) -> np.ndarray:
     return open_image(source, reading).pixels
 
 
-def stored_pixels(data: bytes, reading: Reading = STRICT, max_pixels: float = MAX_PIXELS, formats=None) -> np.ndarray:
+def stored_pixels(data: bytes, reading: Reading = STRICT, max_pixels: int = MAX_PIXELS, formats=None) -> np.ndarray:
     """The pixels of an image file as it stores them: not turned, and in its own colours if they are RGB.
 
     Args:
@@ -396,7 +396,7 @@ def load_plugins(data: bytes) -> None:
 
 
 @quiet
-def _loaded(source, reading: Reading, max_pixels: float, formats=None):
+def _loaded(source, reading: Reading, max_pixels: int, formats=None):
     """A PIL image with the pixels of the frame that is asked for, and the file's bytes; none of an image in memory."""
     from PIL import Image
 

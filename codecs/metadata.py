@@ -12,13 +12,17 @@ import functools
 import io
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 #: Kinds of metadata, by the names of `Metadata`'s fields.
 KINDS = ("exif", "icc", "xmp", "comment")
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _ORIENTATION = 0x0112
 
@@ -59,11 +63,11 @@ class Metadata:
 NOTHING = Metadata()
 
 
-def quiet(function):
+def quiet(function: Callable[P, R]) -> Callable[P, R]:
     """A function whose warnings are not shown: Pillow warns of much that does no harm to the pixels."""
 
     @functools.wraps(function)
-    def silenced(*arguments, **options):
+    def silenced(*arguments: P.args, **options: P.kwargs) -> R:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return function(*arguments, **options)
