@@ -20,7 +20,7 @@ from . import profiles
 from .base import Codec, codec_of
 from .entry import Entry
 from .file_formats import brands
-from .options import check_options
+from .options import check_options, plain_quality
 from .profiles import Profile
 
 #: The groups of entry points that declare codecs.
@@ -149,7 +149,9 @@ def codec(name: str, **options: Any) -> Codec:
     factory = found.load()
     legal = inspect.signature(factory).parameters
     setting = {option: value for option, value in options.items() if option in legal}
-    check_options(name, factory, setting, found.quality)
+    check_options(name, factory, setting, found.quality, found.whole)
+    if "quality" in setting:
+        setting["quality"] = plain_quality(setting["quality"], found.whole)
     built = factory(**setting)
     stages = {role: value for role, value in options.items() if role not in legal}
     known = f"it has the options {', '.join(legal)} and the stages {', '.join(built.stages)}"

@@ -15,6 +15,7 @@ from ...primitives.picture import MAX_PIXELS
 from ...primitives.stage import Stage
 from ..base import Codec
 from .boxes import anatomy_of_file
+from .sides import check_sides
 from .stills import PillowCoded, check_quality
 
 
@@ -53,6 +54,7 @@ class MozjpegCoded(_JpegFile):
 
     def forward(self, image: np.ndarray) -> bytes:
         """Encode uint8 [H,W,3] or [H,W]."""
+        check_sides("JPEG", image)
         try:
             import pyvips
         except (ImportError, OSError) as error:
@@ -85,6 +87,7 @@ class JpegliCoded(_JpegFile):
 
     def forward(self, image: np.ndarray) -> bytes:
         """Encode uint8 [H,W,3] or [H,W]."""
+        check_sides("JPEG", image)
         try:
             import pyjpegli
         except ImportError as error:

@@ -16,6 +16,7 @@ from ...primitives.picture import MAX_PIXELS, check_size
 from ...primitives.stage import Stage
 from ..base import Codec
 from .boxes import anatomy_of_file
+from .sides import check_sides
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class PillowCoded(Stage):
         """Encode uint8 [H,W,3] or [H,W] into a file of the format."""
         from PIL import Image
 
+        check_sides(self.format, image)
         _load_plugin(self.format)
         out = io.BytesIO()
         try:
