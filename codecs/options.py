@@ -68,8 +68,8 @@ def plain_quality(value: Any, whole: bool) -> Any:
     >>> plain_quality(50.0, whole=True), plain_quality(2.5, whole=False)
     (50, 2.5)
     """
-    if not isinstance(value, Real):
-        return value
+    if value is None:
+        return None
     return int(value) if whole or isinstance(value, Integral) else float(value)
 
 
