@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from numbers import Real
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ import numpy as np
 from .codecs import registry, video
 from .codecs.base import Codec
 from .codecs.frames import Frames
-from .codecs.image_io import flatten, read_image, read_stream
+from .codecs.image_io import Reading, naming, read_stream
 from .primitives import container
 from .primitives.picture import MAX_PIXELS
 
@@ -40,8 +41,9 @@ def encode(
         quality, bpp, psnr, accuracy: one of them, or none for the codec's default quality.
         task: who reads, for `accuracy`: the name of a task or a `Task`.
         background: colour (R, G, B), or the name of one, that transparent pixels are blended onto; without it, a
-            picture with an alpha channel is refused.
-        **options: other options of the codec.
+            picture with transparent pixels is refused.
+        **options: other options of the codec; among those of every codec are ``depth`` and ``frame``, for files with
+            more bits or several frames, and ``metadata``: ``"color"``, ``"keep"`` or ``"drop"`` (`image_io.Reading`).
 
     Returns:
         The stream.
@@ -62,20 +64,21 @@ def encode(
     if accuracy is not None and not 0 < accuracy <= 1:
         raise ValueError(f"accuracy is a probability, above 0 and up to 1, not {accuracy!r}")
     if background is not None:
-        image = flatten(image, background)
+        options["background"] = background
     if bpp is None and psnr is None and accuracy is None:
         if quality is not None:
             options["quality"] = quality
-        return registry.codec(name, **options).encode(image)  # the image itself: a codec may keep its metadata
+        return registry.codec(name, **options).encode(image)
 
-    reference = read_image(image)
+    photo = registry.codec(name, **options).read(image)
+    reference = photo.pixels
     pixels = reference.shape[0] * reference.shape[1]
     entry = registry.entry(name)
     steps = entry.quality_steps
     low, high = (round(bound * steps) for bound in entry.quality)
 
     def stream_at(level: int) -> bytes:
-        return registry.codec(name, quality=level if steps == 1 else level / steps, **options).encode(image)
+        return registry.codec(name, quality=level if steps == 1 else level / steps, **options).encode(photo)
 
     if bpp is not None:
         stream = _last(stream_at, lambda stream: 8 * len(stream) / pixels <= bpp, low, high)
@@ -139,35 +142,53 @@ def _like(decoded: np.ndarray, image: np.ndarray) -> np.ndarray:
     return decoded[..., 0] if decoded.ndim > image.ndim else decoded
 
 
-def decode(stream: Any, *, max_pixels: int = MAX_PIXELS, device: str = "cpu", partial: bool = False) -> Any:
+def decode(
+    stream: Any,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    device: str = "cpu",
+    partial: bool = False,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+) -> Any:
     """Decode a stream of any codec, found from the bytes alone.
 
     Args:
         stream: bytes or a path: a `.ckt` file, or a file of a standard format that some codec here decodes.
         max_pixels: the largest picture to accept, as a guard against streams that declare absurd sizes.
         device: where the networks of learned codecs run, "cpu" or "cuda"; other codecs have none.
-        partial: a `.ckt` stream may be cut at its end; codecs with embedded streams decode what is there, unchecked.
+        partial: the stream may be cut at its end or damaged: a `.jpg` file decodes as libjpeg decodes it, a `.ckt`
+            stream of a codec with embedded streams as far as it goes. Nothing is checked then.
+        background: colour (R, G, B), or the name of one, that transparent pixels are blended onto.
+        depth: 8 takes the upper 8 bits of samples that have 9 to 16.
+        frame: number of the one to take of several frames or pages, from 0.
 
     Returns:
-        uint8 [H,W,3], or [H,W] for a grey picture; pixels as the file stores them (an Exif orientation is not applied).
-        `Tokens` for a stream of tokens.
+        uint8 [H,W,3], or [H,W] for a grey picture; pixels as the file stores them (an Exif orientation is not applied,
+        and colours are those of the file's profile). `Tokens` for a stream of tokens.
 
     Raises:
         StreamError: no known format, cut, damaged, or too large.
+        ReadingError: the file has transparent pixels, more than 8 bits or several frames, and nothing says what to do
+            with them.
 
     >>> from codeckit import codec
     >>> decode(codec("webp").encode(np.zeros((4, 6, 3), np.uint8))).shape
     (4, 6, 3)
     """
+    reading = Reading(background, depth, frame)
     data = read_stream(stream)
-    if data[:3] != container.MAGIC:
-        return registry.reader(registry.sniff(data)).on(device).decode(data, max_pixels=max_pixels)
-    held = container.unpack(data, partial)
-    container.check_still(held)
-    codec = registry.codec_for(held, device)
-    if partial and not container.is_whole(data):
-        return codec.decode_partial(held.payload, max_pixels)
-    return codec.decode_payloads([held.payload], max_pixels)[0]
+    with naming(stream):
+        if data[:3] != container.MAGIC:
+            codec = replace(registry.reader(registry.sniff(data)).on(device), reading=reading)
+            return codec.decode(data, max_pixels=max_pixels, partial=partial)
+        held = container.unpack(data, partial)
+        container.check_still(held)
+        codec = registry.codec_for(held, device)
+        if partial and not container.is_whole(data):
+            return codec.decode_partial(held.payload, max_pixels)
+        return codec.decode_payloads([held.payload], max_pixels)[0]
 
 
 def find_codec(data: bytes, device: str = "cpu") -> Codec:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..codecs import registry
 from ..codecs.base import Codec
+from ..codecs.image_io import STRICT
 from .crops import crops
 from .curves import curve_label, find_anchor
 from .datasets import dataset
@@ -29,6 +30,7 @@ def run_comparison(
     progress=True,
     tasks=(),
     executor="local",
+    reading=STRICT,
 ) -> Report:
     """Sweep codecs over images and write a report.
 
@@ -44,6 +46,7 @@ def run_comparison(
         keep: also keep every stream, in the folder's ``streams``.
         progress: show a progress bar on stderr.
         tasks, executor: as for `evaluate`.
+        reading: how pictures are read that have transparent pixels, more than 8 bits or several frames (`Reading`).
 
     Returns:
         The `Report`. Its `failures` tell of jobs that failed; only if all did, `SweepError` is raised.
@@ -56,6 +59,7 @@ def run_comparison(
         anchor = curve_label(*registry.parse_spec(anchor))
     find_anchor([curve_label(codec.name, codec.setting) for codec in settings], anchor)  # not only after the sweep
     failures = ()
+    images = dataset(images, reading=reading)
     try:
         table = evaluate(
             settings,
@@ -73,7 +77,7 @@ def run_comparison(
             raise
         table, failures = error.table, error.failures
     report = compare(table, anchor=anchor, failures=failures)
-    report.write(out, crops(report, settings, dataset(images)))
+    report.write(out, crops(report, settings, images))
     return report
 
 

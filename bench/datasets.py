@@ -21,14 +21,14 @@ import hashlib
 import importlib.util
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..codecs.frames import VIDEO_EXTENSIONS, read_video
-from ..codecs.image_io import picture_files, read_image
+from ..codecs.image_io import STRICT, Reading, picture_files, read_image
 from .sources import Blob, is_url, stream
 
 #: The sample pictures, by name.
@@ -46,6 +46,7 @@ class DatasetImage:
         name: unique in its data set.
         source: the path of its file, its pixels (uint8 [H,W,3] or [H,W]), or where its bytes lie (`sources.Blob`).
         label: its class from ``labels.csv``, an int where the file says a number, or None.
+        reading: what to do with transparent pixels, many bits and frames.
 
     ``numpy.asarray(image)`` reads it too.
     """
@@ -53,15 +54,18 @@ class DatasetImage:
     name: str
     source: Path | np.ndarray | Blob = field(compare=False)
     label: int | str | None = None
+    reading: Reading = STRICT
 
     def load(self) -> np.ndarray:
-        """The pixels, upright (EXIF orientation applied): uint8 [H,W,3], or [H,W] for a grey picture.
+        """The pixels, upright (Exif orientation applied) and in sRGB: uint8 [H,W,3], or [H,W] for a grey picture.
 
         Raises:
-            ValueError: not an 8-bit grey or RGB picture.
             StreamError: the file is damaged.
+            ReadingError: it holds more than `reading` allows.
         """
-        return self.source.load() if isinstance(self.source, Blob) else read_image(self.source)
+        return (
+            self.source.load(self.reading) if isinstance(self.source, Blob) else read_image(self.source, self.reading)
+        )
 
     def __array__(self, dtype=None, copy=None):
         return np.array(self.load(), dtype=dtype)
@@ -121,7 +125,7 @@ class Dataset(Sequence):
         return f"<data set of {len(self)} pictures>"
 
 
-def dataset(source, recursive: bool = False) -> Dataset:
+def dataset(source, recursive: bool = False, reading: Reading = STRICT) -> Dataset:
     """The pictures that `source` names.
 
     Args:
@@ -132,6 +136,7 @@ def dataset(source, recursive: bool = False) -> Dataset:
             of any of these. A folder's ``labels.csv``, with columns ``file`` and ``label``, gives its pictures labels.
         recursive: look into a folder's folders, too. Without labels.csv, the name of the folder in which a picture lies
             is then its label (none directly in `source`), as in sets that have a folder for each class.
+        reading: how pictures are read that have transparent pixels, more than 8 bits or several frames.
 
     Raises:
         FileNotFoundError: a path, or a file that labels.csv lists, does not exist.
@@ -144,12 +149,17 @@ def dataset(source, recursive: bool = False) -> Dataset:
     """
     if isinstance(source, Dataset):
         return source
-    if isinstance(source, list | tuple):
-        return Dataset(image for n, item in enumerate(source) for image in _find(item, recursive, f"image-{n}"))
-    return Dataset(_find(source, recursive, "image-0"))
+    items = source if isinstance(source, list | tuple) else [source]
+    found = (image for n, item in enumerate(items) for image in _find(item, recursive, f"image-{n}"))
+    return Dataset(_read_so(found, reading))
 
 
-def stream_images(source) -> Iterator[DatasetImage]:
+def _read_so(images: Iterable[DatasetImage], reading: Reading) -> Iterator[DatasetImage]:
+    """The pictures, to be read so."""
+    return (image if reading == STRICT else replace(image, reading=reading) for image in images)
+
+
+def stream_images(source, reading: Reading = STRICT) -> Iterator[DatasetImage]:
     """The pictures of a folder and all in it, of shards or of an address, found one after the other.
 
     Nothing is held: it serves sweeps over more pictures than fit into a list (`sources.stream`, `large.sweep`). A list
@@ -161,9 +171,9 @@ def stream_images(source) -> Iterator[DatasetImage]:
     for n, item in enumerate(source if isinstance(source, list | tuple) else [source]):
         if isinstance(item, str | os.PathLike) and not str(item).startswith(("sample", "clips")):
             for name, blob, label in stream(item):
-                yield DatasetImage(name, blob, label)
+                yield DatasetImage(name, blob, label, reading)
         else:
-            yield from _find(item, False, f"image-{n}")
+            yield from _read_so(_find(item, False, f"image-{n}"), reading)
 
 
 def _find(source, recursive, unnamed):

@@ -151,14 +151,15 @@ def work(key: str, own: Registered, job: Job, asked: Asked, repeats: int):
 _warm = set()  # codecs that have coded something in this process
 
 
-_loaded = {}  # the picture that was read last in this process, by its fingerprint
+_loaded = {}  # the picture that was read last in this process, by its fingerprint and how it was read
 
 
 def _load(image, fingerprint):
-    if fingerprint not in _loaded:
+    key = fingerprint, image.reading
+    if key not in _loaded:
         _loaded.clear()
-        _loaded[fingerprint] = image.load()
-    return _loaded[fingerprint]
+        _loaded[key] = image.load()
+    return _loaded[key]
 
 
 def _measure_image(job, asked, repeats):

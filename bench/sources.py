@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ..codecs.image_io import EXTENSIONS, read_image
+from ..codecs.image_io import EXTENSIONS, STRICT, Reading, naming, read_image
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,15 @@ class Blob:
             file.seek(self.offset)
             return file.read(-1 if self.length is None else self.length)
 
-    def load(self) -> np.ndarray:
+    def load(self, reading: Reading = STRICT) -> np.ndarray:
         """The picture in them: uint8 [H,W,3] or [H,W].
 
         Raises:
             StreamError: it is damaged.
-            ValueError: not an 8-bit grey or RGB picture.
+            ReadingError: it holds more than `reading` allows.
         """
-        return read_image(io.BytesIO(self.read()))
+        with naming(self.url):
+            return read_image(io.BytesIO(self.read()), reading)
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change with the bytes."""

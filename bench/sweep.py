@@ -21,6 +21,7 @@ from typing import Any
 from ..codecs import registry
 from ..codecs.base import Codec
 from ..codecs.baselines import baselines
+from ..codecs.image_io import STRICT
 from ..metrics import resolve
 from ..metrics.tasks import resolve as resolve_tasks
 from .datasets import DatasetImage, DatasetVideo, dataset
@@ -178,6 +179,8 @@ def job_key(codec: Codec, image: DatasetImage, fingerprint: str, labelled: bool 
     parts = [codec.name, setting_key(codec.setting), _composition(codec), image.name, fingerprint]
     if isinstance(image, DatasetVideo):
         parts.append(str(image.limit))
+    if image.reading != STRICT:
+        parts.append(repr(image.reading))
     if labelled:
         parts.append(repr(image.label))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -11,10 +11,10 @@ which its streams take for granted (`codecs.profiles`). `Codec.replace` gives an
 exchanged, and its streams say so: whatever differs from the profile is written into the stream (`codecs.streams`).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from dataclasses import replace as replace_fields
-from typing import Any, ClassVar
+from typing import Any
 
 from ..primitives import container
 from ..primitives.container import Container
@@ -23,36 +23,13 @@ from ..primitives.picture import MAX_PIXELS
 from ..primitives.stage import Stage, Weighted
 from . import streams
 from .batches import decode_many, encode_many
+from .encoder import Encoder, See  # noqa: F401 - `See` for those who write encoders
 from .frames import Frames
-from .image_io import read_image, read_stream
+from .image_io import STRICT, Photo, Reading, naming, read_stream
+from .metadata import NOTHING, Metadata
 from .profiles import Profile
 from .trace import Record, Trace
 from .video import decode_video, encode_video
-
-#: Sees role, stage and output of each step of an encoding.
-See = Callable[[str, Stage, Any], None]
-
-
-class Encoder:
-    """How a codec finds the outputs of its stages: by folding `forward`. Subclasses search."""
-
-    #: Whether this is the plain folding, so that several images may go through the stages together.
-    folds: ClassVar[bool] = True
-
-    def encode(self, stages: dict[str, Stage], image, see: See | None = None) -> tuple[dict[str, Stage], bytes]:
-        """The stages that really ran, by role, and the payload that they made.
-
-        Args:
-            stages: the codec's, by role.
-            image: what `Codec.encode` takes.
-            see: called with role, stage and output of each step, if anybody wants to see them.
-        """
-        value: Any = read_image(image)
-        for role, stage in stages.items():
-            value = stage.forward(value)
-            if see:
-                see(role, stage, value)
-        return stages, value
 
 
 @dataclass(frozen=True)
@@ -67,6 +44,7 @@ class Codec:
         encoder: finds the stages' outputs.
         weights: the handle of the weights that stages compute with, or None.
         profile: what streams take for granted; None for streams that list all stages.
+        reading: what to do with what picture files hold besides 8-bit samples.
 
     >>> import codeckit, numpy as np
     >>> image = np.full((16, 24, 3), 200, np.uint8)
@@ -83,6 +61,7 @@ class Codec:
     encoder: Encoder = field(default_factory=Encoder, compare=False)
     weights: Any = None
     profile: Profile | None = field(default=None, repr=False)
+    reading: Reading = field(default=STRICT, repr=False, compare=False)
 
     def __post_init__(self):
         if not self.stages:
@@ -129,17 +108,25 @@ class Codec:
         setting = {**self.setting, **{role: str(stage) for role, stage in stages.items()}}
         return replace_fields(self, stages={**self.stages, **stages}, setting=setting)
 
+    def read(self, image) -> Photo:
+        """A picture as this codec encodes it: pixels, and the metadata that its streams are to carry."""
+        return self.encoder.read(image, self.reading, streams.carried(self.stages))
+
     def encode(self, image) -> bytes:
         """Encode one image.
 
         Args:
-            image: uint8 array [H,W,3] or [H,W], PIL image, or the path of an image file (turned upright if its EXIF
-                orientation says so).
+            image: uint8 array [H,W,3] or [H,W], PIL image, the path of an image file (turned upright if its Exif
+                orientation says so), or what `read` made of one of these.
 
         Returns:
             A complete stream: a file of the codec's standard format, or a `.ckt` file.
+
+        Raises:
+            ValueError: not a picture, or one that holds more than `reading` allows (alpha, 16 bits, frames).
         """
-        return self.wrap(*self.encoder.encode(self.stages, image))
+        photo = self.read(image)
+        return self.wrap(*self.encoder.encode(self.stages, photo.pixels), photo.metadata)
 
     def encode_many(self, images: Iterable) -> Iterator[bytes]:
         """`encode` of many images; networks take those of one size together. See `codecs.batches.encode_many`."""
@@ -151,22 +138,24 @@ class Codec:
         Args:
             stream: bytes, or the path of a file.
             max_pixels: the largest picture to accept.
-            partial: the stream may be cut at its end; codecs with embedded streams decode what is there, unchecked.
+            partial: the stream may be cut at its end; `jpeg` and codecs with embedded streams decode what is there,
+                unchecked.
 
         Returns:
-            uint8 [H,W,3], or [H,W] for a grey picture; `Tokens` from a codec of tokens.
+            uint8 [H,W,3], or [H,W] for a grey picture, as the stream stores it; `Tokens` from a codec of tokens.
 
         Raises:
             StreamError: the stream is cut, damaged, another codec's, or declares more than `max_pixels`.
         """
         data = read_stream(stream)
-        if self.native and data[:3] != container.MAGIC:
-            return streams.unfold(self.stages, [data], max_pixels)[0]
-        held = container.unpack(data, partial)
-        container.check_still(held)
-        if partial and not container.is_whole(data):
-            return self.for_stream(held).decode_partial(held.payload, max_pixels)
-        return self.for_stream(held).decode_payloads([held.payload], max_pixels)[0]
+        with naming(stream):
+            if self.native and data[:3] != container.MAGIC:
+                return streams.unfold_file(self.stages, data, max_pixels, self.reading, partial)
+            held = container.unpack(data, partial)
+            container.check_still(held)
+            if partial and not container.is_whole(data):
+                return self.for_stream(held).decode_partial(held.payload, max_pixels)
+            return self.for_stream(held).decode_payloads([held.payload], max_pixels)[0]
 
     def decode_many(self, streams: Iterable, *, max_pixels: int = MAX_PIXELS) -> Iterator[Any]:
         """`decode` of many streams; networks take those of one size together. See `codecs.batches.decode_many`."""
@@ -185,8 +174,9 @@ class Codec:
         quantize   QuantTable   8×8×8×8  int16                 0   65536
         entropy    JpegHuffman  bytes                               1384
         """
-        record = Record(read_image(image))
-        return record.trace(self.wrap(*self.encoder.encode(self.stages, image, record.see)))
+        pixels = self.read(image).pixels
+        record = Record(pixels)
+        return record.trace(self.wrap(*self.encoder.encode(self.stages, pixels, record.see)))
 
     def encode_video(self, frames, out=None, *, fps=None, progress: bool = False):
         """Encode a video; a codec of stills codes every frame on its own. See `codecs.video.encode_video`.
@@ -202,14 +192,16 @@ class Codec:
         """The frames of what `encode_video` wrote, decoded as they are asked for. See `codecs.video.decode_video`."""
         return decode_video(stream, self.for_stream, max_pixels=max_pixels)
 
-    def contain(self, payload: bytes) -> Container:
+    def contain(self, payload: bytes, metadata: Metadata = NOTHING) -> Container:
         """The `.ckt` container of a payload."""
-        return streams.describe(self.name, self.profile, self.stages, self.weights, payload)
+        return streams.describe(self.name, self.profile, self.stages, self.weights, payload, metadata)
 
-    def wrap(self, stages: dict[str, Stage], payload: bytes) -> bytes:
+    def wrap(self, stages: dict[str, Stage], payload: bytes, metadata: Metadata = NOTHING) -> bytes:
         """The stream of a payload that these stages made."""
         ran = replace_fields(self, stages=stages)
-        return payload if ran.native else container.pack(ran.contain(payload))
+        if not ran.native:
+            return container.pack(ran.contain(payload, metadata))
+        return streams.described(payload, metadata)
 
     def for_stream(self, held: Container) -> "Codec":
         """The codec that made a stream: the stages that it names, with the weights it was made with.

@@ -6,7 +6,7 @@ from ..primitives import container
 from ..primitives.errors import StreamError
 from ..primitives.picture import MAX_PIXELS
 from ..primitives.stage import Stage
-from .image_io import read_image, read_stream
+from .image_io import read_stream
 
 #: Pictures that go through networks together have so many pixels, at most, unless one alone has more.
 BATCH_PIXELS = 1 << 21
@@ -30,10 +30,12 @@ def encode_many(codec, images: Iterable) -> Iterator[bytes]:
     if not (codec.encoder.folds and _gains(codec)):
         yield from map(codec.encode, images)
         return
-    for batch in _batched(map(read_image, images), lambda image: image.shape[0] * image.shape[1]):
+    for photos in _batched(map(codec.read, images), lambda photo: photo.pixels.shape[0] * photo.pixels.shape[1]):
+        batch = [photo.pixels for photo in photos]
         for stage in codec.stages.values():
             batch = stage.forward_many(batch)
-        yield from (codec.wrap(codec.stages, payload) for payload in batch)
+        for photo, payload in zip(photos, batch, strict=True):
+            yield codec.wrap(codec.stages, payload, photo.metadata)
 
 
 def decode_many(codec, streams: Iterable, *, max_pixels: int = MAX_PIXELS) -> Iterator:

@@ -6,9 +6,11 @@ from typing import Any
 
 from ..primitives import container
 from ..primitives.errors import StreamError
+from ..primitives.picture import MAX_PIXELS, check_size
 from ..primitives.stage import Weighted, spec
 from . import registry
-from .image_io import read_stream
+from .image_io import TAGS, naming, read_stream
+from .metadata import describe_profile
 from .streams import find_weights, rebuild
 
 
@@ -34,14 +36,15 @@ class Info:
     details: dict[str, Any]
 
 
-def info(stream) -> Info:
+def info(stream, *, max_pixels: int = MAX_PIXELS) -> Info:
     """What a stream holds, without decoding its pixels.
 
     Args:
         stream: bytes, or the path of a file.
+        max_pixels: the largest picture to accept, as in `decode`: what `info` tells of, `decode` takes.
 
     Raises:
-        StreamError: no known format, or damaged.
+        StreamError: no known format, damaged, or too large.
 
     >>> from codeckit import codec
     >>> import numpy as np
@@ -50,12 +53,15 @@ def info(stream) -> Info:
     ((20, 30), 3, 'baseline', '2x2,1x1,1x1')
     """
     data = read_stream(stream)
-    if data[:3] == container.MAGIC:
-        name, size, channels, details = _of_ckt(container.unpack(data))
-    else:
-        entry = registry.sniff(data)
-        name, (size, channels, details) = entry.name, entry.describe(data)
-    pixels = size[0] * size[1]
+    with naming(stream):
+        if data[:3] == container.MAGIC:
+            name, size, channels, details = _of_ckt(container.unpack(data))
+        else:
+            entry = registry.sniff(data)
+            name, (size, channels, details) = entry.name, entry.describe(data)
+        pixels = size[0] * size[1]
+        if channels:
+            check_size(size, max_pixels)
     return Info(name, size, channels, len(data), 8 * len(data) / pixels if pixels else math.nan, details)
 
 
@@ -82,4 +88,7 @@ def _of_ckt(held: container.Container) -> tuple[str, tuple[int, int], int, dict[
         details |= entropy.facts(held.payload)
     if held.weights:
         details["weights"] = held.weights.hex()
+    details |= {f"{kind}_bytes": len(held.sections[tag]) for kind, tag in TAGS.items() if tag in held.sections}
+    if container.ICC in held.sections:
+        details["profile"] = describe_profile(held.sections[container.ICC])
     return name, size, {"grey": 1, "tokens": 0}.get(color, 3), details

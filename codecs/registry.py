@@ -9,7 +9,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from ..primitives import plugins
@@ -20,11 +20,15 @@ from . import profiles
 from .base import Codec, codec_of
 from .entry import Entry
 from .file_formats import brands
+from .image_io import Reading
 from .options import check_options, plain_quality
 from .profiles import Profile
 
 #: The groups of entry points that declare codecs.
 CODECS, NETWORKS = "codeckit.codecs", "codeckit.networks"
+
+#: Options of every codec: how picture files are read.
+READING = tuple(field.name for field in fields(Reading))
 
 #: Brands of pictures and sequences of HEVC, which no codec here decodes (HEIF, ISO/IEC 23008-12 Annex B).
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
@@ -130,8 +134,9 @@ def codec(name: str, **options: Any) -> Codec:
 
     Args:
         name: a registered codec (`list_codecs`).
-        **options: the codec's options, each of which has a default; or the codec's stages by their roles, each a
-            `Stage` or the name of a stage class, to exchange them (`Codec.replace`).
+        **options: the codec's options, each of which has a default; the fields of `image_io.Reading` (``background``,
+            ``depth``, ``frame``, ``metadata``), which say how picture files are read; or the codec's stages by their
+            roles, each a `Stage` or the name of a stage class, to exchange them (`Codec.replace`).
 
     Raises:
         ValueError: unknown name, unknown option or bad value; the message lists what is legal.
@@ -140,10 +145,10 @@ def codec(name: str, **options: Any) -> Codec:
     {'quality': 90}
     >>> codec("jpeg", entropy="ContextCoded").setting
     {'quality': 75, 'entropy': 'ContextCoded'}
-    >>> codec("webp", qualty=90)
+    >>> codec("webp", qualty=90)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    ValueError: webp has no option 'qualty'; it has the options quality, lossless, method and the stages library
+    ValueError: webp has no option 'qualty'; it has the options quality, lossless, method, background, depth, ...
     """
     found = entry(name)
     factory = found.load()
@@ -153,8 +158,9 @@ def codec(name: str, **options: Any) -> Codec:
     if "quality" in setting:
         setting["quality"] = plain_quality(setting["quality"], found.whole)
     built = factory(**setting)
-    stages = {role: value for role, value in options.items() if role not in legal}
-    known = f"it has the options {', '.join(legal)} and the stages {', '.join(built.stages)}"
+    reading = {option: options[option] for option in READING if option in options and option not in legal}
+    stages = {role: value for role, value in options.items() if role not in legal and role not in reading}
+    known = f"it has the options {', '.join((*legal, *READING))} and the stages {', '.join(built.stages)}"
     for role, value in stages.items():
         if role not in built.stages:
             raise ValueError(f"{name} has no option {role!r}; {known}")
@@ -163,7 +169,7 @@ def codec(name: str, **options: Any) -> Codec:
         setting = {"quality": legal["quality"].default, **setting}
     setting |= built.setting  # what the factory made of them; None for what means nothing
     setting = {option: value for option, value in setting.items() if value is not None}
-    built = replace(built, name=found.name, setting=setting, profile=profile(name))
+    built = replace(built, name=found.name, setting=setting, profile=profile(name), reading=Reading(**reading))
     return built.replace(**stages) if stages else built
 
 

@@ -10,13 +10,43 @@ from typing import Any
 import numpy as np
 
 from ..primitives.container import STAGES, WEIGHTS, Container
-from ..primitives.errors import StreamError
+from ..primitives.errors import ReadingError, StreamError
 from ..primitives.picture import Picture
 from ..primitives.stage import Stage, Weighted, from_spec, spec
+from .file_formats import insert
+from .image_io import TAGS, Reading
+from .metadata import NOTHING, Metadata
 from .profiles import Profile
 
 
-def describe(name: str, profile: Profile | None, stages: dict[str, Stage], weights, payload: bytes) -> Container:
+def carried(stages: dict[str, Stage]) -> frozenset[str]:
+    """The kinds of metadata that streams of these stages can hold."""
+    *_, last = stages.values()
+    return last.carries if last.native else frozenset({*TAGS, "grey icc"})
+
+
+def described(file: bytes, metadata: Metadata) -> bytes:
+    """A file of a standard format that holds a picture's metadata.
+
+    Raises:
+        ReadingError: they do not fit into the format.
+    """
+    if metadata == NOTHING:
+        return file
+    try:
+        return insert(file, metadata)
+    except ValueError as error:
+        raise ReadingError(f"{error} (metadata='color' keeps the profile alone, 'drop' nothing)") from error
+
+
+def describe(
+    name: str,
+    profile: Profile | None,
+    stages: dict[str, Stage],
+    weights,
+    payload: bytes,
+    metadata: Metadata = NOTHING,
+) -> Container:
     """The container of a payload.
 
     Args:
@@ -25,6 +55,7 @@ def describe(name: str, profile: Profile | None, stages: dict[str, Stage], weigh
         stages: those that made the payload.
         weights: the handle of the codec's weights, or None.
         payload: what the last stage wrote.
+        metadata: of the picture; a comment is left out.
 
     Raises:
         ValueError: a stage has no id.
@@ -34,7 +65,7 @@ def describe(name: str, profile: Profile | None, stages: dict[str, Stage], weigh
     if list(known) != list(specs):
         profile, known = None, {}  # stages were added, left out or moved: the profile says nothing of them
     changed = [[role, *described] for role, described in specs.items() if known.get(role) != described]
-    sections = {}
+    sections = {tag: block for kind, tag in TAGS.items() if (block := getattr(metadata, kind))}
     if changed:
         sections[STAGES] = json.dumps(changed, separators=(",", ":"), ensure_ascii=False).encode()
     if any(isinstance(stage, Weighted) for stage in stages.values()):
@@ -117,6 +148,24 @@ def unfold(stages: dict[str, Stage], payloads: list[bytes], max_pixels: int) -> 
     for stage in reversed(others):
         values = stage.inverse_many(values)
     return values
+
+
+def unfold_file(stages: dict[str, Stage], data: bytes, max_pixels: int, reading: Reading, partial: bool = False) -> Any:
+    """Decode a file of a standard format, of any encoder; with `partial`, what is there of one that is damaged.
+
+    Raises:
+        StreamError: it is damaged, and with `partial`, too little is there or the format cannot be decoded in part.
+    """
+    *others, last = stages.values()
+    try:
+        value = last.inverse_file(data, max_pixels, reading)
+    except StreamError:
+        if not partial:
+            raise
+        return unfold_partial(stages, data, max_pixels)
+    for stage in reversed(others):
+        value = stage.inverse(value)
+    return value
 
 
 def unfold_checked(stages: dict[str, Stage], payloads: list[bytes], max_pixels: int) -> list:

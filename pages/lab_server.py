@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..codecs.image_io import read_image
+from ..codecs.image_io import Reading, opened, read_image
 from ..primitives.errors import StreamError
 
 #: The only address that the app is served at.
@@ -21,8 +21,12 @@ HOST = "127.0.0.1"
 MAX_BYTES, MAX_PIXELS = 20 << 20, 4_000_000
 
 
+#: Transparent pixels on white, the upper 8 bits, the first frame.
+_SHOWN = Reading(background="white", depth=8, frame=0)
+
+
 def read_upload(data: bytes) -> np.ndarray:
-    """The picture in an uploaded file: uint8 [H,W,3] or [H,W].
+    """The picture in an uploaded file: uint8 [H,W,3] or [H,W]. It is read as `_SHOWN` says, for a page can ask nothing.
 
     Raises:
         ValueError: too large, no picture, or none of 8-bit grey or RGB; the message is for the one who uploaded it.
@@ -32,18 +36,18 @@ def read_upload(data: bytes) -> np.ndarray:
     ...
     ValueError: this file holds no picture that can be read
     """
-    from PIL import Image, UnidentifiedImageError
-
     if len(data) > MAX_BYTES:
         raise ValueError(f"the file has {len(data) / 1e6:.1f} MB; the lab takes {MAX_BYTES / 1e6:.0f} MB")
     try:
-        with Image.open(io.BytesIO(data)) as opened:  # reads the header alone
-            width, height = opened.size
-        if width * height > MAX_PIXELS:
-            limit = MAX_PIXELS / 1e6
-            raise ValueError(f"the picture has {width * height / 1e6:.1f} megapixels; the lab takes {limit:.0f}")
-        return read_image(io.BytesIO(data))
-    except (UnidentifiedImageError, Image.DecompressionBombError, StreamError, OSError) as error:
+        width, height = opened(data).size  # the header alone
+    except StreamError as error:
+        raise ValueError("this file holds no picture that can be read") from error
+    if width * height > MAX_PIXELS:
+        limit = MAX_PIXELS / 1e6
+        raise ValueError(f"the picture has {width * height / 1e6:.1f} megapixels; the lab takes {limit:.0f}")
+    try:
+        return read_image(io.BytesIO(data), _SHOWN)
+    except StreamError as error:
         raise ValueError("this file holds no picture that can be read") from error
 
 

@@ -50,6 +50,7 @@ from .entropy import (
 )
 from .entropy.bits import pack_bits as pack_bits
 from .entropy.bits import unpack_bits as unpack_bits
+from .errors import ReadingError as ReadingError
 from .errors import StreamError as StreamError
 from .pad import PadTo as PadTo
 from .picture import (

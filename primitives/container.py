@@ -28,10 +28,16 @@ VERSION = 2
 #: Sections: stages that differ from the profile, fingerprint of the weights, a video's size and frame rate.
 STAGES, WEIGHTS, VIDEO = 1, 2, 3
 
+#: Sections of metadata: Exif, ICC profile, XMP.
+EXIF, ICC, XMP = 64, 65, 66
+
 #: The first tag of sections that a reader may skip.
 SKIPPED = 64
 
-_NAMES = {STAGES: "stages", WEIGHTS: "fingerprint of the weights", VIDEO: "video"}
+_NAMES = {
+    STAGES: "stages", WEIGHTS: "fingerprint of the weights", VIDEO: "video",
+    EXIF: "Exif", ICC: "ICC profile", XMP: "XMP",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -199,7 +205,8 @@ def dissect(found: Dissector, payload: int) -> None:
         number = found.varint("section", "file", lambda n: _linked(_NAMES.get(n // 2, str(n // 2)), n))
         tag = number // 2
         length = found.varint("length of the section", "file", lambda n: f"{n} bytes")
-        value = shown(length) if tag == STAGES else found.data[found.position :][:length].hex(" ")
+        text = tag in (STAGES, XMP)
+        value = shown(length) if text else found.data[found.position :][: min(length, 64)].hex(" ")
         found.take(length, _NAMES.get(tag, "section"), value, "file")
     found.position += payload
     found.take(4, "CRC-32", found.data[found.position :].hex(" "), "file")

@@ -58,6 +58,10 @@ class Stage:
     #: Whether `forward` of this (last) stage writes a complete file of a standard format, which no `.ckt` wraps.
     native: ClassVar[bool] = False
 
+    #: What files of a native last stage can hold besides the picture: some of "exif", "icc", "xmp", "comment"; and
+    #: "grey icc" if files of grey pictures can have a profile.
+    carries: ClassVar[frozenset[str]] = frozenset()
+
     #: Fields that streams leave out: those that only `forward` needs, those that `inverse` finds in its input, and
     #: weights, which a stream names by their fingerprint.
     unwritten: ClassVar[tuple[str, ...]] = ()
@@ -86,6 +90,17 @@ class Stage:
         """
         inverse: Callable[..., Any] = self.inverse
         return [inverse(y, *limits) for y in ys]
+
+    def inverse_file(self, data: bytes, max_pixels: int, reading: Any) -> Any:
+        """`inverse` of a native last stage, for files that may hold more than `forward` writes.
+
+        Args:
+            data: a file of the stage's format, of any encoder.
+            max_pixels: the largest picture to accept.
+            reading: what to do with transparent pixels, many bits and frames (`codecs.image_io.Reading`).
+        """
+        inverse: Callable[..., Any] = self.inverse
+        return inverse(data, max_pixels)
 
     def inverse_partial(self, payload: bytes, max_pixels: int):
         """`inverse` of a last stage's payload that may be cut at its end: what is there, for embedded payloads.

@@ -22,7 +22,7 @@ JPEG XL      exif, xmp                          boxes ``Exif``, ``xml `` (`jxl`)
 import importlib
 
 from ...primitives.errors import StreamError
-from ..image_io import Metadata
+from ..metadata import Metadata
 
 #: Kinds of metadata that files of a format hold, by Pillow's name of the format.
 HOLDS = {

@@ -14,7 +14,7 @@ import struct
 from dataclasses import dataclass
 
 from ...primitives.errors import StreamError
-from ..image_io import Metadata
+from ..metadata import Metadata
 from . import boxes
 from .boxes import Box
 

@@ -21,7 +21,7 @@ def sample_bits(image: Any, data: bytes) -> int:
 
     Args:
         image: the file, opened by Pillow; its pixels are not loaded.
-        data: the file's bytes.
+        data: the file's bytes; empty for an image in memory, whose mode tells.
 
     Raises:
         StreamError: the file is cut inside its header.
@@ -33,7 +33,7 @@ def sample_bits(image: Any, data: bytes) -> int:
     >>> sample_bits(Image.open(out), out.getvalue())
     16
     """
-    form = image.format
+    form = image.format if data else ""
     if image.mode in ("P", "PA"):
         return 8
     if form == "PNG":
@@ -67,7 +67,15 @@ def has_frames(image: Any, data: bytes) -> bool:
     """
     if image.format == "JXL":
         return jxl.header(data).animated
-    return image.format not in ONE_PICTURE and getattr(image, "n_frames", 1) > 1
+    return image.format not in ONE_PICTURE and frame_count(image) > 1
+
+
+def frame_count(image: Any) -> int:
+    """The frames that Pillow finds in a file; 1 where it cannot find its way to the second."""
+    try:
+        return max(getattr(image, "n_frames", 1), 1)
+    except Exception:  # whatever a parser raises at damage after the first frame
+        return 1
 
 
 def _pnm_bits(data: bytes) -> int:

@@ -6,7 +6,7 @@ profile. A profile of method 2 is one that every reader can evaluate, a matrix o
 """
 
 from ...primitives.errors import StreamError
-from ..image_io import Metadata
+from ..metadata import Metadata
 from . import boxes
 from .boxes import Box
 

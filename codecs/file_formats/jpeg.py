@@ -6,8 +6,8 @@ that readers must merge with the first as RDF; it is removed with the packet tha
 """
 
 from ...primitives.errors import StreamError
-from ..image_io import Metadata
 from ..jpeg.markers import APP0, APP1, APP2, COM, EOI, SOI, SOS, metadata_segments
+from ..metadata import Metadata
 
 _EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
 _MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"

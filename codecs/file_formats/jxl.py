@@ -9,7 +9,7 @@ are read where the package ``brotli`` is installed.
 from dataclasses import dataclass
 
 from ...primitives.errors import StreamError
-from ..image_io import Metadata
+from ..metadata import Metadata
 from . import boxes
 from .boxes import Box
 

@@ -7,7 +7,7 @@ palette and pixels, compressed; XMP is a text under the keyword ``XML:com.adobe.
 import zlib
 
 from ...primitives.errors import StreamError
-from ..image_io import Metadata
+from ..metadata import Metadata
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP, _COMMENT, _OLD_EXIF = b"XML:com.adobe.xmp", b"Comment", (b"Raw profile type exif", b"Raw profile type APP1")

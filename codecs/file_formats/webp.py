@@ -8,7 +8,7 @@ XMP after them.
 import struct
 
 from ...primitives.errors import StreamError
-from ..image_io import Metadata
+from ..metadata import Metadata
 
 #: Bits of VP8X.
 _ICC, _ALPHA, _EXIF, _XMP = 0x20, 0x10, 0x08, 0x04

@@ -9,7 +9,6 @@ from ...primitives.quantizers.table import BASES, QuantTable, scaled_tables
 from ...primitives.stage import Stage
 from ...primitives.subsample import SAMPLINGS, Subsample
 from ..base import Codec, Encoder, See
-from ..image_io import read_image, read_image_and_metadata
 from .huffman import JpegHuffman
 
 Subsampling = Literal["4:4:4", "4:2:2", "4:4:0", "4:2:0"]
@@ -25,7 +24,6 @@ def jpeg(
     progressive: bool | Literal["optimized", "exhaustive"] | None = None,
     optimize: bool = True,
     restart_interval: int = 0,
-    metadata: Literal["drop", "keep"] = "drop",
     effort: int = 0,
     tune: Literal["psnr", "ms-ssim"] = "psnr",
 ) -> Codec:
@@ -41,8 +39,6 @@ def jpeg(
             sixty, or of a great many). Default: False; with effort ``"optimized"``, from 7 on ``"exhaustive"``.
         optimize: best Huffman tables for each picture instead of the typical ones of Annex K.
         restart_interval: MCUs between restart markers, 0 for none.
-        metadata: ``"drop"`` turns images read from files upright and forgets the rest; ``"keep"`` stores pixels as they
-            are, with the file's Exif (orientation included), ICC profile, XMP and comment.
         effort: 0 quantizes as libjpeg does; 1 … 9 choose symbols, tables and sampling by what they cost and what they
             mend in the decoded picture (`codecs.jpeg.search`): a third fewer bits, in files that any decoder opens.
         tune: the metric that effort is spent on, ``"psnr"`` (of RGB) or ``"ms-ssim"``.
@@ -54,8 +50,6 @@ def jpeg(
     """
     if tune not in TUNES:
         raise ValueError(f"tune is {' or '.join(TUNES)}, not {tune!r}")
-    if metadata not in ("drop", "keep"):
-        raise ValueError(f"metadata is 'drop' or 'keep', not {metadata!r}")
     search = Search(effort, tune, subsampling) if effort else None
     if tables is None:
         quantize = QuantTable(quality)
@@ -76,8 +70,7 @@ def jpeg(
         "quantize": quantize,
         "entropy": JpegHuffman(progressive, bool(optimize), restart_interval),
     }
-    encoder = JpegEncoder(search, metadata == "keep") if search or metadata == "keep" else Encoder()
-    return Codec("jpeg", stages, encoder=encoder)
+    return Codec("jpeg", stages, encoder=JpegEncoder(search) if search else Encoder())
 
 
 def jpeg_context(
@@ -161,35 +154,25 @@ class Search:
 
 @dataclass(frozen=True)
 class JpegEncoder(Encoder):
-    """How JPEG's symbols are found where folding the stages is not enough: a search, and the metadata of files.
+    """How JPEG's symbols are found where folding the stages is not enough: by a search.
 
     Attributes:
-        search: how symbols and tables are searched; None for each stage's own.
-        keep_metadata: take over the metadata of the files that are encoded, and store their pixels as they are.
+        search: how symbols and tables are searched.
     """
 
     folds: ClassVar[bool] = False
 
-    search: Search | None = None
-    keep_metadata: bool = False
+    search: Search
 
     def encode(self, stages: dict[str, Stage], image, see: See | None = None) -> tuple[dict[str, Stage], bytes]:
         """The stages that ran, and the file; see `Encoder.encode`.
 
-        With a search the sampling and the steps are those that it chose, and the symbols are those of the file.
+        The sampling and the steps are those that the search chose, and the symbols are those of the file.
         """
-        if self.keep_metadata:
-            if not isinstance(stages["entropy"], JpegHuffman):
-                raise ValueError("metadata='keep' works in .jpg files; a .ckt stream carries none")
-            image, metadata = read_image_and_metadata(image)
-            stages = {**stages, "entropy": replace(stages["entropy"], metadata=metadata)}
-        if self.search is None:
-            return super().encode(stages, image, see)
         if stages["color"] != YCbCr() or stages["transform"] != BlockDCT():
             raise ValueError("effort works with JPEG's own colour and transform stages; use effort=0 with others")
         from .search import optimize
 
-        image = read_image(image)
         quantized, data = optimize(image, self.search, stages["quantize"], stages["entropy"])
         sampling = next(name for name, factors in SAMPLINGS.items() if factors == quantized.factors[0])
         chosen = QuantTable(tables=tuple(table.tolist() for table in quantized.tables[:2]))

@@ -25,7 +25,6 @@ from ...primitives.picture import Picture
 from ...primitives.quantizers.descent import descend
 from ...primitives.stage import Stage
 from ..base import Encoder, See
-from ..image_io import read_image
 from .lambdas import lambda_at, lambdas_of
 from .networks import LEVEL_STEPS
 from .stages import CodedPicture, Learned, Round
@@ -63,7 +62,6 @@ class SearchingEncoder(Encoder):
         """
         if not (isinstance(stages["transform"], Learned) and isinstance(stages["quantize"], Round)):
             raise ValueError("effort works with the stages Learned and Round; use effort=0 with others")
-        image = read_image(image)
         height, width = image.shape[:2]
         if height * width > MAX_PIXELS:
             raise ValueError(

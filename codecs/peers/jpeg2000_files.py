@@ -11,7 +11,7 @@ from PIL import Image, Jpeg2KImagePlugin
 
 from ...primitives.errors import StreamError
 from ..file_formats import jp2
-from ..image_io import Metadata
+from ..metadata import Metadata
 
 
 class Jpeg2000File(Jpeg2KImagePlugin.Jpeg2KImageFile):

@@ -4,7 +4,6 @@ Files are genuine files of their format. Pictures go in and come out as 8-bit RG
 library's. WebP and AVIF have no grey here, so grey pictures come back as RGB.
 """
 
-import io
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -12,11 +11,18 @@ import numpy as np
 
 from ...primitives.anatomy import Anatomy
 from ...primitives.errors import StreamError
-from ...primitives.picture import MAX_PIXELS, check_size
+from ...primitives.picture import MAX_PIXELS
 from ...primitives.stage import Stage
 from ..base import Codec
+from ..file_formats import HOLDS
+from ..file_formats.depth import frame_count, sample_bits
+from ..image_io import STRICT, Reading, image_file, opened, read_metadata, stored_pixels
+from ..metadata import describe_profile, orientation_of
 from .boxes import anatomy_of_file
 from .sides import check_sides
+
+#: Formats whose grey files can have a profile: WebP and AVIF code grey as colour here.
+_GREY_PROFILES = ("PNG", "JPEG", "JPEG2000")
 
 
 @dataclass(frozen=True)
@@ -38,33 +44,28 @@ class PillowCoded(Stage):
     format: str
     options: tuple[tuple[str, object], ...] = ()
 
+    @property
+    def carries(self) -> frozenset[str]:  # type: ignore[override] - what depends on the format is no constant of the class
+        """The metadata that files of the format can hold."""
+        return frozenset({*HOLDS.get(self.format, ()), *(["grey icc"] if self.format in _GREY_PROFILES else [])})
+
     def forward(self, image: np.ndarray) -> bytes:
         """Encode uint8 [H,W,3] or [H,W] into a file of the format."""
-        from PIL import Image
-
         check_sides(self.format, image)
         _load_plugin(self.format)
-        out = io.BytesIO()
         try:
-            Image.fromarray(image).save(out, self.format, **dict(self.options))
-        except (OSError, ValueError) as error:
+            return image_file(image, self.format, **dict(self.options))
+        except (OSError, RuntimeError, ValueError) as error:
             raise ValueError(f"{self.format} cannot code this picture of shape {list(image.shape)}: {error}") from error
-        return out.getvalue()
 
     def inverse(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         """Decode a file of the format into uint8 [H,W,3] or [H,W]."""
-        from PIL import Image, UnidentifiedImageError
+        return self.inverse_file(data, max_pixels, STRICT)
 
+    def inverse_file(self, data: bytes, max_pixels: int, reading: Reading) -> np.ndarray:
+        """Decode a file of the format, of any encoder; see `image_io.stored_pixels`."""
         _load_plugin(self.format)
-        bomb = Image.DecompressionBombError
-        try:
-            with Image.open(io.BytesIO(data), formats=[self.format]) as image:
-                check_size((image.height, image.width), max_pixels)
-                return np.array(image if image.mode in ("L", "RGB") else image.convert("RGB"))
-        except StreamError:
-            raise
-        except (UnidentifiedImageError, OSError, RuntimeError, SyntaxError, ValueError, bomb) as error:
-            raise StreamError(f"not a {self.format} file that can be decoded: {error}") from error
+        return stored_pixels(data, reading, max_pixels, [self.format])
 
     def anatomy(self, x: np.ndarray, payload: bytes) -> Anatomy:
         """Every field and cost of a JPEG file; the outer structure of others."""
@@ -238,16 +239,26 @@ def check_quality(quality, low=1, high=100) -> None:
 
 
 def describe(data: bytes) -> tuple[tuple[int, int], int, dict]:
-    """Size (H, W), channels and format of an image file that Pillow reads, without decoding its pixels."""
-    from PIL import Image, UnidentifiedImageError
-
+    """Size (H, W), channels and facts of an image file that Pillow reads, without decoding its pixels."""
     if is_jpegxl(data):
         _load_plugin("JXL")
+    image = opened(data)
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            return (image.height, image.width), 1 if image.mode == "L" else 3, {"format": image.format}
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise StreamError(f"not an image file that can be read: {error}") from error
+        details = {
+            "format": image.format,
+            "bits": sample_bits(image, data),
+            "alpha": image.has_transparency_data,
+            "frames": frame_count(image),
+        }
+    except Exception as error:  # whatever a parser raises at damaged bytes
+        raise StreamError(f"the image file is damaged: {error}") from error
+    metadata = read_metadata(data)
+    if (orientation := orientation_of(image)) != 1:
+        details["orientation"] = orientation
+    if metadata.icc:
+        details["profile"] = describe_profile(metadata.icc)
+    details |= {f"{name}_bytes": len(data) for name, data in vars(metadata).items() if data}
+    return (image.height, image.width), 1 if image.mode[:1] in ("1", "L", "I", "F") else 3, details
 
 
 #: What JPEG XL files begin with: a bare codestream, or a box that says so.

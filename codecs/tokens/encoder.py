@@ -6,8 +6,9 @@ layer and other tasks start, of the tokens as they will be decoded comes close t
 stages only transform, and the decoder knows nothing of it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from ...primitives.stage import Stage
 from ...primitives.token_grid import Tokens
 from ...primitives.tokens.backbones import load_backbone
 from ..base import Encoder, See
-from ..image_io import read_image
+from ..image_io import Photo, Reading, open_image
 from .model import TokenModel, step_of
 from .stages import FeatureTransform
 
@@ -41,12 +42,16 @@ class TokenEncoder(Encoder):
         if isinstance(self.refine, bool) or not isinstance(self.refine, int) or not 0 <= self.refine <= 1000:
             raise ValueError(f"refine is a number of steps from 0 to 1000, not {self.refine!r}")
 
+    def read(self, image: Any, reading: Reading, carries: Iterable[str]) -> Photo:
+        """A picture in sRGB, which is what models know; or `Tokens` as they are. Tokens carry no metadata."""
+        return Photo(cast(Any, image)) if isinstance(image, Tokens) else open_image(image, reading)
+
     def encode(self, stages: dict[str, Stage], image, see: See | None = None) -> tuple[dict[str, Stage], bytes]:
         """The stages and the payload; see `Encoder.encode`.
 
         Args:
             stages: the codec's, by role.
-            image: what `Codec.encode` takes; or `Tokens`, which do without the stage ``"features"``.
+            image: the pixels; or `Tokens`, which do without the stage ``"features"``.
             see: called with role, stage and output of each step.
 
         Raises:
@@ -54,7 +59,7 @@ class TokenEncoder(Encoder):
         """
         if not isinstance(image, Tokens) and "features" not in stages:
             raise ValueError("this codec codes tokens that you have, not pictures: use encode_tokens(tokens, grid)")
-        value: Any = image if isinstance(image, Tokens) else read_image(image)
+        value: Any = image
         for role, stage in stages.items():
             if role == "features" and isinstance(image, Tokens):
                 continue

@@ -18,7 +18,7 @@ import functools
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -32,7 +32,6 @@ from ...primitives.stage import Weighted
 from ...primitives.token_grid import Tokens
 from ...primitives.weights import check_fingerprint, fingerprint, read_tensors, write_tensors
 from ..base import Codec
-from ..image_io import read_image
 
 #: The file that comes with the package.
 SHIPPED = Path(__file__).parent / "shipped" / "tokenizer-fsq.safetensors"
@@ -261,7 +260,7 @@ class TokenizerCodec(Codec):
         (2, 3, 3)
         """
         *stages, _ = self.stages.values()
-        value = read_image(image)
+        value: Any = self.read(image).pixels
         for stage in stages:
             value = stage.forward(value)
         return value
