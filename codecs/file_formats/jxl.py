@@ -3,7 +3,7 @@
 A bare codestream begins with FF 0A. With metadata it stands in a box ``jxlc`` (or several ``jxlp``) of a container. The
 colour profile is no box: the codestream holds it entropy-coded, or holds a few numbers from which decoders make one. So
 the decoder reads it, and it cannot be exchanged on bytes. Boxes ``brob`` hold other boxes compressed by Brotli, as
-libjxl's tools write them; without the package ``brotli``, a warning says that they are left out.
+libjxl's tools write them; without the package ``brotli`` (1.2), a warning says that they are left out.
 """
 
 import warnings
@@ -71,8 +71,12 @@ def _contents(box: Box) -> bytes:
         return box.contents
     try:
         import brotli  # pyright: ignore[reportMissingImports] - optional
+
+        limits = hasattr(brotli.Decompressor, "can_accept_more_data")  # to the output, since 1.2
     except ImportError:
-        warnings.warn("compressed metadata of a JPEG XL file are left out: pip install brotli", stacklevel=3)
+        limits = False
+    if not limits:
+        warnings.warn("compressed metadata of a JPEG XL file are left out: pip install 'brotli>=1.2'", stacklevel=3)
         return b""
     unpacker = brotli.Decompressor()
     try:

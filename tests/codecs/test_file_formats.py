@@ -472,7 +472,7 @@ def test_metadata_that_brotli_compressed():
 def test_compressed_metadata_without_brotli(monkeypatch):
     monkeypatch.setitem(sys.modules, "brotli", None)
     data = saved(picture(), "JXL", exif=EXIF, xmp=XMP, compress_metadata=True)
-    with pytest.warns(UserWarning, match="pip install brotli"):
+    with pytest.warns(UserWarning, match="pip install 'brotli"):
         assert jxl.extract(data) == Metadata()
     assert jxl.extract(jxl.insert(data, full("JXL"))) == full("JXL")
 
