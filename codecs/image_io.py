@@ -363,13 +363,16 @@ def opened(data: bytes, formats: Iterable[str] | None = None):
     if not data:
         raise StreamError("the file is empty")
     load_plugins(data)
+    known = format_of(data)  # of AVIF, Pillow looks at the major brand alone
     reason = None
     for prepare in (Image.preinit, Image.init):  # the usual formats first: loading all takes long
         prepare()
         for form in formats or Image.ID:
             factory, accept = Image.OPEN.get(form, (None, None))
-            if form == "EPS" or factory is None or (accept and accept(data[:16]) is not True):
+            if form == "EPS" or factory is None:
                 continue  # (EPS is a program, which Pillow has Ghostscript run)
+            if accept and form != known and accept(data[:16]) is not True:
+                continue
             try:
                 return factory(io.BytesIO(data), b"")
             except Exception as error:  # whatever a parser raises

@@ -21,7 +21,7 @@ from .base import Codec, codec_of
 from .entry import Entry
 from .file_formats import brands
 from .image_io import Reading
-from .options import check_options
+from .options import check_options, plain_quality
 from .profiles import Profile
 
 #: The groups of entry points that declare codecs.
@@ -154,7 +154,9 @@ def codec(name: str, **options: Any) -> Codec:
     factory = found.load()
     legal = inspect.signature(factory).parameters
     setting = {option: value for option, value in options.items() if option in legal}
-    check_options(name, factory, setting, found.quality)
+    check_options(name, factory, setting, found.quality, found.whole)
+    if "quality" in setting:
+        setting["quality"] = plain_quality(setting["quality"], found.whole)
     built = factory(**setting)
     reading = {option: options[option] for option in READING if option in options and option not in legal}
     stages = {role: value for role, value in options.items() if role not in legal and role not in reading}

@@ -16,6 +16,7 @@ def _entry(
     magic: Magic = (),
     brands: tuple[bytes, ...] = (),
     quality: tuple[float, float] = (1, 100),
+    whole: bool = True,
     module: str = "stills",
     requires: tuple[str, ...] = (),
 ) -> Entry:
@@ -25,6 +26,7 @@ def _entry(
         family="library",
         media="image",
         quality=quality,
+        whole=whole,
         summary=summary,
         factory=f"codeckit.codecs.peers.{module}:{name}",
         extension=extension,
@@ -47,6 +49,7 @@ JPEG2000 = _entry(
     "JPEG 2000 (OpenJPEG), through Pillow",
     ".jp2",
     (((0, b"\0\0\0\x0cjP  \r\n\x87\n"),), ((0, b"\xff\x4f\xff\x51"),)),
+    whole=False,
 )
 JPEGXL = _entry(
     "jpegxl",

@@ -45,6 +45,7 @@ def test_brands():
         (b"avif", (b"avif",)),
         (b"mif1", (b"mif1", b"miaf", b"avif")),
         (b"mif1", (b"avif", b"mif1", b"MA1A")),
+        (b"miaf", (b"mif1", b"avif")),
     ],
 )
 def test_pictures_of_any_major_brand(major, compatible):
@@ -52,6 +53,7 @@ def test_pictures_of_any_major_brand(major, compatible):
     data = branded(plain, major, *compatible)
     assert registry.sniff(data).name == codeckit.info(data).codec == "avif"
     assert np.array_equal(codeckit.decode(data), codeckit.decode(plain))
+    assert np.array_equal(codeckit.decode(codeckit.codec("png").encode(io.BytesIO(data))), codeckit.decode(plain))
 
 
 @pytest.mark.parametrize(("major", "compatible"), [
@@ -103,3 +105,4 @@ def test_jpegxl_as_codestream_and_as_container(container, tmp_path):
     (tmp_path / "picture.jxl").rename(path)
     assert registry.sniff(path.read_bytes()).name == "jpegxl"
     assert np.array_equal(codeckit.decode(path), picture())
+    assert np.array_equal(codeckit.decode(codeckit.codec("png").encode(path)), picture())
