@@ -161,7 +161,7 @@ def askew(data):
     first = [at for at in marks if at < end]
     filled = data
     for at in reversed(marks):
-        filled = filled[:at] + b"\xff" * (at % 3) + filled[at:]
+        filled = filled[:at] + b"\xff" * (1 + at % 3) + filled[at:]
     return {
         **{f"numbering starts at {shift}": shifted(data, shift) for shift in range(1, 8)},
         **{f"marker {at} lost": data[:at] + data[at + 2 :] for at in (*first[:3], first[-1])},
@@ -186,6 +186,7 @@ def askew(data):
 @pytest.mark.parametrize("kind", FILES)
 def test_restart_markers_askew(kind):
     data = file(kind, restart_marker_blocks=5)
+    alike = 0
     for name, edited in askew(data).items():
         if FILES[kind].get("progressive") and name in ("no marker, but DRI", "DRI says too little"):
             continue  # whose scans of a few bytes look cut
@@ -193,8 +194,12 @@ def test_restart_markers_askew(kind):
             ours = codeckit.decode(edited)
         except StreamError as error:
             pytest.fail(f"{name}: {error}")
-        np.testing.assert_array_equal(ours, pillow(edited), name)
-        assert unpack(repack(edited)) == edited, name
+        if not jpeg_damage.overflows(edited):  # what libjpeg makes of missing bits can be beyond all samples
+            np.testing.assert_array_equal(ours, pillow(edited), name)
+            alike += 1
+        if kind in ("4:2:0", "progressive"):
+            assert unpack(repack(edited)) == edited, name
+    assert alike > 15
 
 
 def test_markers_of_another_kind_in_the_data():
