@@ -466,6 +466,8 @@ class PartialReader(PaddedReader):
         except StreamError:
             if not self.scans:
                 raise
+        if not self.scans:
+            raise StreamError("the JPEG file holds no picture")
 
 
 def describe(data: bytes) -> tuple[tuple[int, int], int, dict]:

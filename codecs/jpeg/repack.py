@@ -188,13 +188,17 @@ def _modelled(data: bytes) -> tuple[int, bytes]:
         if len(spans) > _MOST_SCANS:
             raise StreamError(f"more than {_MOST_SCANS} scans")
     frame, blocks = _Frame(b"".join([*heads, data[last:]]), MAX_PIXELS), reader.blocks[:-1]
-    fill, tails, edits = _differences(frame.scans_of(blocks, 1), spans, 1)
-    if edits:
+    found = []
+    for fill in 1, 0:
         try:
-            other = _differences(frame.scans_of(blocks, 0), spans, 0)
-        except StreamError:
-            other = fill, tails, edits
-        fill, tails, edits = min(other, (fill, tails, edits), key=lambda found: len(found[2]))
+            found.append((fill, *_differences(frame.scans_of(blocks, fill), spans)))
+        except StreamError as error:
+            refusal = error
+        if found and not found[0][2]:
+            break
+    if not found:
+        raise refusal
+    fill, tails, edits = min(found, key=lambda each: sum(8 + len(edit.inserted) for edit in each[2]))
     out = ByteWriter()
     if edits:
         _deflated(out, _written_edits(edits))
@@ -252,8 +256,8 @@ def _marks(scan: bytes) -> list[int]:
     return np.flatnonzero((found[:-1] == 0xFF) & (found[1:] & 0xF8 == 0xD0)).tolist()
 
 
-def _differences(regular: list[bytes], spans: list[bytes], fill: int) -> tuple[int, list[bytes], list[_Edit]]:
-    """How a file's scans differ from what the model gives: fill bit, what follows each scan's data, and edits.
+def _differences(regular: list[bytes], spans: list[bytes]) -> tuple[list[bytes], list[_Edit]]:
+    """How a file's scans differ from what the model gives: what follows each scan's data, and edits.
 
     Raises:
         StreamError: they differ before the first restart marker.
@@ -269,7 +273,7 @@ def _differences(regular: list[bytes], spans: list[bytes], fill: int) -> tuple[i
             tails.append(tail)
             edits += [_Edit(markers_before + edit.marker, edit.removed, edit.inserted) for edit in found]
         markers_before += len(marks or _marks(model))
-    return fill, tails, edits
+    return tails, edits
 
 
 def _aligned(model: bytes, marks: list[int], span: bytes) -> tuple[bytes, list[_Edit]]:
