@@ -24,6 +24,7 @@ from ..primitives.stage import Stage, Weighted
 from . import streams
 from .batches import decode_many, encode_many
 from .encoder import Encoder, See  # noqa: F401 - `See` for those who write encoders
+from .file_formats import insert
 from .frames import Frames
 from .image_io import STRICT, Photo, Reading, naming, read_stream
 from .metadata import NOTHING, Metadata
@@ -126,8 +127,7 @@ class Codec:
             ValueError: not a picture, or one that holds more than `reading` allows (alpha, 16 bits, frames).
         """
         photo = self.read(image)
-        stages = streams.carrying(self.stages, photo.metadata)
-        return self.wrap(*self.encoder.encode(stages, photo.pixels), photo.metadata)
+        return self.wrap(*self.encoder.encode(self.stages, photo.pixels), photo.metadata)
 
     def encode_many(self, images: Iterable) -> Iterator[bytes]:
         """`encode` of many images; networks take those of one size together. See `codecs.batches.encode_many`."""
@@ -200,9 +200,11 @@ class Codec:
         return streams.describe(self.name, self.profile, self.stages, self.weights, payload, metadata)
 
     def wrap(self, stages: dict[str, Stage], payload: bytes, metadata: Metadata = NOTHING) -> bytes:
-        """The stream of a payload that these stages made; files of standard formats hold their metadata already."""
+        """The stream of a payload that these stages made."""
         ran = replace_fields(self, stages=stages)
-        return payload if ran.native else container.pack(ran.contain(payload, metadata))
+        if not ran.native:
+            return container.pack(ran.contain(payload, metadata))
+        return payload if metadata == NOTHING else insert(payload, metadata)
 
     def for_stream(self, held: Container) -> "Codec":
         """The codec that made a stream: the stages that it names, with the weights it was made with.

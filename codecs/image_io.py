@@ -19,8 +19,10 @@ Exif, XMP, comment      left out, or kept: ``metadata``
 """
 
 import contextlib
+import functools
 import io
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,8 @@ from ..primitives import container
 from ..primitives.errors import ReadingError, StreamError
 from ..primitives.files import new_file, write_atomically  # noqa: F401 - for those who look for it here
 from ..primitives.picture import MAX_PIXELS, check_size
+from .file_formats import HOLDS, extract, format_of, insert
+from .file_formats.depth import has_frames, sample_bits
 from .metadata import (
     NOTHING,
     Metadata,
@@ -50,9 +54,6 @@ EXTENSIONS = (
     ".jpc", ".jpf", ".jpx", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico",
     ".icns", ".psd", ".qoi", ".dds", ".sgi", ".pcx",
 )  # fmt: skip
-
-#: Formats whose further frames are no part of the picture: previews, layers, other sizes.
-_ONE_PICTURE = ("MPO", "PSD", "ICO", "ICNS")
 
 #: Kinds of metadata that are kept, by what `Reading.metadata` says.
 _KEPT = {"drop": (), "color": ("icc",), "keep": ("exif", "icc", "xmp", "comment")}
@@ -150,8 +151,9 @@ def open_image(
     if isinstance(source, np.ndarray):
         return Photo(_of_array(source, reading))
     with naming(source):
-        image = _loaded(source, reading, max_pixels)
-        orientation, metadata = orientation_of(image), metadata_of(image)
+        image, data = _loaded(source, reading, max_pixels)
+        orientation, metadata = orientation_of(image), _metadata(image, data)
+        image = _of_eight_bits(image, data, reading)
         image, icc = _in_colour(_flat(image, reading), metadata.icc, reading, carries)
         metadata = metadata.only(set(_KEPT[reading.metadata]) & set(carries) - {"icc"})
         metadata = Metadata(metadata.exif, icc, metadata.xmp, metadata.comment)
@@ -188,7 +190,8 @@ def stored_pixels(data: bytes, reading: Reading = STRICT, max_pixels: float = MA
         max_pixels: the largest picture to accept.
         formats: Pillow's names of the formats to try; None for all.
     """
-    image = _flat(_loaded(io.BytesIO(data), reading, max_pixels, formats), reading)
+    image, _ = _loaded(io.BytesIO(data), reading, max_pixels, formats)
+    image = _flat(_of_eight_bits(image, data, reading), reading)
     return np.array(image if image.mode in ("L", "RGB") else _as_rgb(image))
 
 
@@ -209,7 +212,7 @@ def read_metadata(stream: Any) -> Metadata:
         data = read_stream(stream)
         if data[:3] == container.MAGIC:
             return Metadata(**{kind: container.unpack(data).sections.get(tag, b"") for kind, tag in TAGS.items()})
-        return metadata_of(opened(data))
+        return extract(data) if format_of(data) else metadata_of(opened(data))
 
 
 #: The sections of `.ckt` streams that hold metadata.
@@ -233,26 +236,27 @@ def write_image(path: Any, pixels: np.ndarray, metadata: Metadata | None = None)
     known = Image.registered_extensions()
     if ending not in known or known[ending] not in Image.SAVE:
         raise ValueError(f"{str(path)!r}: no image format has the ending {ending!r}; use .png")
-    write_atomically(path, image_file(pixels, known[ending], metadata or NOTHING))
+    form, metadata = known[ending], metadata or NOTHING
+    if form not in HOLDS:  # TIFF has places for both, and the others ignore what they have none for
+        write_atomically(path, image_file(pixels, form, icc_profile=metadata.icc or None, exif=metadata.exif))
+    else:
+        data = image_file(pixels, form)
+        kept = metadata.only(HOLDS[form])
+        write_atomically(path, data if kept == NOTHING else insert(data, kept))
 
 
-def image_file(pixels: np.ndarray, form: str, metadata: Metadata, **options: Any) -> bytes:
+def image_file(pixels: np.ndarray, form: str, **options: Any) -> bytes:
     """The file that Pillow writes of uint8 pixels [H,W,3] or [H,W].
 
     Args:
         pixels: the picture.
         form: Pillow's name of the format.
-        metadata: to be written, too, as far as the format holds them.
-        options: further keyword arguments of Pillow's ``save``.
+        options: keyword arguments of Pillow's ``save``.
     """
-    from PIL import Image, PngImagePlugin
+    from PIL import Image
 
-    keep = {"icc_profile": metadata.icc, "exif": metadata.exif, "xmp": metadata.xmp, "comment": metadata.comment}
-    if form == "PNG" and metadata.xmp:
-        options["pnginfo"] = PngImagePlugin.PngInfo()
-        options["pnginfo"].add_itxt("XML:com.adobe.xmp", metadata.xmp.decode("utf-8", "replace"))
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, form, **options, **{name: value for name, value in keep.items() if value})
+    Image.fromarray(pixels).save(out, form, **options)
     return out.getvalue()
 
 
@@ -349,6 +353,19 @@ def naming(source: Any) -> Iterator[None]:
 # --- opening --------------------------------------------------------------------------------------------------------
 
 
+def quiet(function):
+    """A function whose warnings are not shown: Pillow warns of much that does no harm to the pixels."""
+
+    @functools.wraps(function)
+    def silenced(*arguments, **options):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return function(*arguments, **options)
+
+    return silenced
+
+
+@quiet
 def opened(data: bytes, formats: Iterable[str] | None = None):
     """A PIL image of a file whose pixels have not been read.
 
@@ -356,6 +373,8 @@ def opened(data: bytes, formats: Iterable[str] | None = None):
     """
     from PIL import Image
 
+    if not data:
+        raise StreamError("the file is empty")
     load_plugins(data)
     reason = None
     for prepare in (Image.preinit, Image.init):  # the usual formats first: loading all takes long
@@ -366,8 +385,8 @@ def opened(data: bytes, formats: Iterable[str] | None = None):
                 continue  # (EPS is a program, which Pillow has Ghostscript run)
             try:
                 return factory(io.BytesIO(data), b"")
-            except Exception as error:  # whatever a parser raises at bytes that begin like its format
-                reason = error
+            except Exception as error:  # whatever a parser raises
+                reason = error if accept else None  # a format without a signature tries every file
         if reason:
             break
     if reason:
@@ -377,45 +396,57 @@ def opened(data: bytes, formats: Iterable[str] | None = None):
 
 def load_plugins(data: bytes) -> None:
     """Teach Pillow the formats that it has not from itself, where a file is of one of them."""
-    if data.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
+    form = format_of(data)
+    if form == "JPEG2000":
+        from .peers import jpeg2000_files  # noqa: F401
+    if form == "JXL":
         with contextlib.suppress(ImportError):
             import pillow_jxl  # noqa: F401
 
 
+@quiet
 def _loaded(source, reading: Reading, max_pixels: float, formats=None):
-    """A PIL image with the pixels of the frame that is asked for."""
+    """A PIL image with the pixels of the frame that is asked for, and the file's bytes; none of an image in memory."""
     from PIL import Image
 
+    if not isinstance(source, Image.Image | str | os.PathLike | io.IOBase):
+        raise ValueError(f"an image is a uint8 array, a PIL image or a path, not {type(source).__name__}")
+    data = b"" if isinstance(source, Image.Image) else read_stream(source)
     try:
         if isinstance(source, Image.Image):
             image = source.copy()
             image.format = source.format
         else:
-            if not isinstance(source, str | os.PathLike | io.IOBase):
-                raise TypeError(f"an image is a uint8 array, a PIL image or a path, not {type(source).__name__}")
-            image = opened(read_stream(source), formats)
+            image = opened(data, formats)
             check_size((image.height, image.width), max_pixels)
-            _seek(image, reading.frame)
+            _seek(image, data, reading.frame)
         image.load()
-        return image
-    except (StreamError, ReadingError, FileNotFoundError, IsADirectoryError, PermissionError):
+        return image, data
+    except (StreamError, ReadingError):
         raise
-    except TypeError as error:
-        raise ValueError(str(error)) from None
     except Exception as error:  # whatever a parser raises at damaged bytes
         raise StreamError(f"the image file is damaged: {error}") from error
 
 
-def _seek(image, number: int | None) -> None:
-    frames = getattr(image, "n_frames", 1)
-    if number is not None and number >= frames:
-        raise ReadingError(f"the picture has {frames} frames, numbered from 0; there is no frame {number}")
-    if number is None and frames > 1 and image.format not in _ONE_PICTURE:
+def _seek(image, data: bytes, number: int | None) -> None:
+    readable = getattr(image, "n_frames", 1)
+    if number is None and has_frames(image, data):
+        several = readable if readable > 1 else "several"  # of JPEG XL, the first one is read
         raise ReadingError(
-            f"the picture has {frames} frames or pages, and codecs of stills take one: frame=0 takes the first"
+            f"the picture has {several} frames or pages, and codecs of stills take one: frame=0 takes the first"
         )
+    if number is not None and number >= readable:
+        raise ReadingError(f"{readable} frames of the picture can be read, numbered from 0; there is no frame {number}")
     if number:
         image.seek(number)
+
+
+def _metadata(image, data: bytes) -> Metadata:
+    """What a file holds besides its pixels; where its parts are damaged, what Pillow makes of them."""
+    with contextlib.suppress(StreamError):
+        if format_of(data):
+            return extract(data)
+    return metadata_of(image)
 
 
 # --- converting -----------------------------------------------------------------------------------------------------
@@ -440,8 +471,8 @@ def _of_array(image: np.ndarray, reading: Reading) -> np.ndarray:
 
 
 def _flat(image, reading: Reading):
-    """An image of 8 bits without alpha: of mode L, RGB, CMYK, LAB, YCbCr or HSV."""
-    image = _without_alpha(_of_eight_bits(image, reading), reading)
+    """An image without alpha: of mode L, RGB, CMYK, LAB, YCbCr or HSV."""
+    image = _without_alpha(image, reading)
     if image.mode in ("L", "RGB", "CMYK", "LAB", "YCbCr", "HSV"):
         return image
     try:
@@ -450,10 +481,11 @@ def _flat(image, reading: Reading):
         raise StreamError(f"pictures of mode {image.mode} are not read: {error}") from error
 
 
-def _of_eight_bits(image, reading: Reading):
+def _of_eight_bits(image, data: bytes, reading: Reading):
+    """An image of 8 bits a sample at most."""
     from PIL import Image
 
-    bits = sample_bits(image)
+    bits = sample_bits(image, data)
     if bits <= 8:
         return image
     if bits > 16:
@@ -466,20 +498,12 @@ def _of_eight_bits(image, reading: Reading):
     if not image.mode.startswith("I"):
         return image  # Pillow has taken the upper 8
     samples = np.asarray(image).astype(np.int64)
-    grey = Image.fromarray((samples >> (bits - 8)).clip(0, 255).astype(np.uint8))
+    stored = bits if image.format == "TIFF" else 16  # Pillow's other readers bring samples to 16 bits
+    grey = Image.fromarray((samples >> (stored - 8)).clip(0, 255).astype(np.uint8))
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         grey.putalpha(Image.fromarray(np.where(samples == transparent, 0, 255).astype(np.uint8)))
     return grey
-
-
-def sample_bits(image) -> int:
-    """Bits a sample in the file of a PIL image; 32 for integers and floats without a scale."""
-    if image.mode.startswith("I;16"):
-        return 16
-    if image.mode in ("I", "F"):
-        return 16 if image.format == "PPM" and image.mode == "I" else 32
-    return 8
 
 
 def _without_alpha(image, reading: Reading):

@@ -5,8 +5,7 @@ stages that differ from it; any other composition writes all its stages in full.
 """
 
 import json
-from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -23,14 +22,6 @@ def carried(stages: dict[str, Stage]) -> frozenset[str]:
     """The kinds of metadata that streams of these stages can hold."""
     *_, last = stages.values()
     return last.carries if last.native else frozenset({*TAGS, "grey icc"})
-
-
-def carrying(stages: dict[str, Stage], metadata: Metadata) -> dict[str, Stage]:
-    """The stages, the last of which writes metadata into its files; as they are where there is nothing to write."""
-    *_, (role, last) = stages.items()
-    if not last.native or metadata == NOTHING:
-        return stages
-    return {**stages, role: replace(cast(Any, last), metadata=metadata)}
 
 
 def describe(

@@ -58,8 +58,8 @@ class Stage:
     #: Whether `forward` of this (last) stage writes a complete file of a standard format, which no `.ckt` wraps.
     native: ClassVar[bool] = False
 
-    #: What `forward` of a native last stage can write besides the picture, from its field ``metadata``: some of "exif",
-    #: "icc", "xmp", "comment"; and "grey icc" if files of grey pictures can have a profile.
+    #: What files of a native last stage can hold besides the picture: some of "exif", "icc", "xmp", "comment"; and
+    #: "grey icc" if files of grey pictures can have a profile.
     carries: ClassVar[frozenset[str]] = frozenset()
 
     #: Fields that streams leave out: those that only `forward` needs, those that `inverse` finds in its input, and

@@ -5,6 +5,7 @@
     python -m codeckit.bench.studies.fuzz --learned --count 5000        # `.ckt` files of every learned codec instead
     python -m codeckit.bench.studies.fuzz --tokens --count 5000         # `.ckt` files of tokens instead
     python -m codeckit.bench.studies.fuzz --repack --count 20000        # JPEG files, repacked and unpacked, are damaged
+    python -m codeckit.bench.studies.fuzz --pictures --count 20000      # picture files of every format, to be encoded
 
 Streams are small JPEG files of all kinds and `.ckt` files of every entropy stage. A mutation flips bits, changes, cuts,
 inserts or moves bytes, splices two streams, duplicates, removes or swaps segments, or edits a header or length field.
@@ -15,6 +16,9 @@ pictures, thousands of scans, deeply nested parameters or stages in the wrong pl
 With `--repack`, damaged JPEG files go through `repack` and `unpack` and must come back as they were, and damaged
 repacked files must give the original file or a `StreamError`, never another file.
 
+With `--pictures`, damaged files of all formats that Pillow writes, with alpha, 16 bits, frames and metadata, are read
+as `encode` reads them: they are encoded with all metadata kept, or refused with a `StreamError` or `ReadingError`.
+
 Each stream is decoded (with `max_pixels` = 2²²) in a worker process whose address space may grow by 512 MB and no
 further, for 10 seconds at most. A *violation* is any other exception than `StreamError` (MemoryError among them), a
 worker that dies, or one that takes longer. The exit status is 1 if there is any; `--keep` keeps the offending streams.
@@ -22,6 +26,7 @@ Mutation number n is a function of the seed and n alone. Needs Linux.
 """
 
 import argparse
+import io
 import json
 import multiprocessing
 import re
@@ -40,7 +45,7 @@ import numpy as np
 from PIL import Image
 
 from ... import codec, decode
-from ...primitives import StreamError, Tokens, container, plugins
+from ...primitives import ReadingError, StreamError, Tokens, container, plugins
 from ...primitives.stage import GROUP, spec
 from . import pictures
 from .jpeg_identity import save, segments
@@ -56,12 +61,14 @@ class Case:
     """One stream to decode, and whether it must be refused: its checksum says that it is damaged.
 
     With `originals` it is a JPEG file to repack and unpack, or a repacked one to unpack: one of them must come back.
+    With `is_input` it is a picture file to encode.
     """
 
     name: str
     data: bytes
     must_fail: bool = False
     originals: tuple[bytes, ...] = ()
+    is_input: bool = False
 
 
 @dataclass(frozen=True)
@@ -286,6 +293,75 @@ def mutate_repacked(seed: int, number: int, jpegs: list[bytes], ckts: list[bytes
     return replace(case, originals=tuple(jpegs) if number % 2 else (case.data,))
 
 
+def input_files() -> list[bytes]:
+    """Small picture files of every format that is read, with what they may hold besides 8-bit RGB."""
+    from PIL import ImageCms
+
+    rgb = Image.fromarray(pictures.photo(21, 30, seed=5))
+    grey, alpha = rgb.convert("L"), rgb.copy()
+    alpha.putalpha(rgb.getchannel(1))
+    deep = Image.fromarray(pictures.photo(21, 30, seed=6)[..., 0].astype(np.uint16) * 257)
+    exif = Image.Exif()
+    exif.update({0x0112: 6, 0x010E: "a picture", 0x0131: "codeckit"})
+    said = {"exif": exif.tobytes(), "icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()}
+    xmp = {"xmp": b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"}
+    frames = {"save_all": True, "append_images": [rgb.rotate(90), rgb.rotate(180)]}
+    kinds = [(rgb, form, {}) for form in ("BMP", "GIF", "PPM", "TGA", "PCX", "SGI", "ICO", "DDS", "JPEG2000", "QOI")]
+    kinds += [(rgb, form, {**said, **xmp}) for form in ("JPEG", "WEBP", "AVIF")] + [(rgb, "PNG", said)]
+    kinds += [(grey, form, {}) for form in ("PNG", "WEBP", "TIFF", "JPEG2000", "PPM", "TGA")]
+    kinds += [(alpha, form, {}) for form in ("PNG", "WEBP", "AVIF", "TIFF", "JPEG2000", "ICO", "DDS", "TGA")]
+    kinds += [(deep, form, {}) for form in ("PNG", "TIFF", "PPM", "JPEG2000")]
+    kinds += [(rgb, form, frames) for form in ("GIF", "WEBP", "TIFF", "PNG", "AVIF", "MPO")]
+    kinds += [(rgb, "TIFF", {**said, "compression": packing}) for packing in ("tiff_lzw", "tiff_deflate", "packbits")]
+    kinds += [(rgb.quantize(16), form, {"transparency": 3}) for form in ("PNG", "GIF")]
+    kinds += [(rgb.convert("1"), form, {}) for form in ("PNG", "TIFF", "BMP", "PPM")]
+    kinds += [(rgb.convert("CMYK"), form, {}) for form in ("TIFF", "JPEG")]
+    if codec_available("jpegxl"):
+        import pillow_jxl  # noqa: F401
+
+        kinds += [(rgb, "JXL", {}), (alpha, "JXL", {}), (grey, "JXL", {"lossless": True})]
+    return [_file(image, form, **options) for image, form, options in kinds]
+
+
+def _file(image: Image.Image, form: str, **options) -> bytes:
+    out = io.BytesIO()
+    image.save(out, form, **options)
+    return out.getvalue()
+
+
+def codec_available(name: str) -> bool:
+    """Whether what a codec needs is installed."""
+    from ...codecs.registry import entry
+
+    return entry(name).available
+
+
+def mutate_input(seed: int, number: int, files: list[bytes], _) -> Case:
+    """Mutation `number` of `seed` of picture files; three of four PNG files get their chunks' checksums repaired."""
+    rng = np.random.default_rng([seed, number])
+    data, other = (files[rng.integers(len(files))] for _ in range(2))
+    functions = []
+    for _ in range(int(rng.choice([1, 1, 1, 2, 3]))):
+        function = ANY_STREAM[rng.integers(len(ANY_STREAM))]
+        data = function(rng, data, other) or b"\0"
+        functions.append(function.__name__)
+    if data.startswith(b"\x89PNG\r\n\x1a\n") and rng.random() < 0.75:
+        data = repair_png(data)
+    return Case(f"{number}: input {' '.join(functions)}", data, is_input=True)
+
+
+def repair_png(data: bytes) -> bytes:
+    """A PNG file with the CRC of every chunk made right."""
+    out, at = bytearray(data), 8
+    while at + 12 <= len(out):
+        end = at + 8 + int.from_bytes(out[at : at + 4], "big")
+        if end + 4 > len(out):
+            break
+        out[end : end + 4] = zlib.crc32(out[at + 4 : end]).to_bytes(4, "big")
+        at = end + 4
+    return bytes(out)
+
+
 # --- bombs ----------------------------------------------------------------------------------------------------------
 
 
@@ -409,6 +485,8 @@ def attempt(case: Case) -> Outcome:
     start = time.perf_counter()
     if case.originals:
         return _attempt_repacked(case, start)
+    if case.is_input:
+        return _attempt_input(case, start)
     try:
         picture = decode(case.data, max_pixels=MAX_PIXELS)
     except StreamError as error:
@@ -445,6 +523,22 @@ def _attempt_repacked(case, start):
     return Outcome("picture", "", seconds)
 
 
+def _attempt_input(case, start):
+    """Read a picture strictly, which may ask for an option, and then with every option: pixels and metadata."""
+    from ...codecs.image_io import Reading, open_image
+
+    verdict = Outcome("picture")
+    for reading in (Reading(), Reading("white", 8, 0, metadata="keep")):
+        try:
+            photo = open_image(io.BytesIO(case.data), reading, ("exif", "icc", "xmp"), MAX_PIXELS)
+            codec("png").encode(photo)
+        except (StreamError, ReadingError) as error:
+            verdict = Outcome("StreamError", str(error))
+        except Exception as error:  # whatever it is, it is a finding
+            return Outcome("violation", f"{type(error).__name__}: {error}", time.perf_counter() - start)
+    return replace(verdict, seconds=time.perf_counter() - start)
+
+
 def work(connection, warm_up, weights):
     """Worker process: limit the memory, then decode what comes."""
     import resource
@@ -456,7 +550,7 @@ def work(connection, warm_up, weights):
             register_weights(path)
 
     # Compiled code and libraries are loaded before the limit counts, and undamaged streams must be pictures.
-    outcomes = [attempt(Case("warm-up", data)) for data in warm_up]
+    outcomes = [attempt(case) for case in warm_up]
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + MEMORY, mapped + MEMORY))
     resting = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -470,7 +564,7 @@ def work(connection, warm_up, weights):
 class Worker:
     """A worker process that is started again when it dies or hangs."""
 
-    def __init__(self, warm_up: list[bytes], weights: Sequence[str]):
+    def __init__(self, warm_up: list[Case], weights: Sequence[str]):
         self.warm_up, self.weights = warm_up, weights
         self.start()
 
@@ -506,7 +600,7 @@ class Worker:
         return Outcome("violation", message, SECONDS)
 
 
-def run(cases, warm_up: list[bytes], jobs: int, weights: Sequence[str] = ()) -> list[tuple[Case, Outcome]]:
+def run(cases, warm_up: list[Case], jobs: int, weights: Sequence[str] = ()) -> list[tuple[Case, Outcome]]:
     """Decode all cases in `jobs` worker processes that know these weight files."""
     cases = list(cases)
 
@@ -530,6 +624,7 @@ def main(argv=None) -> int:
     parser.add_argument("--learned", action="store_true", help="learned codecs with random weights; no bombs, no JPEG")
     parser.add_argument("--tokens", action="store_true", help="streams of tokens; no bombs, no JPEG")
     parser.add_argument("--repack", action="store_true", help="JPEG files repacked and unpacked; no bombs")
+    parser.add_argument("--pictures", action="store_true", help="picture files of every format, as input; no bombs")
     parser.add_argument("--keep", type=Path, help="folder to write the offending streams to")
     args = parser.parse_args(argv)
 
@@ -541,13 +636,16 @@ def main(argv=None) -> int:
             jpegs, (ckts, weights), cases = [], learned_streams(Path(folder)), []
         elif args.repack:
             (jpegs, ckts), weights, cases = repack_streams(), [], []
+        elif args.pictures:
+            jpegs, ckts, weights, cases = input_files(), [], [], []
         else:
             jpegs, ckts, weights, cases = jpeg_streams(), ckt_streams(), [], list(bombs())
-        change = mutate_repacked if args.repack else mutate
+        change = mutate_repacked if args.repack else mutate_input if args.pictures else mutate
         cases += [change(args.seed, number, jpegs, ckts) for number in range(args.count)]
         # Workers load torch before their memory limit counts: a changed codec number may reach a learned codec.
         learned = [codec("balle2017", quality=4).encode(pictures.photo(16, 16))] if args.tokens else []
-        results = run(cases, jpegs + ckts + learned, args.jobs, weights)
+        warm_up = [Case("warm-up", data, is_input=args.pictures) for data in jpegs + ckts + learned]
+        results = run(cases, warm_up, args.jobs, weights)
 
     verdicts = Counter(outcome.verdict for _, outcome in results)
     slowest, hungriest = (max(getattr(o, key) for _, o in results) for key in ("seconds", "peak_bytes"))

@@ -17,7 +17,6 @@ from ...primitives.anatomy import Anatomy
 from ...primitives.errors import StreamError
 from ...primitives.picture import MAX_PIXELS, Picture, check_size
 from ...primitives.stage import Stage
-from ..image_io import Metadata
 from . import kernels, markers, scans, tables
 from .markers import Component, Header, Scan
 
@@ -33,7 +32,6 @@ class JpegHuffman(Stage):
             some sixty progressions, ``"exhaustive"`` for the best of a great many.
         optimize: find the best Huffman tables for each picture; progressive files always do.
         restart_interval: MCUs between restart markers, which let a decoder go on behind damage; 0 for none.
-        metadata: what to write beside the picture.
 
     >>> from codeckit.primitives import BlockDCT, QuantTable, Subsample, YCbCr
     >>> picture = YCbCr().forward(np.zeros((9, 9, 3), np.uint8))
@@ -46,12 +44,11 @@ class JpegHuffman(Stage):
 
     native: ClassVar[bool] = True
     carries: ClassVar[frozenset[str]] = frozenset({"exif", "icc", "xmp", "comment", "grey icc"})
-    unwritten: ClassVar[tuple[str, ...]] = ("progressive", "optimize", "restart_interval", "metadata")
+    unwritten: ClassVar[tuple[str, ...]] = ("progressive", "optimize", "restart_interval")
 
     progressive: bool | str = False
     optimize: bool = True
     restart_interval: int = 0
-    metadata: Metadata | None = None
 
     def __post_init__(self):
         if self.progressive not in _PROGRESSIONS:
@@ -120,7 +117,7 @@ class _Writer:
         process = markers.EXTENDED if wide_steps else markers.BASELINE
         out = [
             bytes([0xFF, markers.SOI]),
-            markers.application_segments(stage.metadata, self.picture.color),
+            markers.application_segment(self.picture.color),
             markers.quantization_segment(self.quantization),
             markers.frame_segment(
                 markers.PROGRESSIVE if stage.progressive else process, self.picture.size, self.components

@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ...primitives.entropy.layout import ZIGZAG
 from ...primitives.errors import StreamError
 from ..metadata import Metadata
-from .kernels import ZIGZAG
 
 SOI, EOI, SOS, DQT, DHT, DRI, DNL, COM = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xDD, 0xDC, 0xFE
 APP0, APP1, APP2, APP14 = 0xE0, 0xE1, 0xE2, 0xEE
@@ -295,20 +295,41 @@ def segment(code: int, body: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, code, len(body) + 2) + body
 
 
-def application_segments(metadata: Metadata | None, color: str) -> bytes:
-    """JFIF (for grey and YCbCr planes) or Adobe (for RGB ones), and the metadata."""
-    out = b""
+def application_segment(color: str) -> bytes:
+    """JFIF (for grey and YCbCr planes) or Adobe (for RGB ones)."""
     if color == "rgb":
-        out += segment(APP14, b"Adobe" + struct.pack(">HHHB", 100, 0, 0, 0))
-    else:
-        out += segment(APP0, b"JFIF\0" + struct.pack(">HBHHBB", 0x0101, 0, 1, 1, 0, 0))
-    if metadata is None:
-        return out
+        return segment(APP14, b"Adobe" + struct.pack(">HHHB", 100, 0, 0, 0))
+    return segment(APP0, b"JFIF\0" + struct.pack(">HBHHBB", 0x0101, 0, 1, 1, 0, 0))
+
+
+def metadata_segments(metadata: Metadata) -> bytes:
+    """The segments of Exif, XMP, ICC profile and comment.
+
+    Raises:
+        ValueError: more of a kind than the format holds: 64 kB, or 255 times as much for a profile.
+
+    >>> metadata_segments(Metadata(exif=bytes(65536)))
+    Traceback (most recent call last):
+    ...
+    ValueError: a JPEG file holds 65527 bytes of Exif, not 65536: shorten it (often a preview is in it) or drop it
+    """
+    chunks = [metadata.icc[i : i + 65519] for i in range(0, len(metadata.icc), 65519)]
+    limits = (
+        ("Exif", metadata.exif, 65533 - len(_EXIF), " (often a preview is in it)"),
+        ("XMP", metadata.xmp, 65533 - len(_XMP), ""),
+        ("a comment", metadata.comment, 65533, ""),
+        ("an ICC profile", metadata.icc, 255 * 65519, ""),
+    )
+    for name, contents, limit, hint in limits:
+        if len(contents) > limit:
+            raise ValueError(
+                f"a JPEG file holds {limit} bytes of {name}, not {len(contents)}: shorten it{hint} or drop it"
+            )
+    out = b""
     if metadata.exif:
         out += segment(APP1, _EXIF + metadata.exif)
     if metadata.xmp:
         out += segment(APP1, _XMP + metadata.xmp)
-    chunks = [metadata.icc[i : i + 65519] for i in range(0, len(metadata.icc), 65519)]
     for number, chunk in enumerate(chunks, 1):
         out += segment(APP2, _ICC + bytes([number, len(chunks)]) + chunk)
     if metadata.comment:

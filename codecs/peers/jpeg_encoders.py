@@ -14,6 +14,7 @@ from ...primitives.anatomy import Anatomy
 from ...primitives.picture import MAX_PIXELS
 from ...primitives.stage import Stage
 from ..base import Codec
+from ..file_formats import HOLDS
 from .boxes import anatomy_of_file
 from .stills import PillowCoded, check_quality
 
@@ -23,6 +24,7 @@ class _JpegFile(Stage):
     """What the encoders share: their files are decoded as JPEG."""
 
     native: ClassVar[bool] = True
+    carries: ClassVar[frozenset[str]] = frozenset({*HOLDS["JPEG"], "grey icc"})
 
     def inverse(self, data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         """Decode a JPEG file into uint8 [H,W,3] or [H,W]."""
@@ -80,6 +82,7 @@ class JpegliCoded(_JpegFile):
     """
 
     unwritten: ClassVar[tuple[str, ...]] = ("quality",)
+    carries: ClassVar[frozenset[str]] = frozenset(HOLDS["JPEG"])
 
     quality: int = 75
 

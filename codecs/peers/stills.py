@@ -4,7 +4,7 @@ Files are genuine files of their format. Pictures go in and come out as 8-bit RG
 library's. WebP and AVIF have no grey here, so grey pictures come back as RGB.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -14,19 +14,14 @@ from ...primitives.errors import StreamError
 from ...primitives.picture import MAX_PIXELS
 from ...primitives.stage import Stage
 from ..base import Codec
-from ..image_io import STRICT, Reading, image_file, opened, sample_bits, stored_pixels
-from ..metadata import NOTHING, Metadata, describe_profile, metadata_of, orientation_of
+from ..file_formats import HOLDS
+from ..file_formats.depth import sample_bits
+from ..image_io import STRICT, Reading, image_file, opened, read_metadata, stored_pixels
+from ..metadata import describe_profile, orientation_of
 from .boxes import anatomy_of_file
 
-#: The metadata that files of Pillow's formats can hold. (JPEG XL has profiles, which its plug-in does not write.)
-CARRIED = {
-    "PNG": frozenset({"exif", "icc", "xmp", "grey icc"}),
-    "JPEG": frozenset({"exif", "icc", "xmp", "comment", "grey icc"}),
-    "WEBP": frozenset({"exif", "icc", "xmp"}),
-    "AVIF": frozenset({"exif", "icc", "xmp"}),
-    "JPEG2000": frozenset({"exif", "icc", "xmp", "grey icc"}),
-    "JXL": frozenset({"exif", "xmp"}),
-}
+#: Formats whose grey files can have a profile: WebP and AVIF code grey as colour here.
+_GREY_PROFILES = ("PNG", "JPEG", "JPEG2000")
 
 
 @dataclass(frozen=True)
@@ -43,22 +38,21 @@ class PillowCoded(Stage):
     """
 
     native: ClassVar[bool] = True
-    unwritten: ClassVar[tuple[str, ...]] = ("options", "metadata")
+    unwritten: ClassVar[tuple[str, ...]] = ("options",)
 
     format: str
     options: tuple[tuple[str, object], ...] = ()
-    metadata: Metadata = field(default=NOTHING, repr=False)
 
     @property
     def carries(self) -> frozenset[str]:  # type: ignore[override] - what depends on the format is no constant of the class
         """The metadata that files of the format can hold."""
-        return CARRIED.get(self.format, frozenset())
+        return frozenset({*HOLDS.get(self.format, ()), *(["grey icc"] if self.format in _GREY_PROFILES else [])})
 
     def forward(self, image: np.ndarray) -> bytes:
         """Encode uint8 [H,W,3] or [H,W] into a file of the format."""
         _load_plugin(self.format)
         try:
-            return image_file(image, self.format, self.metadata, **dict(self.options))
+            return image_file(image, self.format, **dict(self.options))
         except (OSError, RuntimeError, ValueError) as error:
             raise ValueError(f"{self.format} cannot code this picture of shape {list(image.shape)}: {error}") from error
 
@@ -127,7 +121,7 @@ class Jpeg2000Coded(PillowCoded):
         quality: 1 … 100.
     """
 
-    unwritten: ClassVar[tuple[str, ...]] = ("options", "metadata", "quality")
+    unwritten: ClassVar[tuple[str, ...]] = ("options", "quality")
 
     format: str = "JPEG2000"
     quality: float = 50
@@ -136,7 +130,7 @@ class Jpeg2000Coded(PillowCoded):
         """Encode uint8 [H,W,3] or [H,W]."""
         size = image.size / 2 ** (9 - self.quality / 12.5) + _JP2_HEADERS
         layers = (("quality_mode", "rates"), ("quality_layers", (max(image.size / size, 1.0),)))
-        return PillowCoded(self.format, self.options + layers, self.metadata).forward(image)
+        return PillowCoded(self.format, self.options + layers).forward(image)
 
 
 def jpeg2000(
@@ -213,7 +207,9 @@ def jpegxl(quality: float = 75, lossless: bool = False, effort: int = 7) -> Code
 
 
 def _load_plugin(form: str) -> None:
-    """Teach Pillow the formats that it has not from itself."""
+    """Teach Pillow the formats that it has not from itself, and what JPEG 2000 files hold besides pixels."""
+    if form == "JPEG2000":
+        from . import jpeg2000_files  # noqa: F401
     if form == "JXL":
         try:
             import pillow_jxl  # noqa: F401
@@ -248,13 +244,13 @@ def describe(data: bytes) -> tuple[tuple[int, int], int, dict]:
     try:
         details = {
             "format": image.format,
-            "bits": sample_bits(image),
+            "bits": sample_bits(image, data),
             "alpha": image.has_transparency_data,
             "frames": getattr(image, "n_frames", 1),
         }
     except Exception as error:  # whatever a parser raises at damaged bytes
         raise StreamError(f"the image file is damaged: {error}") from error
-    metadata = metadata_of(image)
+    metadata = read_metadata(data)
     if (orientation := orientation_of(image)) != 1:
         details["orientation"] = orientation
     if metadata.icc:

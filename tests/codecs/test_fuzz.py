@@ -43,5 +43,6 @@ def test_worker_processes_decode_and_survive(streams):
     """In a fresh process, under the limits, where no stage has been imported before."""
     jpegs, ckts = streams
     cases = [fuzz.Case("jpeg", jpegs[0]), fuzz.Case("ckt", ckts[-1]), fuzz.Case("nothing", b"?")]
-    outcomes = [outcome for _, outcome in fuzz.run(cases, [*jpegs, *ckts], jobs=1)]
+    warm_up = [fuzz.Case("warm-up", data) for data in (*jpegs, *ckts)]
+    outcomes = [outcome for _, outcome in fuzz.run(cases, warm_up, jobs=1)]
     assert [outcome.verdict for outcome in outcomes] == ["picture", "picture", "StreamError"]

@@ -1,18 +1,351 @@
-"""Finding picture files."""
+"""Opening pictures: what files hold besides 8-bit samples is carried, converted by a rule, or asked about."""
 
+import io
+import os
+import struct
+import zlib
+
+import codeckit
+import numpy as np
 import pytest
-from codeckit.codecs.image_io import picture_files
+from codeckit.codecs.image_io import Reading, open_image, picture_files, read_image, stored_pixels, write_image
+from codeckit.primitives import ReadingError, StreamError
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+y, x = np.mgrid[:24, :40]
+PICTURE = np.dstack([x * 6, y * 10, x ^ y]).astype(np.uint8)
+RAMP = np.linspace(0, 65535, 96).astype(np.uint16)[None].repeat(8, 0)
+
+STILLS = [
+    entry.name
+    for entry in codeckit.list_codecs()
+    if entry.family == "library" and entry.media == "image" and entry.available
+]
+
+
+def file_of(image, form, **options):
+    out = io.BytesIO()
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(out, form, **options)
+    return out.getvalue()
+
+
+def on_disk(folder, name, data):
+    path = folder / name
+    path.write_bytes(data)
+    return path
+
+
+# --- finding --------------------------------------------------------------------------------------------------------
 
 
 def test_picture_files(tmp_path):
-    for name in ("b.PNG", "a.jpg", "notes.txt", "deep/c.webp"):
+    for name in ("b.PNG", "a.jpg", "notes.txt", "deep/c.webp", "._a.jpg", ".cache/d.png", "e.jfif", "f.gif"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert picture_files(tmp_path) == [tmp_path / "a.jpg", tmp_path / "b.PNG"]
-    assert picture_files(tmp_path, recursive=True) == [tmp_path / name for name in ("a.jpg", "b.PNG", "deep/c.webp")]
+    seen = ["a.jpg", "b.PNG", "e.jfif", "f.gif"]
+    assert picture_files(tmp_path) == [tmp_path / name for name in seen]
+    assert picture_files(tmp_path, recursive=True) == [tmp_path / name for name in sorted([*seen, "deep/c.webp"])]
     assert picture_files(str(tmp_path / "a.jpg")) == [tmp_path / "a.jpg"]
     with pytest.raises(FileNotFoundError, match="no picture or folder at"):
         picture_files(tmp_path / "none")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"no pictures in .* \(folders in it are not searched\)"):
         picture_files(tmp_path / "empty")
+
+
+# --- alpha ----------------------------------------------------------------------------------------------------------
+
+
+def with_alpha(opaque):
+    alpha = np.full(PICTURE.shape[:2], 255, np.uint8)
+    if not opaque:
+        alpha[4:9, 3:30] = 17
+    return np.dstack([PICTURE, alpha])
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP", "AVIF", "JPEG2000", "TIFF"])
+def test_alpha_is_asked_about(tmp_path, form):
+    options = {"WEBP": {"lossless": True, "exact": True}, "JPEG2000": {"irreversible": False}}.get(form, {})
+    transparent = on_disk(tmp_path, f"see-through.{form.lower()}", file_of(with_alpha(False), form, **options))
+    with pytest.raises(ReadingError, match=rf"see-through.{form.lower()}: .*alpha.*background="):
+        codeckit.codec("jpeg").encode(transparent)
+    data = transparent.read_bytes()
+    if form != "TIFF":  # which is read, and not decoded
+        with pytest.raises(ReadingError, match="alpha"):
+            codeckit.decode(data)
+        assert codeckit.info(data).details["alpha"] is True
+        shown = codeckit.decode(data, background="white")
+        assert shown.shape == PICTURE.shape
+        assert np.array_equal(shown, read_image(transparent, Reading(background=(255, 255, 255))))
+    shown = read_image(transparent, Reading(background="#000000"))
+    expected = np.where(with_alpha(False)[..., 3:] == 255, PICTURE, np.rint(PICTURE / 15))
+    assert np.abs(shown - expected)[9:, 30:].max() <= (0 if form != "AVIF" else 40)
+    assert np.abs(shown - expected).max() <= (1 if form != "AVIF" else 60)
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP", "JPEG2000", "TIFF"])
+def test_opaque_alpha_is_none(tmp_path, form):
+    options = {"WEBP": {"lossless": True}, "JPEG2000": {"irreversible": False}}.get(form, {})
+    path = on_disk(tmp_path, "opaque", file_of(with_alpha(True), form, **options))
+    assert np.array_equal(read_image(path), PICTURE)
+    assert np.array_equal(stored_pixels(path.read_bytes()), PICTURE)
+    assert np.array_equal(read_image(with_alpha(True)), PICTURE)
+
+
+@pytest.mark.parametrize("mode", ["LA", "La", "RGBa", "PA"])
+def test_rare_modes_with_alpha(mode):
+    source = Image.fromarray(with_alpha(False))
+    image = source.convert("LA") if mode in ("LA", "La") else source
+    if mode == "PA":
+        image = Image.new("PA", source.size)
+        image.putalpha(source.getchannel("A"))
+    image = image if image.mode == mode else image.convert(mode)
+    with pytest.raises(ReadingError, match="alpha"):
+        read_image(image)
+    blended = read_image(image, Reading(background="white"))
+    assert blended.ndim == (2 if mode in ("LA", "La") else 3)
+
+
+def test_transparent_colours_of_palettes_and_rgb(tmp_path):
+    palette = Image.fromarray(PICTURE).quantize(16)
+    for form, image, key in (("PNG", palette, 3), ("GIF", palette, 3), ("PNG", Image.fromarray(PICTURE), (0, 0, 0))):
+        data = file_of(image, form, transparency=key)
+        with pytest.raises(ReadingError, match="alpha"):
+            read_image(io.BytesIO(data))
+        rgba = Image.open(io.BytesIO(data)).convert("RGBA")
+        expected = Image.alpha_composite(Image.new("RGBA", rgba.size, "red"), rgba).convert("RGB")
+        assert np.array_equal(read_image(io.BytesIO(data), Reading(background="red")), np.asarray(expected))
+    unused = file_of(palette, "PNG", transparency=200)  # no pixel has this colour
+    assert np.array_equal(read_image(io.BytesIO(unused)), np.asarray(palette.convert("RGB")))
+
+
+def test_arrays_and_colours():
+    pixels = np.array([[[255, 0, 0, 255], [255, 0, 0, 0]]], np.uint8)
+    for white in ("white", "#fff", (255, 255, 255), [255, 255, 255], np.array([255, 255, 255])):
+        assert read_image(pixels, Reading(background=white)).tolist() == [[[255, 0, 0], [255, 255, 255]]]
+    for bad in ("no-colour", (1, 2), (0, 0, 256), (0.5, 0, 0), 7):
+        with pytest.raises(ValueError, match="background is a colour"):
+            Reading(background=bad)
+    stream = codeckit.codec("png", background="white").encode(pixels)
+    assert codeckit.decode(stream).tolist() == [[[255, 0, 0], [255, 255, 255]]]
+
+
+# --- depth ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "PPM", "JPEG2000"])
+def test_16_bits_are_asked_about(tmp_path, form):
+    path = on_disk(tmp_path, "deep.file", file_of(RAMP, form, **({"irreversible": False} if form[0] == "J" else {})))
+    with pytest.raises(ReadingError, match=r"deep.file: .*16 bits a sample.*depth=8"):
+        codeckit.codec("webp").encode(path)
+    assert np.array_equal(read_image(path, Reading(depth=8)), RAMP >> 8)
+    if form in ("PNG", "JPEG2000"):
+        with pytest.raises(ReadingError, match="16 bits"):
+            codeckit.decode(path)
+        assert np.array_equal(codeckit.decode(path, depth=8), RAMP >> 8)
+        assert codeckit.info(path).details["bits"] == 16
+
+
+def png_of_16_bits(samples):
+    """Pillow writes no colour PNG of 16 bits; [H,W,C] of uint16."""
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    height, width, channels = samples.shape
+    head = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    parts = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_16_bit_png_of_every_kind(channels):
+    deep = np.random.default_rng(channels).integers(0, 65536, (6, 7, channels), dtype=np.uint16)
+    if channels in (2, 4):
+        deep[..., -1] = 65535
+    data = png_of_16_bits(deep)
+    with pytest.raises(ReadingError, match="16 bits"):
+        codeckit.decode(data)
+    colours = deep[..., :-1] if channels in (2, 4) else deep
+    seen = codeckit.decode(data, depth=8)  # grey with alpha and 16 bits comes from Pillow as RGB of equal channels
+    assert (seen.reshape(6, 7, -1) == colours >> 8).all()
+
+
+def test_numbers_without_a_scale():
+    for image in (Image.fromarray(np.zeros((4, 4), np.float32)), Image.fromarray(np.zeros((4, 4), np.int32))):
+        with pytest.raises(ReadingError, match="scale"):
+            read_image(io.BytesIO(file_of(image, "TIFF")), Reading(depth=8))
+    with pytest.raises(ValueError, match="float32"):
+        read_image(np.zeros((4, 4), np.float32))
+    with pytest.raises(ValueError, match="uint16"):
+        read_image(RAMP)
+    assert np.array_equal(read_image(RAMP, Reading(depth=8)), RAMP >> 8)
+
+
+# --- colour modes, frames, orientation ------------------------------------------------------------------------------
+
+
+def test_modes_without_loss():
+    bits = Image.fromarray(PICTURE[..., 0] > 99)
+    assert np.array_equal(read_image(io.BytesIO(file_of(bits, "PNG"))), np.where(PICTURE[..., 0] > 99, 255, 0))
+    palette = Image.fromarray(PICTURE).quantize(16)
+    assert np.array_equal(read_image(io.BytesIO(file_of(palette, "BMP"))), np.asarray(palette.convert("RGB")))
+    for mode in ("CMYK", "YCbCr", "HSV"):
+        converted = Image.fromarray(PICTURE).convert(mode)
+        assert np.array_equal(read_image(converted), np.asarray(converted.convert("RGB")))
+    lab = Image.merge("LAB", [Image.new("L", (4, 4), level) for level in (255, 128, 128)])
+    assert (read_image(io.BytesIO(file_of(lab, "TIFF"))) >= 254).all()  # L* = 100 is white
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "TIFF", "PNG", "AVIF"])
+def test_frames_are_asked_about(tmp_path, form):
+    frames = [Image.fromarray(np.roll(PICTURE, 5 * k, 1)) for k in range(3)]
+    path = tmp_path / "moving.file"
+    frames[0].save(
+        path, form, save_all=True, append_images=frames[1:], **({"lossless": True} if form[0] == "W" else {})
+    )
+    with pytest.raises(ReadingError, match=r"moving.file: .*3 frames.*frame=0"):
+        read_image(path)
+    seen = [read_image(path, Reading(frame=k)) for k in range(3)]
+    assert len({frame.tobytes() for frame in seen}) == 3
+    with pytest.raises(ReadingError, match="no frame 3"):
+        read_image(path, Reading(frame=3))
+    if form in ("WEBP", "PNG", "AVIF"):
+        with pytest.raises(ReadingError, match="3 frames"):
+            codeckit.decode(path)
+        assert np.array_equal(codeckit.decode(path, frame=1), seen[1])
+        assert codeckit.info(path).details["frames"] == 3
+
+
+def test_a_jpeg_with_a_second_picture_is_one_picture(tmp_path):
+    path = tmp_path / "phone.mpo"
+    first, second = Image.fromarray(PICTURE), Image.fromarray(PICTURE[::-1].copy())
+    first.save(path, "MPO", save_all=True, append_images=[second])
+    assert np.array_equal(read_image(path), np.asarray(Image.open(path)))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_orientation(tmp_path, form, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = on_disk(tmp_path, "turned", file_of(PICTURE, form, exif=exif))
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
+    assert np.array_equal(read_image(path), expected)
+    for metadata in ("drop", "color", "keep"):
+        kept = codeckit.codec("png", metadata=metadata).encode(path)
+        with Image.open(io.BytesIO(kept)) as file:
+            assert np.array_equal(np.asarray(ImageOps.exif_transpose(file)), expected)
+
+
+# --- damage ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "JPEG2000", "AVIF", "PPM", "TGA"])
+def test_cut_files_are_named(tmp_path, form):
+    data = file_of(PICTURE, form)
+    for share in (0.3, 0.6, 0.9):
+        path = on_disk(tmp_path, f"cut-{share}.{form}", data[: int(len(data) * share)])
+        try:
+            read_image(path)
+        except StreamError as error:
+            assert f"cut-{share}.{form}" in str(error)
+
+
+@given(st.sampled_from(["PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF"]), st.data())
+def test_damage_is_a_stream_error(form, data):
+    damaged = bytearray(file_of(PICTURE, form))
+    for _ in range(data.draw(st.integers(1, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        read_image(io.BytesIO(bytes(damaged)), Reading("white", 8, 0))
+    except (StreamError, ReadingError):
+        pass
+
+
+def test_text_chunks_that_are_damaged(tmp_path):
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    png = file_of(PICTURE, "PNG")
+    for kind, body in (
+        (b"zTXt", b"Comment\0\x78junk"),
+        (b"iCCP", b"name\0\7junk"),
+        (b"eXIf", b"II*\0\xff\xff\xff\xff"),
+    ):
+        path = on_disk(tmp_path, "chunk.png", png[:-12] + chunk(kind, body) + png[-12:])
+        try:
+            assert np.array_equal(read_image(path), PICTURE)
+        except StreamError as error:
+            assert "chunk.png" in str(error)
+
+
+def test_what_is_no_picture(tmp_path):
+    for content in (b"", b"hello", b"%PDF-1.4 ", b"%!PS-Adobe-3.0 EPSF-3.0\n"):
+        with pytest.raises(StreamError, match=r"what.png: (not an image file|the file is empty)"):
+            read_image(on_disk(tmp_path, "what.png", content))
+    with pytest.raises(FileNotFoundError):
+        read_image(tmp_path / "none.png")
+    with pytest.raises(IsADirectoryError):
+        read_image(tmp_path)
+
+
+def huge_png(width, height):
+    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    rows = b"IDAT" + zlib.compress(b"\0")
+    chunks = (struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) for body in (head, rows))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def test_max_pixels_is_the_limit(tmp_path):
+    head = huge_png(16000, 12000)  # more than Pillow's own limit
+    for call in (codeckit.info, codeckit.decode):
+        with pytest.raises(StreamError, match="more than the limit of 1000000"):
+            call(head, max_pixels=10**6)
+    with pytest.raises(StreamError, match="more than the limit of 268435456"):
+        codeckit.info(huge_png(40000, 40000))
+    with pytest.raises(StreamError, match="damaged"):  # its rows are missing: it is not refused for its size
+        codeckit.decode(head)
+    assert codeckit.info(head).size == (12000, 16000)
+
+
+@pytest.mark.parametrize("name", STILLS)
+def test_max_pixels_of_every_codec(name):
+    stream = codeckit.codec(name).encode(PICTURE)
+    with pytest.raises(StreamError, match="max_pixels"):
+        codeckit.decode(stream, max_pixels=PICTURE.shape[0] * PICTURE.shape[1] - 1)
+    assert codeckit.decode(stream, max_pixels=PICTURE.shape[0] * PICTURE.shape[1]).shape == PICTURE.shape
+
+
+# --- sources and options --------------------------------------------------------------------------------------------
+
+
+def test_sources(tmp_path):
+    path = on_disk(tmp_path, "a.png", file_of(PICTURE, "PNG"))
+    for source in (path, str(path), Image.open(path), io.BytesIO(path.read_bytes()), open(path, "rb"), PICTURE):
+        assert np.array_equal(read_image(source), PICTURE)
+    with pytest.raises(ValueError, match="not list"):
+        read_image([1, 2])
+    assert os.path.exists(path)
+
+
+def test_options_of_every_codec(tmp_path):
+    path = on_disk(tmp_path, "deep.png", png_of_16_bits(np.full((8, 8, 4), 40000, np.uint16)))
+    for name in ("jpeg", "webp", "balle2017", "jpeg2000-teaching"):
+        codec = codeckit.codec(name, background="white", depth=8, frame=0)
+        assert "background" not in codec.setting and codec.decode(codec.encode(path)).shape == (8, 8, 3)
+    for bad in ({"depth": 10}, {"frame": -1}, {"frame": True}, {"metadata": "some"}, {"background": "greenish"}):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            codeckit.codec("webp", **bad)
+
+
+def test_write_image(tmp_path):
+    photo = open_image(PICTURE)
+    for name in ("a.png", "a.TIFF", "a.bmp"):
+        write_image(tmp_path / name, photo.pixels)
+        assert np.array_equal(np.asarray(Image.open(tmp_path / name)), PICTURE)
+    with pytest.raises(ValueError, match=r"no image format has the ending '\.xyz'"):
+        write_image(tmp_path / "a.xyz", photo.pixels)
