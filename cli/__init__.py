@@ -5,9 +5,20 @@ codec, a target that cannot be reached) and 1 for bad data (a damaged stream, a 
 done: those that fail are told of one by one, and make the status 1. Ctrl-C gives 130, a closed pipe 141, as in shells.
 """
 
+import os
+from typing import NoReturn
+
 from ..primitives.errors import StreamError
 from . import console
 from .arguments import parser
+
+
+def program() -> NoReturn:
+    """`main` as a program, which ends with it."""
+    status = main()
+    if status == 130:
+        os._exit(status)  # the interpreter would wait for threads, which may code a large picture for minutes
+    raise SystemExit(status)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -6,6 +6,7 @@ dropped or the format has no place for it.
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,21 +14,25 @@ import numpy as np
 
 from ..primitives.errors import StreamError
 from ..primitives.token_grid import Tokens
+from .file_formats import HOLDS, insert
 from .image_io import image_file, read_metadata, upright
-from .metadata import NOTHING, Metadata, is_srgb, profile_space, set_upright, to_srgb
+from .metadata import NOTHING, is_srgb, profile_space, set_upright, to_srgb
 
-#: Picture formats that lose nothing, by ending: Pillow's name, options of its `save`, whether profiles have a place.
-LOSSLESS: dict[str, tuple[str, dict[str, Any], bool]] = {
-    ".png": ("PNG", {}, True),
-    ".tif": ("TIFF", {}, True),
-    ".tiff": ("TIFF", {}, True),
-    ".webp": ("WEBP", {"lossless": True, "exact": True}, True),
-    ".jp2": ("JPEG2000", {}, False),
-    ".bmp": ("BMP", {}, False),
-    ".ppm": ("PPM", {}, False),
-    ".pnm": ("PPM", {}, False),
-    ".tga": ("TGA", {}, False),
+#: Picture formats that lose nothing, by ending: Pillow's name, options of its `save`.
+LOSSLESS: dict[str, tuple[str, dict[str, Any]]] = {
+    ".png": ("PNG", {}),
+    ".tif": ("TIFF", {}),
+    ".tiff": ("TIFF", {}),
+    ".webp": ("WEBP", {"lossless": True, "exact": True}),
+    ".jp2": ("JPEG2000", {}),
+    ".bmp": ("BMP", {}),
+    ".ppm": ("PPM", {}),
+    ".pnm": ("PPM", {}),
+    ".tga": ("TGA", {}),
 }
+
+#: Those of them that hold profiles of RGB pictures, and of grey ones.
+_PROFILES = {"RGB": ("PNG", "TIFF", "WEBP", "JPEG2000"), "GRAY": ("PNG", "TIFF", "JPEG2000")}
 
 #: The ending of the files of tokens.
 TOKENS = ".npz"
@@ -90,26 +95,31 @@ def decoded_file(
         out = io.BytesIO()
         np.savez(out, features=decoded.features, grid=decoded.grid, size=decoded.size, source=decoded.source)
         return out.getvalue()
-    form, options, has_profiles = LOSSLESS[ending]
+    form, options = LOSSLESS[ending]
     try:
         said = set_upright(read_metadata(stream))
     except StreamError:
         said = NOTHING
-    keeps = metadata != "drop" and has_profiles
-    pixels, icc = _in_colour(upright(decoded, stream), said.icc, keeps, metadata == "keep")
-    kept = said if metadata == "keep" else NOTHING
-    return image_file(pixels, form, Metadata(kept.exif, icc, kept.xmp, kept.comment), **options)
+    pixels, icc = _in_colour(upright(decoded, stream), said.icc, form, metadata)
+    said = replace(said if metadata == "keep" else NOTHING, icc=icc)
+    if form == "TIFF":
+        return image_file(pixels, form, **options, icc_profile=said.icc or None, exif=said.exif)
+    kept = said.only(HOLDS.get(form, ()))
+    data = image_file(pixels, form, **options)
+    return data if kept == NOTHING else insert(data, kept)
 
 
-def _in_colour(pixels: np.ndarray, icc: bytes, keeps: bool, keeps_srgb: bool) -> tuple[np.ndarray, bytes]:
+def _in_colour(pixels: np.ndarray, icc: bytes, form: str, metadata: str) -> tuple[np.ndarray, bytes]:
     """Pixels and the profile that belongs to them: their own, or none and sRGB."""
     from PIL import Image
 
-    if profile_space(icc) != ("GRAY" if pixels.ndim == 2 else "RGB"):
+    space = "GRAY" if pixels.ndim == 2 else "RGB"
+    if profile_space(icc) != space:
         return pixels, b""  # of the CMYK picture that the stream held, or damaged
+    holds = form in _PROFILES[space]
     if is_srgb(icc):
-        return pixels, icc if keeps and keeps_srgb else b""
-    if keeps:
+        return pixels, icc if metadata == "keep" and holds else b""
+    if metadata != "drop" and holds:
         return pixels, icc
     converted = to_srgb(Image.fromarray(pixels), icc)
     return (pixels if converted is None else np.asarray(converted)), b""

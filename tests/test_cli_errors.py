@@ -5,8 +5,6 @@ Most rows run in this process; those at the end are what a shell sees.
 
 import io
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import codeckit

@@ -35,7 +35,17 @@ both = pytest.mark.parametrize("write", [write, write_in_a_block])
 @both
 @pytest.mark.parametrize(
     "name",
-    ["a" * 255, "あ" * 85, ".hidden", "-o", " two  words ", "a\nb", os.fsdecode(b"\xff\xfe.bin"), "new/deeper/file", "ä.."],
+    [
+        "a" * 255,
+        "あ" * 85,
+        ".hidden",
+        "-o",
+        " two  words ",
+        "a\nb",
+        os.fsdecode(b"\xff\xfe.bin"),
+        "new/deeper/file",
+        "ä..",
+    ],
 )
 def test_names(write, name):
     write(name)
