@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..primitives.errors import StreamError
 from .console import check_output, complain, flush, print_table, say
 from .files import given, reading
 
@@ -31,7 +30,7 @@ def compare(options) -> int:
     """``codeckit compare``: a report on the pictures that can be measured; the others are told of."""
     from ..bench import SweepError, run_comparison
 
-    foreign = _tell_of_foreign(options, recursive=False)
+    foreign = _tell_of_foreign(options)
     try:
         report = run_comparison(
             options.images,
@@ -58,15 +57,14 @@ def _words(text: str) -> list[str]:
     return [word for word in text.split(",") if word]
 
 
-def _tell_of_foreign(options, recursive: bool) -> int:
-    """Names the files of folders that no picture's name has; how many there are."""
+def _tell_of_foreign(options) -> int:
+    """Names the files in folders whose endings are no picture's; how many there are."""
     from ..codecs.folders import files
     from ..codecs.image_io import EXTENSIONS
 
     count = 0
     for folder in options.images:
-        found = files(folder, recursive=recursive) if Path(folder).is_dir() else []
-        for path in found:
+        for path in files(folder) if Path(folder).is_dir() else []:
             if path.suffix.lower() not in EXTENSIONS and path.name != "labels.csv":
                 complain(f"codeckit {options.command}: {path}: not a picture")
                 count += 1
@@ -80,8 +78,9 @@ def _tell_of_failures(options, failures: Iterable) -> None:
         known, count = first.get(failure.image, (failure, 0))
         first[failure.image] = known, count + 1
     for image, (failure, count) in first.items():
-        error = failure.error if image in failure.error else f"{image}: {failure.error}"
-        complain(f"codeckit {options.command}: {error} ({count} measurements failed)")
+        error = failure.error.removeprefix("StreamError: ")
+        error = error if image in error else f"{image}: {error}"
+        complain(f"codeckit {options.command}: {error} (of its measurements, {count} failed)")
 
 
 def sweep(options) -> int:
@@ -92,7 +91,6 @@ def sweep(options) -> int:
     from ..bench.large import summarize, sweep
     from ..bench.sweep import SweepError
 
-    foreign = _tell_of_foreign(options, recursive=True)
     failures: list = []
     try:
         count = sweep(
@@ -104,13 +102,16 @@ def sweep(options) -> int:
             jobs=options.jobs,
             executor=options.executor,
             part=options.part,
+            failed=failures.append,
         )
     except SweepError as error:
-        raise StreamError(str(error)) from error
+        _tell_of_failures(options, [*failures, *error.failures])
+        return 1
     if not count:
         raise ValueError(f"no pictures in {' '.join(options.images)}")
+    _tell_of_failures(options, failures)
     say(compare(summarize(options.out), anchor=options.anchor, out=options.out))
-    return 1 if foreign or failures else 0
+    return 1 if failures else 0
 
 
 def explain(options) -> int:
