@@ -381,3 +381,35 @@ def test_an_interrupt_stops_a_folder(tmp_path):
     assert process.returncode == 130 and told == b""
     assert time.monotonic() - start < 20  # of two or three minutes
     assert not os.path.exists("out")
+
+
+# --- reading options ---
+
+
+@pytest.mark.parametrize("command", ["encode", "encode to a target", "compare", "sweep", "explain"])
+def test_reading_options(command, capsys):
+    frames = [Image.fromarray(np.dstack([photo(seed=n), photo(seed=n)[..., 0]])) for n in range(2)]
+    frames[0].save("a.png", save_all=True, append_images=frames[1:])  # an animation with transparent pixels
+    line = {
+        "encode": "encode a.png out.webp --codec webp",
+        "encode to a target": "encode a.png out.webp --codec webp --bpp 4",
+        "compare": "compare a.png --codecs webp --qualities 50 --metrics psnr --out out",
+        "sweep": "sweep a.png --codecs webp --qualities 50 --out out",
+        "explain": "explain a.png --codec webp --out out.html",
+    }[command].split()
+    assert main(line) in (1, 2)
+    told = capsys.readouterr().err
+    assert "a.png" in told and "frame" in told
+    assert main([*line, "--background", "#8090a0", "--frame", "1"]) == 0
+    assert "a.png" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("codec", ["jpeg", "balle2017"])
+def test_reading_options_in_folders(codec, capsys):
+    Path("in").mkdir()
+    Image.fromarray(np.dstack([photo(), photo()[..., 0]])).save("in/alpha.png")
+    Image.fromarray(photo()[..., 0].astype(np.uint16) * 257).save("in/deep.png")
+    assert main(["encode", "in", "out", "--codec", codec]) == 1
+    assert capsys.readouterr().err.count("\n") == 2 and not os.path.exists("out")
+    assert main(["encode", "in", "out", "--codec", codec, "--background", "white", "--depth", "8"]) == 0
+    assert len(tree("out")) == 2

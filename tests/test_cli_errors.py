@@ -5,6 +5,8 @@ Most rows run in this process; those at the end are what a shell sees.
 
 import io
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import codeckit
@@ -244,3 +246,30 @@ def test_bad_use(line, status, named, here, capsys):
     assert told.count("\n") == 1 and named in told and told.startswith("codeckit"), told
     assert (found, printed.out) == (status, ""), told
     assert names(here) - before <= ({"new"} if line.startswith(("compare", "sweep")) else set())
+
+
+def test_a_shell_sees_the_same(inputs, tmp_path):
+    """Processes of their own, one for each status and command."""
+    rows = [
+        ("encode cut.png new.jpg --codec jpeg", 1, "cut.png"),
+        ("encode photo.png new.jpg --codec nope", 2, "nope"),
+        ("decode damaged.ckt new.png", 1, "damaged.ckt"),
+        ("decode missing.ckt new.png", 1, "missing.ckt"),
+        ("repack missing.jpg new.ckt", 1, "missing.jpg"),
+        ("unpack photo.jpg new", 1, "photo.jpg"),
+        ("info text.png", 1, "text.png"),
+        ("codecs --fast", 2, "--fast"),
+        ("compare text.png --codecs jpeg --qualities 50 --out new", 1, "text.png"),
+        ("explain photo.png --codec jpeg --out new.png", 2, ".html"),
+        ("lab --port 99999", 2, "--port"),
+        ("train balle2017-small --data missing --out new", 1, "missing"),
+    ]
+    script = "\n".join(
+        f'cd {inputs}; "{sys.executable}" -m codeckit {line.replace("new", f"{tmp_path}/new")}; echo $?'
+        for line, *_ in rows
+    )
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
+    assert done.stdout.split() == [str(status) for _, status, _ in rows], done.stderr
+    told = done.stderr.splitlines()
+    assert len(told) == len(rows), done.stderr
+    assert all(named in line and line.startswith("codeckit") for line, (*_, named) in zip(told, rows, strict=True))
