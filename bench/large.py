@@ -116,8 +116,10 @@ def sweep(
 def _whole(error: SweepError) -> Measurements:
     """The records of those pictures on which no job failed."""
     lost = {failure.image for failure in error.failures}
-    kept = [[row for row in rows if row.image not in lost] for rows in (error.table, error.table.baselines)]
-    return Measurements(*kept, error.table.columns)
+    rows, baselines = (
+        [row for row in table if row.image not in lost] for table in (error.table, error.table.baselines)
+    )
+    return Measurements(rows, baselines, error.table.columns)
 
 
 def _parts(images, size) -> Iterator[list[DatasetImage]]:

@@ -47,6 +47,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _failed(command: str, error: Exception) -> int:
-    said = str(error) or {MemoryError: "not enough memory"}.get(type(error), type(error).__name__)
+    said = str(error) or ("not enough memory" if isinstance(error, MemoryError) else type(error).__name__)
     console.complain(f"codeckit {command}: {said}")
     return 1 if isinstance(error, StreamError | OSError | MemoryError) else 2

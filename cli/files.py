@@ -182,7 +182,7 @@ def _encode_video(options, data: bytes | None, name: str, settings: dict[str, An
         if not console.is_piped(output):
             configured.encode_video(frames, output, progress=True)
             return _print_video(output, output, options.json)
-        stream = configured.encode_video(frames, progress=True)
+        stream: Any = configured.encode_video(frames, progress=True)
     console.write(output, stream)
     return _print_video(stream, output, options.json, output)
 
