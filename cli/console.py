@@ -72,8 +72,13 @@ def progress(items: Iterable[Any], total: int) -> Iterator[Any]:
 
 def flush() -> None:
     """Writes what Python holds back of stdout, so that errors come while somebody can tell of them."""
-    if sys.stdout is not None:
-        sys.stdout.flush()
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "stdout") from error
 
 
 def close() -> None:
@@ -92,12 +97,12 @@ def _is_stdout(name: str) -> bool:
     if name == STANDARD:
         return True
     try:
-        return bool(name) and not is_regular(name) and os.path.samestat(os.stat(name), os.fstat(1))
+        return bool(name) and not _is_regular(name) and os.path.samestat(os.stat(name), os.fstat(1))
     except OSError:
         return False
 
 
-def is_regular(name) -> bool:
+def _is_regular(name) -> bool:
     """Whether a regular file or a folder has that name, or nothing: no FIFO, socket or device."""
     try:
         mode = os.stat(name).st_mode
@@ -108,7 +113,7 @@ def is_regular(name) -> bool:
 
 def is_piped(name: str) -> bool:
     """Whether a name stands for something that can be read or written once, from its start to its end."""
-    return name == STANDARD or not is_regular(name)
+    return name == STANDARD or not _is_regular(name)
 
 
 def shown(name: str, standard: str = "stdin") -> str:
@@ -139,8 +144,9 @@ def write(name: str, data: bytes) -> None:
         raise StreamError("stdout is closed")
     if sys.stdout.isatty():
         raise ValueError("a terminal cannot show the result; name a file, or send stdout to one")
-    sys.stdout.flush()
+    flush()
     sys.stdout.buffer.write(data)
+    flush()
 
 
 def check_output(source: str, output: str) -> None:
@@ -155,9 +161,9 @@ def check_output(source: str, output: str) -> None:
         raise ValueError(f"{output!r} is the input itself; give the result another name")
 
 
-def is_folder(output: str) -> bool:
-    """Whether an output is a folder, or is to be one."""
-    return output != STANDARD and (os.path.isdir(output) or output.endswith(os.sep))
+def is_folder(name: str) -> bool:
+    """Whether a name stands for a folder, or for one that is to be made."""
+    return name != STANDARD and (os.path.isdir(name) or name.endswith(os.sep))
 
 
 def placed(output: str, name: str) -> str:

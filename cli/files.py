@@ -59,7 +59,7 @@ def encode(options) -> int:
     if _is_video_source(options, data):
         return _encode_video(options, data, name, settings)
     ending = ending_of(codec(name, **_without_targets(settings)))
-    if os.path.isdir(options.input):
+    if console.is_folder(options.input):
         return _encode_folder(options, name, settings)
     output = console.placed(options.output, Path(console.shown(options.input)).name + (ending or ".bin"))
     check_ending(output, ending, name)
@@ -219,7 +219,7 @@ def decode(options) -> int:
     from ..primitives.token_grid import Tokens
 
     asked = _asked_of_decode(options)
-    if os.path.isdir(options.input):
+    if console.is_folder(options.input):
         return _decode_folder(options, asked)
     data = _piped(options.input)
     if looks_like_video(data) if data is not None else is_video(options.input):
@@ -428,7 +428,7 @@ def _convert(
         with naming(console.shown(name)):
             return len(data), *function(data)
 
-    if not os.path.isdir(options.input):
+    if not console.is_folder(options.input):
         output = console.placed(options.output, renamed(Path(console.shown(options.input)).name))
         check_ending(output, ending, options.command)
         console.check_output(options.input, output)

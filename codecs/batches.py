@@ -153,10 +153,10 @@ def _gains(codec) -> bool:
 
 
 def _batched(items: Iterable, pixels) -> Iterator[list]:
-    """Items one after the other in lists of at most `BATCH_PIXELS` together, or of a single one; errors count 0."""
+    """Items one after the other in lists of at most `BATCH_PIXELS` together, or of a single one."""
     batch, total = [], 0
     for item in items:
-        size = 0 if isinstance(item, Exception) else pixels(item)
+        size = BATCH_PIXELS // 64 if isinstance(item, Exception) else pixels(item)  # errors hold memory, too
         if batch and total + size > BATCH_PIXELS:
             yield batch
             batch, total = [], 0
