@@ -1,5 +1,5 @@
 """``python -m codeckit`` is the command ``codeckit``."""
 
-from .cli import main
+from .cli import program
 
-raise SystemExit(main())
+program()

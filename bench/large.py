@@ -17,7 +17,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -27,8 +27,9 @@ from ..codecs.base import Codec
 from ..codecs.image_io import write_atomically
 from .columns import Columns
 from .datasets import DatasetImage
+from .jobs import Failure
 from .records import Measurement, Measurements, setting_key, value_of_counts
-from .sweep import evaluate
+from .sweep import SweepError, evaluate
 
 #: Pictures of a part.
 PART = 1000
@@ -45,6 +46,7 @@ def sweep(
     executor: str = "local",
     part: int = PART,
     progress: bool = True,
+    failed: Callable[[Failure], object] | None = None,
 ) -> int:
     """Measure every codec on a stream of pictures; records go to ``out/records``.
 
@@ -55,12 +57,17 @@ def sweep(
         metrics, tasks, jobs, executor: as for `evaluate`.
         part: pictures of a part: what is held in memory, and measured with one set of workers.
         progress: show parts done on stderr.
+        failed: called with each job that failed. A picture on which any job fails is then left out of the records, so
+            that all means are of the same pictures, and the sweep goes on; its failures stand in a file beside the
+            part's records (``part-000017.failed.json``), and are told again when the sweep is started again. Who wants
+            such a part to be measured anew removes both files.
 
     Returns:
-        The number of pictures.
+        The number of pictures, those that failed included.
 
     Raises:
-        SweepError: jobs of a part failed; the parts before it are written. The next call tries it again.
+        SweepError: jobs of a part failed, and there is no `failed`, or no picture of the part could be measured. The
+            parts before it are written. The next call tries it again.
         ValueError: the folder holds a sweep of other codecs or parts.
         ImportError: pyarrow is not installed.
 
@@ -84,13 +91,35 @@ def sweep(
     with bar:
         for number, images_of_part in enumerate(_parts(images, part)):
             path = records / f"part-{number:06}.parquet"
+            beside = path.with_suffix(".failed.json")
             if not path.exists():
                 options = dict(jobs=jobs, executor=executor, out=journal, progress=False)
-                _write_parquet(evaluate(codecs, images_of_part, metrics, tasks, **options), path)
+                try:
+                    table, failures = evaluate(codecs, images_of_part, metrics, tasks, **options), ()
+                except SweepError as error:
+                    table, failures = _whole(error), error.failures
+                    if failed is None or not table.everything:
+                        raise
+                beside.unlink(missing_ok=True)
+                if failures:
+                    write_atomically(beside, json.dumps([asdict(failure) for failure in failures], default=repr))
+                _write_parquet(table, path)
                 journal.unlink()
+            if failed is not None and beside.exists():
+                for failure in json.loads(beside.read_text(encoding="utf-8")):
+                    failed(Failure(**failure))
             count += len(images_of_part)
             bar.update(len(images_of_part))
     return count
+
+
+def _whole(error: SweepError) -> Measurements:
+    """The records of those pictures on which no job failed."""
+    lost = {failure.image for failure in error.failures}
+    rows, baselines = (
+        [row for row in table if row.image not in lost] for table in (error.table, error.table.baselines)
+    )
+    return Measurements(rows, baselines, error.table.columns)
 
 
 def _parts(images, size) -> Iterator[list[DatasetImage]]:

@@ -240,7 +240,7 @@ class Measurements(Sequence):
 
     def to_parquet(self, path) -> None:
         """Write `to_pandas` as a Parquet file."""
-        self.to_pandas().to_parquet(path)
+        write_atomically(path, self.to_pandas().to_parquet())
 
     def to_jsonl(self, path) -> None:
         """Write one JSON object a line, baselines last and marked; the file appears whole or not at all."""

@@ -149,8 +149,8 @@ def _folder(place):
         for folder, _, files in sorted(system.walk(root)):
             for file in sorted(files):
                 path = f"{folder.rstrip('/')}/{file}"
-                if PurePosixPath(file).suffix.lower() in EXTENSIONS:
-                    name = path[len(prefix) :] if path.startswith(prefix) else file
+                name = path[len(prefix) :] if path.startswith(prefix) else file
+                if _is_picture(file) and not any(part.startswith(".") for part in name.split("/")):
                     yield name, Blob(system.unstrip_protocol(path)), _folder_label(name)
         return
     root = Path(place)
@@ -160,12 +160,17 @@ def _folder(place):
     if not root.is_dir():
         raise FileNotFoundError(f"no picture, folder or shard at {place}")
     for folder, inner, files in os.walk(root):
-        inner.sort()
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
         for file in sorted(files):
-            if PurePosixPath(file).suffix.lower() in EXTENSIONS:
+            if _is_picture(file):
                 path = Path(folder, file)
                 name = path.relative_to(root).as_posix()
                 yield name, Blob(str(path)), _folder_label(name)
+
+
+def _is_picture(file: str) -> bool:
+    """Whether the name of a file is a picture's, and not hidden."""
+    return PurePosixPath(file).suffix.lower() in EXTENSIONS and not file.startswith(".")
 
 
 def _folder_label(name):

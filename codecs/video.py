@@ -32,10 +32,10 @@ from ..primitives import container
 from ..primitives.bitstream import ByteReader, ByteWriter
 from ..primitives.container import Container
 from ..primitives.errors import StreamError
+from ..primitives.files import is_same_file, new_file
 from ..primitives.picture import MAX_PIXELS, check_size
 from ..primitives.stage import Stage
 from .frames import VIDEO_EXTENSIONS, Frames, open_file, read_video
-from .image_io import new_file
 from .streams import unfold
 
 #: FFmpeg's formats by file name ending: containers that players open, and raw bitstreams.
@@ -66,8 +66,11 @@ def encode_video(codec, frames, out=None, *, fps=None, progress: bool = False) -
     """Encode a video with a configured codec; `Codec.encode_video` says what the arguments are.
 
     Raises:
-        ValueError: no frames, frames that differ in shape, or a file format that the codec does not write.
+        ValueError: no frames, frames that differ in shape, a file format that the codec does not write, or an `out`
+            that is the video itself.
     """
+    if out is not None and isinstance(frames, str | os.PathLike) and is_same_file(frames, out):
+        raise ValueError(f"{os.fspath(out)!r} is the input itself; give the result another name")
     source = read_video(frames, fps=fps)
     last = list(codec.stages.values())[-1]
     ending = ".ckt" if out is None else Path(out).suffix.lower()
@@ -209,6 +212,22 @@ def is_video(path) -> bool:
             return container.read_head(reader).is_video
         except StreamError:
             return False
+
+
+def looks_like_video(data: bytes) -> bool:
+    """Whether bytes begin as a `.ckt` video does, or as files of usual video containers: for what has no name.
+
+    >>> looks_like_video(b"YUV4MPEG2 W64 H64 F25:1"), looks_like_video(b"\\xff\\xd8\\xff\\xe0")
+    (True, False)
+    """
+    if data[:3] == container.MAGIC:
+        try:
+            return container.read_head(ByteReader(data[4:])).is_video
+        except StreamError:
+            return False
+    if data[4:8] == b"ftyp":
+        return data[8:12] not in (b"avif", b"avis", b"mif1", b"msf1", b"heic", b"heix", b"hevc", b"hevx")
+    return data.startswith((b"\x1aE\xdf\xa3", b"YUV4MPEG2 ")) or (data[:4] == b"RIFF" and data[8:12] == b"AVI ")
 
 
 def _check_crc(file):

@@ -23,6 +23,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from .errors import StreamError
 from .files import write_atomically
 
 
@@ -52,7 +53,7 @@ def read_tensors(path, format: str) -> tuple[dict[str, str], dict[str, np.ndarra
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no safetensors file, is of another format, or is damaged; the message names the file.
+        StreamError: it is no safetensors file, is of another format, or is damaged; the message names the file.
     """
     return _read(path, format, tensors=True)
 
@@ -61,7 +62,7 @@ def read_metadata(path, format: str) -> dict[str, str]:
     """The metadata of a weight file, whose tensors are left unread.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_tensors`.
+        FileNotFoundError, StreamError: as `read_tensors`.
     """
     return _read(path, format, tensors=False)[0]
 
@@ -75,12 +76,12 @@ def _read(path, format, tensors):
         with safe_open(path, "np") as file:
             metadata = dict(sorted((file.metadata() or {}).items()))
             if metadata.get("format") != format:
-                raise ValueError(f"{path} is no weight file of the format {format!r}")
+                raise StreamError(f"{path} is no weight file of the format {format!r}")
             arrays = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is no safetensors file, or a damaged one: {error}") from error
+        raise StreamError(f"{path} is no safetensors file, or a damaged one: {error}") from error
     except TypeError as error:  # numpy's word for a type that it does not have
-        raise ValueError(f"{path} holds numbers of a type that weight files do not have: {error}") from error
+        raise StreamError(f"{path} holds numbers of a type that weight files do not have: {error}") from error
     return metadata, arrays
 
 

@@ -63,15 +63,15 @@ def test_info(tmp_path, picture):
 
 
 def test_encode_decode_commands(tmp_path, picture, capsys):
-    jpg, png = tmp_path / "out.jpg", tmp_path / "out.png"
+    jpg, png, webp = tmp_path / "out.jpg", tmp_path / "out.png", tmp_path / "out.webp"
     assert main(["encode", str(picture), str(jpg), "--codec", "jpeg:subsampling=4:4:4", "--quality", "80"]) == 0
     assert "bpp" in capsys.readouterr().out
     assert jpg.read_bytes() == codeckit.codec("jpeg", quality=80, subsampling="4:4:4").encode(picture)
     assert main(["decode", str(jpg), str(png)]) == 0
     assert (np.asarray(Image.open(png)) == codeckit.decode(jpg)).all()
-    assert main(["encode", str(picture), str(jpg), "--codec", "webp", "--bpp", "1", "--json"]) == 0
+    assert main(["encode", str(picture), str(webp), "--codec", "webp", "--bpp", "1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["bpp"] <= 1
-    assert main(["info", str(jpg), "--json"]) == 0
+    assert main(["info", str(webp), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["codec"] == "webp"
 
 

@@ -32,6 +32,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..codecs.image_io import picture_files, read_image, write_atomically
+from ..primitives.errors import StreamError
 
 #: Smallest scale of a packed picture.
 MIN_SCALE = 0.5
@@ -122,7 +123,7 @@ def load_pack(path) -> Pack:
     """Read a file of `write_pack`.
 
     Raises:
-        ValueError: another kind of file.
+        StreamError: another kind of file.
         FileNotFoundError: there is no such file.
     """
     try:
@@ -130,7 +131,7 @@ def load_pack(path) -> Pack:
             about = json.loads(file.metadata()["pack"])
             data, sizes = file.get_tensor("streams").numpy(), file.get_tensor("sizes").tolist()
     except (SafetensorError, KeyError, TypeError) as error:  # another file, other metadata, none
-        raise ValueError(
+        raise StreamError(
             f"{path} is no pack of photographs; make one with: python -m codeckit.training.data"
         ) from error
     ends = np.cumsum(sizes)

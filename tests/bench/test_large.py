@@ -174,6 +174,19 @@ def test_a_part_that_fails_is_tried_again(folder, tmp_path):
     assert len(list(read_records(tmp_path / "out"))) == 10
 
 
+def test_a_picture_that_fails_is_left_out(folder, tmp_path, capsys):
+    (folder / "dog" / "3.png").write_bytes(b"none")
+    (folder / "cat" / ".0.png").write_bytes(b"none")
+    arguments = ["sweep", str(folder), "--codecs", "libjpeg", "--qualities", "20,80", "--part", "2"]
+    for _ in range(2):  # a finished sweep tells it again
+        assert main([*arguments, "--out", str(tmp_path / "out")]) == 1
+        told = capsys.readouterr().err
+        assert told.count("\n") == 1 and "dog/3.png" in told
+        assert {record.image for record in read_records(tmp_path / "out")} == {
+            "cat/0.png", "cat/1.png", "dog/2.png", "dog/4.png"
+        }  # fmt: skip
+
+
 def test_command_line(folder, tmp_path, capsys):
     arguments = ["sweep", str(folder), "--codecs", "libjpeg", "--qualities", "20,80", "--out", str(tmp_path / "out")]
     assert main([*arguments, "--part", "3"]) == 0

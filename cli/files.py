@@ -1,0 +1,474 @@
+"""The commands that turn files into files: encode, decode, repack, unpack; and info, which tells what they hold."""
+
+import contextlib
+import io
+import itertools
+import json
+import math
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import console
+
+if TYPE_CHECKING:
+    from ..codecs.folders import Run
+    from ..codecs.image_io import Reading
+
+#: What can be asked of an encoding besides a quality; it is found by search.
+_TARGETS = ("bpp", "psnr", "accuracy", "task")
+
+#: Options that say how pictures are read.
+_READING = ("background", "depth", "frame")
+
+
+def given(options, *names: str) -> dict[str, Any]:
+    """Those of some options that were given."""
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
+def reading(options) -> "Reading":
+    """How the options of a command say that pictures are to be read."""
+    from ..codecs.image_io import Reading
+
+    return Reading(**given(options, *_READING))
+
+
+def _piped(name: str) -> bytes | None:
+    """What comes through a pipe, which can be read once; None for a file."""
+    return console.read(name) if console.is_piped(name) else None
+
+
+# --- encode ---
+
+
+def encode(options) -> int:
+    """``codeckit encode``: a picture, the pictures of a folder, or a video."""
+    from ..api import encode
+    from ..codecs.endings import check_ending, ending_of
+    from ..codecs.image_io import naming
+    from ..codecs.info import info
+    from ..codecs.registry import codec, parse_spec
+
+    name, settings = parse_spec(options.codec)
+    settings |= given(options, "quality", *_TARGETS, *_READING, "metadata")
+    data = _piped(options.input)
+    if _is_video_source(options, data):
+        return _encode_video(options, data, name, settings)
+    ending = ending_of(codec(name, **_without_targets(settings)))
+    if console.is_folder(options.input):
+        return _encode_folder(options, name, settings)
+    output = console.placed(options.output, Path(console.shown(options.input)).name + (ending or ".bin"))
+    check_ending(output, ending, name)
+    console.check_output(options.input, output)
+    with naming(console.shown(options.input)):
+        stream = encode(options.input if data is None else io.BytesIO(data), name, **settings)
+    console.write(output, stream)
+    found = info(stream)
+    if options.json:
+        told = {"output": output, "bytes": found.bytes, "bpp": _or_none(found.bpp), "codec": name}
+        console.say(json.dumps(told), output)
+    else:
+        height, width = found.size
+        console.told(output, f"{name}, {width}×{height}, {found.bytes} bytes, {found.bpp:.4f} bpp")
+    return 0
+
+
+def _or_none(number: float) -> float | None:
+    """A number as JSON can hold it."""
+    return None if math.isnan(number) else number
+
+
+def _without_targets(settings: dict[str, Any]) -> dict[str, Any]:
+    return {option: value for option, value in settings.items() if option not in _TARGETS}
+
+
+def _encode_folder(options, name: str, settings: dict[str, Any]) -> int:
+    """Every picture of a folder; those of one size go through networks together."""
+    from ..api import encode
+    from ..codecs.batches import attempt, encode_each
+    from ..codecs.endings import ending_of
+    from ..codecs.info import info
+    from ..codecs.registry import codec
+
+    configured = codec(name, **_without_targets(settings))
+    run = _run(options, "pictures").sift(_check_picture)
+    if settings.keys() & set(_TARGETS):
+        streams = (attempt(encode, path, name, **settings) for path in run.inputs)
+    else:
+        streams = encode_each(configured, run.inputs)
+
+    def finish(path: Path, stream: bytes):
+        # The whole name stays: a folder may hold two pictures that differ in their endings alone.
+        run.write(Path(options.output) / (path.name + (ending_of(configured) or ".bin")), stream)
+        return info(stream)
+
+    found = list(run.done(console.progress(streams, len(run.inputs)), finish))
+    size, pixels = sum(each.bytes for each in found), sum(each.size[0] * each.size[1] for each in found)
+    bpp = 8 * size / pixels if pixels else None
+    total = {"output": options.output, "files": len(found), "bytes": size, "bpp": bpp, "codec": name}
+    shown = f"{name}, {len(found)} files, {size} bytes" + (f", {bpp:.4f} bpp" if bpp else "")
+    return _sum_up(options, run, total, shown)
+
+
+def _check_picture(path: Path) -> None:
+    from ..codecs.folders import check_regular
+    from ..codecs.frames import RAW_EXTENSIONS, VIDEO_EXTENSIONS
+
+    check_regular(path)
+    if path.suffix.lower() in VIDEO_EXTENSIONS + RAW_EXTENSIONS:
+        raise ValueError("a video; it is encoded by itself, not among pictures")
+
+
+def _run(options, wanted: str, **searched) -> "Run":
+    """The run over the files of the folder that is the input; failures are told of as they happen."""
+    from ..codecs.folders import Run, files
+
+    found = files(options.input, **searched)
+    if not found:
+        raise ValueError(f"no {wanted} in {options.input}")
+    return Run(found, lambda failure: console.complain(f"codeckit {options.command}: {failure}"))
+
+
+def _sum_up(options, run: "Run", total: dict[str, Any], shown: str) -> int:
+    """Tell what a run did, with the number of files that failed; the exit status."""
+    failures = [{"file": str(each.path), "error": each.error} for each in run.failures]
+    if options.json:
+        console.say(json.dumps({**total, "failed": len(failures), "failures": failures}))
+    else:
+        console.told(options.output, shown + (f"; {len(failures)} failed" if failures else ""))
+    return 1 if failures else 0
+
+
+# --- videos ---
+
+
+def _is_video_source(options, data: bytes | None) -> bool:
+    from ..codecs.frames import RAW_EXTENSIONS, VIDEO_EXTENSIONS
+    from ..codecs.video import looks_like_video
+
+    if options.video or Path(options.input).suffix.lower() in VIDEO_EXTENSIONS + RAW_EXTENSIONS:
+        return True
+    return data is not None and (options.size is not None or looks_like_video(data))
+
+
+@contextlib.contextmanager
+def _as_file(name: str, data: bytes | None, ending: str) -> Iterator[str]:
+    """The path of a file, for what comes through a pipe and is to be read twice."""
+    if data is None:
+        yield name
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, Path(console.shown(name)).name)
+        path = path if path.suffix else path.with_suffix(ending)
+        path.write_bytes(data)
+        yield str(path)
+
+
+def _encode_video(options, data: bytes | None, name: str, settings: dict[str, Any]) -> int:
+    from ..codecs.frames import RAW_EXTENSIONS, read_video
+    from ..codecs.registry import codec
+
+    if settings.keys() & {*_TARGETS, *_READING, "metadata"}:
+        raise ValueError("a video is encoded at a --quality (or qp=, crf= of its codec), not at a target")
+    output = console.placed(options.output, f"{Path(console.shown(options.input)).name}.ckt")
+    console.check_output(options.input, output)
+    asked = {"size": options.size, "fps": options.fps, "pixel_format": options.pixel_format, "limit": options.frames}
+    with _as_file(options.input, data, RAW_EXTENSIONS[0] if options.size else "") as path:
+        frames, configured = read_video(path, **asked), codec(name, **settings)
+        if not console.is_piped(output):
+            configured.encode_video(frames, output, progress=True)
+            return _print_video(output, output, options.json)
+        stream: Any = configured.encode_video(frames, progress=True)
+    console.write(output, stream)
+    return _print_video(stream, output, options.json, output)
+
+
+def _print_video(stream: str | bytes, name: str, as_json: bool, output: str = "") -> int:
+    from ..api import decode_video
+    from ..codecs.image_io import naming
+
+    with naming(name):
+        video = decode_video(stream)
+        count = video.count or sum(1 for _ in video)
+    size = len(stream) if isinstance(stream, bytes) else Path(stream).stat().st_size
+    height, width = video.size
+    rate = 8 * size * float(video.fps) / count / 1000
+    facts = {"output": name, "codec": video.name, "size": [height, width], "frames": count}
+    facts |= {"fps": round(float(video.fps), 3), "bytes": size, "kbps": round(rate, 2)}
+    if as_json:
+        console.say(json.dumps(facts), output)
+    else:
+        shown = f"{width}×{height}, {count} frames at {facts['fps']:g} fps, {size} bytes, {rate:.1f} kbit/s"
+        console.say(console.one_line(f"{name}: {video.name}, {shown}"), output)
+    return 0
+
+
+# --- decode ---
+
+
+def decode(options) -> int:
+    """``codeckit decode``: a picture, the streams of a folder, or the frames of a video."""
+    from ..api import decode
+    from ..codecs.image_io import naming, upright
+    from ..codecs.output import check_lossless, decoded_file, ending_for
+    from ..codecs.video import is_video, looks_like_video
+    from ..primitives.token_grid import Tokens
+
+    asked = _asked_of_decode(options)
+    if console.is_folder(options.input):
+        return _decode_folder(options, asked)
+    data = _piped(options.input)
+    if looks_like_video(data) if data is not None else is_video(options.input):
+        return _decode_video(options, data)
+    source = Path(console.shown(options.input))
+    if not (console.is_folder(options.output) or _is_nameless(options.output)):
+        check_lossless(options.output)
+    console.check_output(options.input, options.output)
+    data = console.read(options.input) if data is None else data
+    with naming(str(source)):
+        decoded = decode(data, **asked, device=options.device)
+    output = console.placed(options.output, source.stem + ending_for(decoded))
+    console.check_output(options.input, output)
+    console.write(output, decoded_file(decoded, data, output, options.metadata or "color"))
+    facts, words = _told(decoded if isinstance(decoded, Tokens) else upright(decoded, data))
+    if options.json:
+        console.say(json.dumps({"output": output, **facts}), output)
+    else:
+        console.told(output, words)
+    return 0
+
+
+def _is_nameless(output: str) -> bool:
+    """Whether an output is a pipe or a device without an ending, which takes any format."""
+    return console.is_piped(output) and not Path(output).suffix
+
+
+def _asked_of_decode(options) -> dict[str, Any]:
+    """Options of `codeckit.decode`; weights are registered, and wrong options refused before any file is read."""
+    if options.weights:
+        from ..codecs.learned import register_weights
+
+        register_weights(options.weights)
+    if options.device != "cpu":
+        from ..codecs.registry import codec
+
+        codec("balle2017").on(options.device)  # refuses a device that is not there
+    reading(options)
+    limit = {} if options.max_pixels is None else {"max_pixels": options.max_pixels}
+    return {**limit, **given(options, *_READING)}
+
+
+def _told(decoded) -> tuple[dict[str, Any], str]:
+    """What has been decoded, as facts and as words."""
+    from ..primitives.token_grid import Tokens
+
+    if isinstance(decoded, Tokens):
+        kind, shape = str(decoded.features.dtype), list(decoded.features.shape)
+        words = "×".join(map(str, decoded.grid)) + f" tokens, {kind} {shape}"
+        return {"tokens": list(decoded.grid), "dtype": kind, "shape": shape}, words
+    height, width = decoded.shape[:2]
+    grey = decoded.ndim == 2
+    return {"size": [height, width], "channels": 1 if grey else 3}, f"{width}×{height}, {'grey' if grey else 'colour'}"
+
+
+def _decode_folder(options, asked: dict[str, Any]) -> int:
+    """Every stream of a folder into a .png file (.npz for tokens); networks take those of one size together."""
+    from ..codecs.folders import check_regular, stems
+    from ..codecs.output import decoded_file, ending_for
+
+    run = _run(options, "streams")
+    names = stems(run.inputs)
+    run.sift(check_regular)
+
+    def finish(path: Path, decoded) -> None:
+        output = Path(options.output) / (names[path] + ending_for(decoded))
+        run.write(output, decoded_file(decoded, path.read_bytes(), output, options.metadata or "color"))
+
+    decoded = console.progress(_decoded(run.inputs, options.device, asked), len(run.inputs))
+    count = sum(1 for _ in run.done(decoded, finish))
+    return _sum_up(options, run, {"output": options.output, "files": count}, f"{count} files")
+
+
+def _decoded(paths: list[Path], device: str, asked: dict[str, Any]) -> Iterator[Any]:
+    """What files decode to, or the errors that they raise."""
+    from ..api import decode, find_codec
+    from ..codecs.batches import attempt, decode_each
+
+    limit = {name: value for name, value in asked.items() if name == "max_pixels"}
+    for codec, group in itertools.groupby(paths, lambda path: attempt(lambda: find_codec(path.read_bytes(), device))):
+        if isinstance(codec, Exception):
+            yield from (codec for _ in group)
+        elif codec.native:
+            yield from (attempt(decode, path, **asked, device=device) for path in group)
+        else:
+            yield from decode_each(codec, group, **limit)
+
+
+def _decode_video(options, data: bytes | None) -> int:
+    """Every frame of a video into a .png file of a folder."""
+    from PIL import Image
+    from tqdm import tqdm
+
+    from ..api import decode_video
+    from ..codecs.image_io import naming, write_atomically
+
+    if console.is_piped(options.output) or (Path(options.output).suffix and not os.path.isdir(options.output)):
+        shown = console.shown(options.input)
+        raise ValueError(f"{shown} is a video: its frames go into a folder as .png files, not {options.output!r}")
+    if os.path.exists(options.output) and not os.path.isdir(options.output):
+        raise NotADirectoryError(20, os.strerror(20), options.output)
+    number = 0
+    on_a_terminal: Any = None  # whether the bar is shown
+    limit = {} if options.max_pixels is None else {"max_pixels": options.max_pixels}
+    with naming(console.shown(options.input)):
+        video = decode_video(options.input if data is None else data, device=options.device, **limit)
+        for number, frame in enumerate(tqdm(video, total=video.count, unit="frame", disable=on_a_terminal), 1):
+            out = io.BytesIO()
+            Image.fromarray(frame).save(out, "png")
+            write_atomically(Path(options.output) / f"{number:06}.png", out.getvalue())
+    facts = {"output": options.output, "frames": number, "size": list(video.size)}
+    if options.json:
+        console.say(json.dumps(facts))
+    else:
+        console.told(options.output, f"{number} frames of {video.size[1]}×{video.size[0]}")
+    return 0
+
+
+# --- repack, unpack, info ---
+
+#: How JPEG files begin.
+_JPEG = b"\xff\xd8\xff"
+
+
+def repack(options) -> int:
+    """``codeckit repack``: each file is written only when its restored twin has been compared with it."""
+    from ..codecs.endings import JPEG
+    from ..codecs.jpeg.repack import is_modelled, repack
+
+    def check(path: Path) -> None:
+        with open(path, "rb") as file:
+            if path.suffix.lower() not in JPEG and file.read(3) != _JPEG:
+                raise ValueError("not a JPEG file")
+
+    def made(data: bytes) -> tuple[bytes, bool]:
+        stream = repack(data)
+        return stream, is_modelled(stream)
+
+    files, run = _convert(options, made, check, lambda name: f"{name}.ckt", ".ckt")
+    before, after = sum(old for _, old, _, _ in files), sum(new for _, _, new, _ in files)
+    stored = sum(not modelled for *_, modelled in files)
+    total = {"output": options.output, "files": len(files), "bytes": before, "packed": after, "stored": stored}
+    if not options.json:
+        for path, old, new, modelled in files:
+            note = "" if modelled else ", stored as it is"
+            console.told(path, f"{old} → {new} bytes, {_change(old, new)}{note}")
+    if run:
+        shown = f"{len(files)} files, {before} → {after} bytes, {_change(before, after)}; {stored} stored as they are"
+        return _sum_up(options, run, total, shown)
+    if options.json:
+        console.say(json.dumps({**total, "output": files[0][0]}), files[0][0])
+    return 0
+
+
+def unpack(options) -> int:
+    """``codeckit unpack``: the files that ``codeckit repack`` was given."""
+    from ..codecs.jpeg.repack import unpack
+
+    def check(path: Path) -> None:
+        if path.suffix.lower() != ".ckt":
+            raise ValueError("not a .ckt file")
+
+    def made(data: bytes) -> tuple[bytes, bool]:
+        return unpack(data), True
+
+    files, run = _convert(options, made, check, lambda name: re.sub(r"\.ckt$", "", name, flags=re.IGNORECASE))
+    before, after = sum(old for _, old, _, _ in files), sum(new for _, _, new, _ in files)
+    total = {"output": options.output, "files": len(files), "bytes": after, "packed": before}
+    if run:
+        return _sum_up(options, run, total, f"{len(files)} files restored, {after} bytes")
+    output = files[0][0]
+    if options.json:
+        console.say(json.dumps({**total, "output": output}), output)
+    else:
+        console.told(output, f"1 file restored, {after} bytes")
+    return 0
+
+
+def _change(old: int, new: int) -> str:
+    return f"{100 * (new / old - 1):+.1f} %" if old else "empty"
+
+
+def _convert(
+    options,
+    function: Callable[[bytes], tuple[bytes, bool]],
+    check: Callable[[Path], None],
+    renamed: Callable[[str], str],
+    ending: str = "",
+) -> "tuple[list[tuple[str, int, int, bool]], Run | None]":
+    """`function` of a file, or of all in a folder and its folders: (output, old size, new size, judgement) of each.
+
+    Args:
+        options: of the command.
+        function: gives the new content, and a judgement.
+        check: raises an error for those files of a folder that are not to be taken.
+        renamed: the name in the output folder.
+        ending: of the files that are written, where it is always the same.
+    """
+    from ..codecs.batches import attempt
+    from ..codecs.endings import check_ending
+    from ..codecs.folders import check_regular, in_threads
+    from ..codecs.image_io import naming
+
+    def convert(name: str) -> tuple[int, bytes, bool]:
+        data = console.read(name)
+        with naming(console.shown(name)):
+            return len(data), *function(data)
+
+    if not console.is_folder(options.input):
+        output = console.placed(options.output, renamed(Path(console.shown(options.input)).name))
+        check_ending(output, ending, options.command)
+        console.check_output(options.input, output)
+        old, made, judged = convert(options.input)
+        check_ending(output, ".jpg" if made.startswith(_JPEG) else ending, options.command)
+        console.write(output, made)
+        return [(output, old, len(made), judged)], None
+
+    run = _run(options, "files", recursive=True, without=options.output).sift(check_regular).sift(check)
+
+    def finish(path: Path, result: tuple[int, bytes, bool]) -> tuple[str, int, int, bool]:
+        old, made, judged = result
+        output = str(Path(options.output) / renamed(str(path.relative_to(options.input))))
+        run.write(output, made)
+        return output, old, len(made), judged
+
+    results = in_threads(lambda path: attempt(convert, str(path)), run.inputs, min(os.cpu_count() or 1, 4))
+    return list(run.done(console.progress(results, len(run.inputs)), finish)), run
+
+
+def info(options) -> int:
+    """``codeckit info``: what a stream holds."""
+    from dataclasses import asdict
+
+    from ..codecs.image_io import naming
+    from ..codecs.info import info
+    from ..codecs.video import is_video, looks_like_video
+
+    data, name = _piped(options.input), console.shown(options.input)
+    if looks_like_video(data) if data is not None else is_video(options.input):
+        return _print_video(options.input if data is None else data, name, options.json)
+    with naming(name):
+        found = asdict(info(console.read(options.input) if data is None else data))
+    if options.json:
+        console.say(json.dumps({**found, "bpp": _or_none(found["bpp"])}))
+        return 0
+    height, width = found.pop("size")
+    rows = {**found, "size": f"{width}×{height}", "bpp": f"{found['bpp']:.4f}", **found["details"]}
+    del rows["details"]
+    stages = rows.pop("stages", {})
+    rows.update({f"stage {role}": stage for role, stage in stages.items()})
+    console.print_table([(name, str(value)) for name, value in rows.items()])
+    return 0
