@@ -31,7 +31,13 @@ STAGES, WEIGHTS, VIDEO = 1, 2, 3
 #: The first tag of sections that a reader may skip.
 SKIPPED = 64
 
-_NAMES = {STAGES: "stages", WEIGHTS: "fingerprint of the weights", VIDEO: "video"}
+#: Sections that a reader may skip: a video's time stamps, and the shape of its pixels.
+TIMES, ASPECT = 67, 68
+
+_NAMES = {
+    STAGES: "stages", WEIGHTS: "fingerprint of the weights", VIDEO: "video", TIMES: "time stamps",
+    ASPECT: "pixel aspect ratio",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
