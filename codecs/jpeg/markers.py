@@ -131,6 +131,8 @@ class Segments:
             StreamError: cut, malformed, or of an unsupported process, which the message names.
         """
         while True:
+            if self.position >= len(self.data) and header.process in (BASELINE, EXTENDED) and self._ends_with_restart():
+                return None  # a last scan that is whole, with a restart marker behind it: libjpeg needs no EOI
             code = self._marker()
             if code == EOI:
                 return None
@@ -156,6 +158,9 @@ class Segments:
                 header.restart = _unpack(">H", body, "DRI")[0]
             elif code != DNL:  # whose number of lines was looked up where it is needed, and is ignored elsewhere
                 _parse_application(code, body, header)
+
+    def _ends_with_restart(self) -> bool:
+        return self.data[-2] == 0xFF and 0xD0 <= self.data[-1] <= 0xD7
 
     def _marker(self) -> int:
         data, position = self.data, self.position

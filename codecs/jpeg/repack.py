@@ -187,7 +187,8 @@ def _modelled(data: bytes) -> tuple[int, bytes]:
         spans.append(data[first:last])
         if len(spans) > _MOST_SCANS:
             raise StreamError(f"more than {_MOST_SCANS} scans")
-    frame, blocks = _Frame(b"".join([*heads, data[last:]]), MAX_PIXELS), reader.blocks[:-1]
+    end = bytes([0xFF, markers.EOI])  # in case that the file ends with what belongs to its last scan here
+    frame, blocks = _Frame(b"".join([*heads, data[last:], end]), MAX_PIXELS), reader.blocks[:-1]
     found = []
     for fill in 1, 0:
         try:

@@ -202,6 +202,20 @@ def test_restart_markers_askew(kind):
     assert alike > 15
 
 
+@pytest.mark.parametrize("restart", [0, 5])
+@pytest.mark.parametrize("kind", ["4:2:0", "4:2:2", "grey", "CMYK"])
+def test_a_restart_marker_in_place_of_the_end(kind, restart):
+    data = file(kind, restart_marker_blocks=restart)
+    for tail in b"\xff\xd0", b"\xff\xd3\xff\xd4", b"\xff\xff\xd1":
+        assert_like_pillow(data[:-2] + tail)
+        assert is_modelled(assert_kept_whole(data[:-2] + tail, (85, 61)))
+    for at in restarts(data)[:-1]:
+        with pytest.raises(StreamError):
+            codeckit.decode(data[: at + 2])
+    with pytest.raises(StreamError, match="end-of-image"):
+        codeckit.decode(file("progressive")[:-2] + b"\xff\xd0")
+
+
 def test_markers_of_another_kind_in_the_data():
     """Codes that no marker has are passed over between intervals, as libjpeg does."""
     data = file("4:2:0", restart_marker_blocks=5)
