@@ -10,6 +10,7 @@ from ...primitives.stage import Stage
 from ...primitives.subsample import SAMPLINGS, Subsample
 from ..base import Codec, Encoder, See
 from ..image_io import read_image, read_image_and_metadata
+from .arithmetic import JpegArithmetic
 from .huffman import JpegHuffman
 
 Subsampling = Literal["4:4:4", "4:2:2", "4:4:0", "4:2:0"]
@@ -25,6 +26,7 @@ def jpeg(
     progressive: bool | Literal["optimized", "exhaustive"] | None = None,
     optimize: bool = True,
     restart_interval: int = 0,
+    arithmetic: bool = False,
     metadata: Literal["drop", "keep"] = "drop",
     effort: int = 0,
     tune: Literal["psnr", "ms-ssim"] = "psnr",
@@ -41,6 +43,8 @@ def jpeg(
             sixty, or of a great many). Default: False; with effort ``"optimized"``, from 7 on ``"exhaustive"``.
         optimize: best Huffman tables for each picture instead of the typical ones of Annex K.
         restart_interval: MCUs between restart markers, 0 for none.
+        arithmetic: code arithmetically (T.81 Annex D) instead of with Huffman codes: smaller files, which libjpeg-turbo
+            opens and browsers do not. `optimize` has no meaning then.
         metadata: ``"drop"`` turns images read from files upright and forgets the rest; ``"keep"`` stores pixels as they
             are, with the file's Exif (orientation included), ICC profile, XMP and comment.
         effort: 0 quantizes as libjpeg does; 1 … 9 choose symbols, tables and sampling by what they cost and what they
@@ -69,12 +73,16 @@ def jpeg(
         quantize = QuantTable(quality, tables=tables)
     if progressive is None:
         progressive = ("optimized" if effort < 7 else "exhaustive") if search else False
+    if arithmetic:
+        entropy = JpegArithmetic(progressive, restart_interval)
+    else:
+        entropy = JpegHuffman(progressive, bool(optimize), restart_interval)
     stages = {
         "color": YCbCr(),
         "subsample": Subsample(subsampling or "4:2:0"),
         "transform": BlockDCT(),
         "quantize": quantize,
-        "entropy": JpegHuffman(progressive, bool(optimize), restart_interval),
+        "entropy": entropy,
     }
     encoder = JpegEncoder(search, metadata == "keep") if search or metadata == "keep" else Encoder()
     return Codec("jpeg", stages, encoder=encoder)
@@ -179,7 +187,7 @@ class JpegEncoder(Encoder):
         With a search the sampling and the steps are those that it chose, and the symbols are those of the file.
         """
         if self.keep_metadata:
-            if not isinstance(stages["entropy"], JpegHuffman):
+            if not isinstance(stages["entropy"], JpegHuffman | JpegArithmetic):
                 raise ValueError("metadata='keep' works in .jpg files; a .ckt stream carries none")
             image, metadata = read_image_and_metadata(image)
             stages = {**stages, "entropy": replace(stages["entropy"], metadata=metadata)}

@@ -18,7 +18,7 @@ from ...primitives.errors import StreamError
 from ...primitives.picture import MAX_PIXELS, Picture, check_size
 from ...primitives.stage import Stage
 from ..image_io import Metadata
-from . import kernels, markers, scans, tables
+from . import arithmetic_kernels, kernels, markers, scans, tables
 from .markers import Component, Header, Scan
 
 _PROGRESSIONS = (False, True, "optimized", "exhaustive")
@@ -70,11 +70,16 @@ class JpegHuffman(Stage):
         """Read a file of any encoder.
 
         Returns:
-            The picture's quantized blocks, int16 [rows, columns, 8, 8] for each component, with their tables.
+            The picture's quantized blocks, int16 [rows, columns, 8, 8] for each component, with their tables. Of a
+            lossless file, its samples, uint8 [h,w] (see `lossless`).
 
         Raises:
             StreamError: not JPEG, cut, damaged, larger than `max_pixels`, or of an unsupported process.
         """
+        if markers.process(data) == markers.LOSSLESS:
+            from . import lossless  # which needs this module
+
+            return lossless.read(data, max_pixels)
         return _Reader(data, max_pixels).picture()
 
     def anatomy(self, picture: Picture, data: bytes) -> Anatomy:
@@ -85,9 +90,12 @@ class JpegHuffman(Stage):
 
 
 class _Writer:
-    """One picture on its way into a file."""
+    """One picture on its way into a file: what files of all processes have, and the scans of Huffman-coded ones."""
 
-    def __init__(self, stage: JpegHuffman, picture: Picture):
+    #: Start-of-frame codes: baseline, extended and progressive.
+    processes = (markers.BASELINE, markers.EXTENDED, markers.PROGRESSIVE)
+
+    def __init__(self, stage, picture: Picture):
         _check_writable(picture)
         self.stage, self.picture = stage, picture
         self.blocks = np.concatenate([plane.reshape(-1, 64) for plane in picture.planes])
@@ -116,14 +124,12 @@ class _Writer:
         else:
             script = scans.progressive(planes) if stage.progressive else scans.sequential(planes)
         wide_steps = any(table.max() > 255 for table in self.quantization)
-        process = markers.EXTENDED if wide_steps else markers.BASELINE
+        process = self.processes[2 if stage.progressive else 1 if wide_steps else 0]
         out = [
             bytes([0xFF, markers.SOI]),
             markers.application_segments(stage.metadata, self.picture.color),
             markers.quantization_segment(self.quantization),
-            markers.frame_segment(
-                markers.PROGRESSIVE if stage.progressive else process, self.picture.size, self.components
-            ),
+            markers.frame_segment(process, self.picture.size, self.components),
         ]
         if stage.restart_interval:
             out.append(markers.segment(markers.DRI, stage.restart_interval.to_bytes(2, "big")))
@@ -143,7 +149,7 @@ class _Writer:
         return tables.coded_bits(counts) + int(kernels.extra_bits(found)) + 8 * (14 + 2 * len(scan.components))
 
     def scan(self, scan: Scan) -> bytes:
-        """Huffman tables, scan header and coded data."""
+        """Tables, scan header and coded data."""
         found, counts = self.tokens(scan)
         if self.stage.optimize or self.stage.progressive:
             huffman = tables.optimal(counts)
@@ -151,11 +157,14 @@ class _Writer:
             used = {int(self.layout[c, kernels.DC]) for c in scan.components}
             huffman = {number: table for number, table in tables.STANDARD.items() if number & 15 in used}
         data = coded_bytes(found, counts, huffman)
+        return (markers.huffman_segment(huffman) if huffman else b"") + self.scan_header(scan) + data
+
+    def scan_header(self, scan: Scan) -> bytes:
+        """SOS, which names each component's tables."""
         numbers = tuple((int(self.layout[c, kernels.DC]), int(self.layout[c, kernels.AC])) for c in scan.components)
-        header = markers.scan_segment(
+        return markers.scan_segment(
             replace_fields(scan, tables=numbers), [component.identifier for component in self.components]
         )
-        return (markers.huffman_segment(huffman) if huffman else b"") + header + data
 
 
 def _check_writable(picture: Picture) -> None:
@@ -263,8 +272,9 @@ class _Reader:
         if found < 0:
             raise StreamError("the JPEG file is damaged: its restart markers are out of order")
         self.segments.position = position
-        # Every block takes a bit at least, except in end-of-band runs: a header that promises more is not honest.
-        if scan.start == 0 and n_blocks > 8 * int(starts[found]):
+        # With Huffman codes every block takes a bit at least, except in end-of-band runs: a header that promises more is
+        # not honest.
+        if scan.start == 0 and not header.is_arithmetic and n_blocks > 8 * int(starts[found]):
             raise StreamError(f"the JPEG file is cut: its scan of {n_blocks} blocks has {starts[found]} bytes")
         if self.blocks is None:
             self.blocks = np.zeros((int((self.layout[:, 1] * self.layout[:, 2]).sum()) + 1, 64), np.int16)
@@ -274,9 +284,20 @@ class _Reader:
         expected = -(-len(order) // interval) if interval else 1
         if found < expected or found > expected + 1:
             raise StreamError(f"the JPEG file is cut or damaged: {found} restart intervals instead of {expected}")
+        if header.is_arithmetic:
+            place = (clean, starts, self.blocks, order, layout, interval)
+            status = arithmetic_kernels.decode(*place, scan.band, np.array(header.conditioning))
+        else:
+            status = self.decode_huffman(scan, (kernels.to_words(clean), starts, order, layout, interval))
+        if status == kernels.TOO_SHORT:
+            raise StreamError("the JPEG file is cut or damaged: a scan ends too early")
+        if status != kernels.OK:
+            raise StreamError("the JPEG file is damaged: a scan holds what no encoder writes")
+
+    def decode_huffman(self, scan: Scan, place) -> int:
+        """Decode a scan of Huffman codes into the blocks; a status of `kernels`."""
         lookups, shorts = self.lookups(scan)
-        place = (kernels.to_words(clean), starts, order, layout, interval)
-        if header.process != markers.PROGRESSIVE:
+        if not self.header.is_progressive:
             status = kernels.decode_sequential(*place, lookups, shorts, self.blocks)
         elif scan.start == 0:
             status = kernels.decode_dc(*place, scan.high, scan.low, lookups, shorts, self.blocks)
@@ -284,10 +305,7 @@ class _Reader:
             status = kernels.decode_ac_first(*place, scan.start, scan.end, scan.low, lookups, shorts, self.blocks)
         else:
             status = kernels.decode_ac_refine(*place, scan.start, scan.end, scan.low, lookups, shorts, self.blocks)
-        if status == kernels.TOO_SHORT:
-            raise StreamError("the JPEG file is cut or damaged: a scan ends too early")
-        if status != kernels.OK:
-            raise StreamError("the JPEG file is damaged: a scan holds what no encoder writes")
+        return status
 
     def order(self, scan: Scan, layout: np.ndarray) -> tuple[np.ndarray, int]:
         """The scan's blocks in coding order, and blocks an MCU; see `kernels.visit`."""
@@ -334,10 +352,9 @@ def describe(data: bytes) -> tuple[tuple[int, int], int, dict]:
     header = Header()
     if markers.Segments(data).parse(header) is None:
         raise StreamError("the JPEG file holds no picture")
-    processes = {markers.BASELINE: "baseline", markers.EXTENDED: "extended", markers.PROGRESSIVE: "progressive"}
     details = {
         "format": "JPEG",
-        "process": processes[header.process],
+        "process": markers.PROCESSES[header.process],
         "colour": _color(header),
         "sampling": ",".join(f"{component.h}x{component.v}" for component in header.components),
         "restart_interval": header.restart,
@@ -358,4 +375,5 @@ def _color(header: Header) -> str:
         return "ycbcr"
     if adobe is not None:
         return "rgb" if adobe == 0 else "ycbcr"
-    return "rgb" if identifiers == b"RGB" else "ycbcr"
+    plain = header.process == markers.LOSSLESS and identifiers == b"\x01\x02\x03"
+    return "rgb" if identifiers == b"RGB" or plain else "ycbcr"
