@@ -58,8 +58,11 @@ class JpegArithmetic(Stage):
 
     def __post_init__(self):
         JpegHuffman(self.progressive, restart_interval=self.restart_interval)  # the same options, checked there
-        whole = isinstance(self.conditioning, tuple) and [type(value) for value in self.conditioning] == [int] * 3
-        if not whole or not (0 <= self.conditioning[0] <= self.conditioning[1] <= 15 and 1 <= self.conditioning[2] <= 63):
+        if isinstance(self.conditioning, tuple) and [type(value) for value in self.conditioning] == [int] * 3:
+            small, large, split = self.conditioning
+        else:
+            small, large, split = 0, -1, 0
+        if not (0 <= small <= large <= 15 and 1 <= split <= 63):
             raise ValueError(f"conditioning is (L, U, K), 0 ≤ L ≤ U ≤ 15, 1 ≤ K ≤ 63, not {self.conditioning!r}")
 
     def forward(self, picture: Picture) -> bytes:

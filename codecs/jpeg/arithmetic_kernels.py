@@ -1,4 +1,4 @@
-"""The statistical model of JPEG's arithmetic coding (ITU-T T.81 F.1.4 and G.1.3), compiled: blocks to decisions and back.
+"""The model of JPEG's arithmetic coding (ITU-T T.81 F.1.4 and G.1.3), compiled: blocks to decisions and back.
 
 Everything is a yes/no decision of the QM coder (`primitives.entropy.qm`), each in a bin of its own that adapts: no
 tables are sent, and no pass over the picture counts anything first.
@@ -9,8 +9,8 @@ tables are sent, and no pass over the picture counts anything first.
 *DC* codes the difference to the DC before: zero or not, sign, size. The bins of its first three decisions are chosen by
 how the difference before it was: zero, small or large, and of which sign. "Small" is what has `L` to `U` bits.
 
-*AC* asks before each coefficient that follows a nonzero one "is the block over?", then "is this zero?" until one is not.
-Each position in zigzag order has its bins; the long sizes of positions up to `K` and of those beyond share theirs.
+*AC* asks, at first and after each nonzero coefficient, "is the block over?", then "is this nonzero?" until one is. Each
+position in zigzag order has its bins; the long sizes of positions up to `K` share theirs, as do those beyond.
 
 *Progressive scans* do the same with the values' high bits. Refining scans send the next bit of DC values at probability
 one half; of AC values, corrections of the old ones in their positions' third bins, and new ones as above.
@@ -23,7 +23,7 @@ Bins of a table::
         189 … 202 size > 2, 3 …? (k ≤ K)   203 … 216 bits     217 … 230, 231 … 244 the same for k > K
 
 `L`, `U` and `K` are the *conditioning*, which a DAC segment may set for each table. One function codes in both
-directions; its two callers fix which, so that the compiler makes two loops of it.
+directions and meters; its three callers fix what it does, so that the compiler makes three loops of it.
 """
 
 import numpy as np
@@ -37,6 +37,9 @@ from .kernels import _SIZE, AC, BAD_CODE, BAD_RUN, DC, OK
 
 # Where AC's bins begin, behind those of four DC tables, and the bin that stays at one half, behind four AC tables.
 _AC_BINS, _HALF = 4 * 64, 4 * 64 + 4 * 256
+
+# What the loop over blocks does.
+_DECODE, _ENCODE, _METER = range(3)
 
 _LADDER, _BITS = 20, 14
 _LOW_LADDER, _HIGH_LADDER = 189, 217
@@ -98,14 +101,18 @@ def _last(block, start, end, low):
 
 
 @leaf
-def _code_ac(coder, data, bins, first, split, block, start, end, low, decoding):
+def _code_ac(coder, data, bins, first, split, block, start, end, low, mode, costs, index):
     """A band of AC coefficients without its `low` lowest bits (F.1.4.2, G.1.3.2): a status, and the coder."""
+    decoding = mode == _DECODE
     last = np.int64(0) if decoding else _last(block, start, end, low)
     k = np.int64(start)
     while k <= end:
         bin = first + 3 * (k - 1)
+        before = qm.bits_so_far(coder) if mode == _METER else 0.0
         over, coder = code_bit(coder, data, bins, bin, k > last, decoding)
         if over:
+            if mode == _METER:
+                costs[index, ZIGZAG[k]] = qm.bits_so_far(coder) - before
             break
         while True:
             value = np.int64(0) if decoding else np.int64(block[ZIGZAG[k]])
@@ -132,6 +139,8 @@ def _code_ac(coder, data, bins, first, split, block, start, end, low, decoding):
                 rest = np.int64(1)
         if decoding:
             block[ZIGZAG[k]] = (-rest - 1 if negative else rest + 1) << low
+        if mode == _METER:
+            costs[index, ZIGZAG[k]] = qm.bits_so_far(coder) - before
         k += 1
     return OK, coder
 
@@ -175,8 +184,9 @@ def _refine_ac(coder, data, bins, first, block, start, end, low, decoding):
 
 
 @njit(cache=True, forceinline=True)
-def _code_scan(data, starts, blocks, order, layout, interval, band, conditioning, decoding):
+def _code_scan(data, starts, blocks, order, layout, interval, band, conditioning, mode, costs):
     start, end, high, low = band
+    decoding = mode == _DECODE
     previous, contexts = np.zeros(layout.shape[0], np.int64), np.zeros(layout.shape[0], np.int64)
     part, status = 0, OK
     bins = np.zeros(_HALF + 1, np.uint8)
@@ -208,12 +218,15 @@ def _code_scan(data, starts, blocks, order, layout, interval, band, conditioning
             else:
                 table = layout[c, DC]
                 first, small, large = 64 * table, conditioning[table] & 15, conditioning[table] >> 4
+                before = qm.bits_so_far(coder) if mode == _METER else 0.0
                 difference, context, coder = _code_difference(
                     coder, data, bins, first, contexts[c], small, large, dc - previous[c], decoding
                 )
                 if context < 0:
                     status = BAD_CODE
                     break
+                if mode == _METER and index >= 0:
+                    costs[index, 0] = qm.bits_so_far(coder) - before
                 contexts[c] = context
                 previous[c] += difference
                 if decoding:
@@ -226,7 +239,8 @@ def _code_scan(data, starts, blocks, order, layout, interval, band, conditioning
                 _, coder = code_bit(coder, data, bins, first, 1, decoding)
             else:
                 split = conditioning[4 + layout[c, AC]]
-                status, coder = _code_ac(coder, data, bins, first, split, block, max(start, 1), end, low, decoding)
+                begin = max(start, 1)
+                status, coder = _code_ac(coder, data, bins, first, split, block, begin, end, low, mode, costs, index)
             if status != OK:
                 break
     if not decoding:
@@ -245,13 +259,26 @@ def decode(data, starts, blocks, order, layout, interval, band, conditioning):
         band: first and last coefficient, `high` and `low` bit, as in `markers.Scan`.
         conditioning: int64 [8]: L | U << 4 of DC tables 0 … 3, K of AC tables 0 … 3.
     """
-    return _code_scan(data, starts, blocks, order, layout, interval, band, conditioning, True)[1]
+    nowhere = np.zeros((0, 64))
+    return _code_scan(data, starts, blocks, order, layout, interval, band, conditioning, _DECODE, nowhere)[1]
 
 
 @njit(cache=True)
 def encode(starts, blocks, order, layout, interval, band, conditioning):
     """The inverse of `decode`: the bytes of a scan of blocks, and fills `starts`."""
-    return _code_scan(np.zeros(0, np.uint8), starts, blocks, order, layout, interval, band, conditioning, False)[0]
+    data, nowhere = np.zeros(0, np.uint8), np.zeros((0, 64))
+    return _code_scan(data, starts, blocks, order, layout, interval, band, conditioning, _ENCODE, nowhere)[0]
+
+
+@njit(cache=True)
+def meter(starts, blocks, order, layout, interval, band, conditioning, costs):
+    """Fill `costs` [N,64], in natural order, with the bits that each coefficient of a sequential scan takes.
+
+    A coefficient takes its decisions and those of the zeros before it; the end of block is booked on the first
+    coefficient that it leaves out. Padding blocks, which are in no picture, are booked nowhere.
+    """
+    data = np.zeros(0, np.uint8)
+    _code_scan(data, starts, blocks, order, layout, interval, band, conditioning, _METER, costs)
 
 
 @njit(cache=True)

@@ -272,8 +272,8 @@ class _Reader:
         if found < 0:
             raise StreamError("the JPEG file is damaged: its restart markers are out of order")
         self.segments.position = position
-        # With Huffman codes every block takes a bit at least, except in end-of-band runs: a header that promises more is
-        # not honest.
+        # With Huffman codes every block takes a bit at least, except in end-of-band runs: a header that promises more
+        # is not honest.
         if scan.start == 0 and not header.is_arithmetic and n_blocks > 8 * int(starts[found]):
             raise StreamError(f"the JPEG file is cut: its scan of {n_blocks} blocks has {starts[found]} bytes")
         if self.blocks is None:

@@ -13,9 +13,10 @@ and predicts as if the picture began there. With a *point transform* Pt, all sam
 
 Decoding has two steps: all differences of a scan, in order of its MCUs (here groups of H × V samples), then the samples
 of each component. The result is a `Picture` whose planes are samples, which the stages before the entropy coder leave
-as they are (`Picture.has_samples`). Differences of 8-bit samples alone are decoded; libjpeg-turbo takes 2 to 16 bits.
+as they are (`Picture.has_samples`). Files of 8-bit samples alone are decoded; libjpeg-turbo takes 2 to 16 bits.
 
-Planes are RGB unless a marker says otherwise (`_color`), as libjpeg-turbo has it.
+As in libjpeg-turbo, planes are RGB unless a marker says otherwise (`_color`), and the samples of subsampled planes are
+repeated.
 """
 
 import numpy as np
@@ -109,8 +110,16 @@ def read(data: bytes, max_pixels: int) -> Picture:
         planes |= found
     if len(planes) < len(header.components):
         raise StreamError("the JPEG file is cut: scans of some components are missing")
-    factors = tuple((c.v, c.h) for c in header.components)
-    return Picture(tuple(planes[c] for c in range(len(planes))), header.size, factors, _color(header))
+    v_max, h_max = (max(getattr(c, side) for c in header.components) for side in ("v", "h"))
+    if any(v_max % c.v or h_max % c.h for c in header.components):
+        raise StreamError("the sampling factors have fractional ratios, which are not supported")
+    whole = [_repeated(planes[i], v_max // c.v, h_max // c.h, header.size) for i, c in enumerate(header.components)]
+    return Picture(tuple(whole), header.size, ((1, 1),) * len(whole), _color(header))
+
+
+def _repeated(plane, v, h, size) -> np.ndarray:
+    """The plane at full size; libjpeg-turbo repeats samples where there are no blocks."""
+    return plane if (v, h) == (1, 1) else np.repeat(np.repeat(plane, v, axis=0), h, axis=1)[: size[0], : size[1]]
 
 
 def _scan(data, position, header: Header, scan: Scan, max_pixels) -> tuple[int, dict[int, np.ndarray]]:
@@ -126,7 +135,7 @@ def _scan(data, position, header: Header, scan: Scan, max_pixels) -> tuple[int, 
     if header.restart % wide:
         raise StreamError(f"the JPEG file is damaged: restarts every {header.restart} MCUs, which are no whole rows")
     if offset > 8 * (len(data) - position):  # every sample takes a bit at least
-        raise StreamError(f"the JPEG file is cut: its scan of {offset} samples has {len(data) - position} bytes at most")
+        raise StreamError(f"the JPEG file is cut: its scan of {offset} samples has {len(data) - position} bytes")
     clean = np.zeros((len(data) - position + 512) // 4 * 4, np.uint8)
     expected = -(-wide * high // header.restart) if header.restart else 1
     starts = np.zeros(expected + 3, np.int64)
@@ -149,5 +158,6 @@ def _scan(data, position, header: Header, scan: Scan, max_pixels) -> tuple[int, 
         first, width, height, _, v, _, _ = layout[i].tolist()
         planes[c] = np.empty((height, width), np.uint8)
         rows = header.restart // wide * (v if len(layout) > 1 else 1)
-        _restore(differences[first : first + height * width].reshape(height, width), scan.start, scan.low, rows, planes[c])
+        part = differences[first : first + height * width].reshape(height, width)
+        _restore(part, scan.start, scan.low, rows, planes[c])
     return end, planes

@@ -41,8 +41,8 @@ coder", IBM Journal of Research and Development 32, 1988.
 import numpy as np
 from numba import njit
 
-#: Decorator of compiled functions that are handed arrays and make none, as `mixing.leaf`: counting references would take
-#: longer than coding. They go into their callers whole.
+#: Decorator of compiled functions that are handed arrays and make none (see `mixing.leaf`): counting references would
+#: take longer than coding. They go into their callers whole.
 leaf = njit(cache=True, forceinline=True, _nrt=False)
 
 #: Where a coder's position in its data stands.
