@@ -30,7 +30,7 @@ import numpy as np
 from numba import njit
 
 from ...primitives.entropy import qm
-from ...primitives.entropy.binary_coder import with_room
+from ...primitives.entropy.binary_coder import ROOM, with_room
 from ...primitives.entropy.layout import ZIGZAG
 from ...primitives.entropy.qm import code_bit, leaf
 from .kernels import _SIZE, AC, BAD_CODE, BAD_RUN, DC, OK
@@ -203,9 +203,9 @@ def _code_scan(data, starts, blocks, order, layout, interval, band, conditioning
             bins[:_HALF] = 0
             previous[:] = 0
             contexts[:] = 0
-        if not decoding:
+        if not decoding and coder[qm.POSITION] + ROOM > data.size:
             data = with_room(coder, data, decoding)
-        index, c = order[i]
+        index, c = order[i, 0], order[i, 1]
         block = blocks[index]
         if start == 0:
             # Padding blocks repeat the DC before them.
