@@ -119,6 +119,7 @@ def codec(
     progressive: bool | Literal["optimized", "exhaustive"] | None = None,
     optimize: bool = True,
     restart_interval: int = 0,
+    arithmetic: bool = False,
     metadata: Literal["drop", "keep"] = "drop",
     effort: int = 0,
     tune: Literal["psnr", "ms-ssim"] = "psnr",

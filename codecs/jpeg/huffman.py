@@ -18,7 +18,7 @@ from ...primitives.errors import StreamError
 from ...primitives.picture import MAX_PIXELS, Picture, check_size
 from ...primitives.stage import Stage
 from ..image_io import Metadata
-from . import arithmetic_kernels, kernels, markers, scans, tables
+from . import arithmetic_kernels, kernels, lossless, markers, scans, tables
 from .markers import Component, Header, Scan
 
 _PROGRESSIONS = (False, True, "optimized", "exhaustive")
@@ -77,8 +77,6 @@ class JpegHuffman(Stage):
             StreamError: not JPEG, cut, damaged, larger than `max_pixels`, or of an unsupported process.
         """
         if markers.process(data) == markers.LOSSLESS:
-            from . import lossless  # which needs this module
-
             return lossless.read(data, max_pixels)
         return _Reader(data, max_pixels).picture()
 
@@ -244,7 +242,7 @@ class _Reader:
         for offset, columns, rows in self.layout[:, :3].tolist():
             planes.append(self.blocks[offset : offset + rows * columns].reshape(rows, columns, 8, 8))
         quantization = tuple(self.tables[c] for c in range(len(planes)))
-        return Picture(tuple(planes), header.size, self.frame.factors, _color(header), quantization)
+        return Picture(tuple(planes), header.size, self.frame.factors, header.color, quantization)
 
     def start_frame(self) -> None:
         header = self.header
@@ -355,25 +353,9 @@ def describe(data: bytes) -> tuple[tuple[int, int], int, dict]:
     details = {
         "format": "JPEG",
         "process": markers.PROCESSES[header.process],
-        "colour": _color(header),
+        "colour": header.color,
         "sampling": ",".join(f"{component.h}x{component.v}" for component in header.components),
         "restart_interval": header.restart,
     }
     details |= {f"{name}_bytes": len(data) for name, data in vars(header.metadata).items() if data}
     return header.size, 1 if len(header.components) == 1 else 3, details
-
-
-def _color(header: Header) -> str:
-    """What the planes mean: JFIF and Adobe markers say it, or component identifiers (read as libjpeg reads them)."""
-    n, adobe = len(header.components), header.adobe
-    if n == 1:
-        return "grey"
-    if n == 4:
-        return "cmyk" if adobe in (None, 0) else "ycck"
-    identifiers = bytes(component.identifier for component in header.components)
-    if header.jfif:
-        return "ycbcr"
-    if adobe is not None:
-        return "rgb" if adobe == 0 else "ycbcr"
-    plain = header.process == markers.LOSSLESS and identifiers == b"\x01\x02\x03"
-    return "rgb" if identifiers == b"RGB" or plain else "ycbcr"

@@ -15,8 +15,8 @@ Decoding has two steps: all differences of a scan, in order of its MCUs (here gr
 of each component. The result is a `Picture` whose planes are samples, which the stages before the entropy coder leave
 as they are (`Picture.has_samples`). Files of 8-bit samples alone are decoded; libjpeg-turbo takes 2 to 16 bits.
 
-As in libjpeg-turbo, planes are RGB unless a marker says otherwise (`_color`), and the samples of subsampled planes are
-repeated.
+As in libjpeg-turbo, planes are RGB unless a marker says otherwise (`Header.color`), and the samples of subsampled
+planes are repeated.
 """
 
 import numpy as np
@@ -25,7 +25,6 @@ from numba import njit
 from ...primitives.errors import StreamError
 from ...primitives.picture import Picture, check_size
 from . import kernels
-from .huffman import _color
 from .kernels import BAD_CODE, DC, HIGH, OFFSET, OK, TOO_SHORT, WIDE, H, V, _mcus, _next_entry, _open, _refill
 from .kernels import _value_behind as _value
 from .markers import Header, Scan, Segments
@@ -114,7 +113,7 @@ def read(data: bytes, max_pixels: int) -> Picture:
     if any(v_max % c.v or h_max % c.h for c in header.components):
         raise StreamError("the sampling factors have fractional ratios, which are not supported")
     whole = [_repeated(planes[i], v_max // c.v, h_max // c.h, header.size) for i, c in enumerate(header.components)]
-    return Picture(tuple(whole), header.size, ((1, 1),) * len(whole), _color(header))
+    return Picture(tuple(whole), header.size, ((1, 1),) * len(whole), header.color)
 
 
 def _repeated(plane, v, h, size) -> np.ndarray:

@@ -126,6 +126,21 @@ class Header:
         return self.process in (ARITHMETIC, ARITHMETIC_PROGRESSIVE)
 
     @property
+    def color(self) -> str:
+        """What the planes mean: JFIF and Adobe markers say it, or component identifiers; read as libjpeg reads them."""
+        n, identifiers = len(self.components), bytes(component.identifier for component in self.components)
+        if n == 1:
+            return "grey"
+        if n == 4:
+            return "cmyk" if self.adobe in (None, 0) else "ycck"
+        if self.jfif:
+            return "ycbcr"
+        if self.adobe is not None:
+            return "rgb" if self.adobe == 0 else "ycbcr"
+        is_plain = self.process == LOSSLESS and identifiers == b"\1\2\3"
+        return "rgb" if identifiers == b"RGB" or is_plain else "ycbcr"
+
+    @property
     def metadata(self) -> Metadata:
         """The file's metadata."""
         icc = b"".join(self.icc[number] for number in sorted(self.icc))
