@@ -1,7 +1,7 @@
 """JPEG's other entropy stage: the same `.jpg` files with arithmetic coding in place of Huffman codes.
 
 ITU-T T.81 of 1992 has two entropy coders. Patents on the second one, the QM coder, kept it out of nearly all software
-until they expired; files are 5 to 10 % smaller than with the best Huffman tables, and no table is sent. libjpeg-turbo
+until they expired. Files are 5 to 9 % smaller than with the best Huffman tables, and no table is sent. libjpeg-turbo
 reads and writes them (`cjpeg -arithmetic`); browsers do not.
 
 The stage takes and gives what `JpegHuffman` does, and both read the files of either. The decisions that blocks become
