@@ -142,6 +142,7 @@ def codec(
     progressive: bool | Literal["optimized", "exhaustive"] | None = None,
     optimize: bool = True,
     restart_interval: int = 0,
+    arithmetic: bool = False,
     effort: int = 0,
     tune: Literal["psnr", "ms-ssim"] = "psnr",
     background: Any = None,

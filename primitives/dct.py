@@ -255,11 +255,13 @@ class BlockDCT(Stage):
         return picture.replace(planes=tuple(self._forward(plane) for plane in picture.planes))
 
     def inverse(self, picture: Picture) -> Picture:
-        """Restore every plane.
+        """Restore every plane; planes that are samples already stay as they are.
 
         Raises:
             StreamError: the coefficients are not blocks of this size.
         """
+        if picture.has_samples:
+            return picture
         return picture.replace(planes=tuple(self._inverse(plane) for plane in picture.planes))
 
     def _forward(self, plane: np.ndarray) -> np.ndarray:

@@ -80,6 +80,15 @@ class Picture:
         return replace(self, planes=tuple(function(plane) for plane in self.planes))
 
     @property
+    def has_samples(self) -> bool:
+        """Whether planes hold samples, uint8 [h,w], as before any transform.
+
+        A decoder of a file without transform and quantizer (lossless JPEG) gives such planes; the inverse stages of
+        those two leave them as they are.
+        """
+        return all(plane.ndim == 2 and plane.dtype == np.uint8 for plane in self.planes)
+
+    @property
     def plane_sizes(self) -> list[tuple[int, int]]:
         """(h, w) in samples of each plane under its sampling factors."""
         (height, width), v_max, h_max = self.size, *(max(each) for each in zip(*self.factors, strict=True))

@@ -7,11 +7,12 @@
     python -m codeckit.bench.studies.fuzz --repack --count 20000        # JPEG files, repacked and unpacked, are damaged
     python -m codeckit.bench.studies.fuzz --pictures --count 20000      # picture files of every format, to be encoded
 
-Streams are small JPEG files of all kinds and `.ckt` files of every entropy stage. A mutation flips bits, changes, cuts,
-inserts or moves bytes, splices two streams, duplicates, removes or swaps segments, or edits a header or length field.
-Three of four `.ckt` mutations get their CRC-32 repaired, so that the damage reaches the decoder; where it is not, a
-picture is as wrong as a crash: the damage went unnoticed. *Bombs* are small streams, made by hand, that promise huge
-pictures, thousands of scans, deeply nested parameters or stages in the wrong places.
+Streams are small JPEG files of all kinds (Huffman-coded, arithmetic-coded, lossless) and `.ckt` files of every entropy
+stage. A mutation flips bits, changes, cuts, inserts or moves bytes, splices two streams, duplicates, removes or swaps
+segments, or edits a header or length field. Three of four `.ckt` mutations get their CRC-32 repaired, so that the
+damage reaches the decoder; where it is not, a picture is as wrong as a crash: the damage went unnoticed. *Bombs* are
+small streams, made by hand, that promise huge pictures, thousands of scans, deeply nested parameters or stages in the
+wrong places.
 
 With `--repack`, damaged JPEG files go through `repack` and `unpack` and must come back as they were, and damaged
 repacked files must give the original file or a `StreamError`, never another file.
@@ -45,10 +46,14 @@ import numpy as np
 from PIL import Image
 
 from ... import codec, decode
+from ...codecs.jpeg import JpegArithmetic, kernels
+from ...codecs.jpeg.arithmetic import coded_bytes
+from ...codecs.jpeg.markers import Header, Scan
 from ...primitives import ReadingError, StreamError, Tokens, container, plugins
 from ...primitives.stage import GROUP, spec
 from . import pictures
 from .jpeg_identity import save, segments
+from .lossless_writer import write_lossless
 
 MAX_PIXELS = 1 << 22
 MEMORY = 512 << 20
@@ -100,7 +105,15 @@ def jpeg_streams() -> list[bytes]:
     images.append((Image.fromarray(picture[..., 0]), {"quality": 70}))
     images.append((Image.fromarray(picture[..., 1]), {"quality": 70, "progressive": True}))
     images.append((Image.fromarray(pictures.photo(23, 30, channels=4), "CMYK"), {"quality": 80}))
-    return [save(image, **options) for image, options in images]
+    files = [save(image, **options) for image, options in images]
+    for options in {}, {"progressive": True}, {"restart_interval": 3}, {"progressive": True, "restart_interval": 5}:
+        files.append(codec("jpeg", arithmetic=True, **options).encode(picture))
+    entropy = JpegArithmetic(conditioning=(2, 4, 9))
+    files.append(codec("jpeg", quality=95, entropy=entropy).encode(picture[:20, :33, 0]))
+    planes = [np.ascontiguousarray(picture[..., c]) for c in range(3)]
+    files.append(write_lossless(planes, predictor=4, restart_rows=7))
+    files.append(write_lossless(planes[:1], predictor=7, low=1))
+    return files
 
 
 def ckt_streams() -> list[bytes]:
@@ -390,6 +403,20 @@ def _jpeg(height, width, components, marker=0xC0, scans=(), more=b""):
     return out + b"\xff\xd9"
 
 
+def _thin_scans(side):
+    """Arithmetic-coded scans of a grey picture of zeros: as many as there can be, of a bit of a coefficient each."""
+    blocks = np.zeros(((side // 8) ** 2, 64), np.int16)
+    layout = np.array([[0, side // 8, side // 8, 1, 1, 0, 0]])
+    order, _ = kernels.visit(layout)
+    for k in range(64):
+        first, refining = (
+            coded_bytes(blocks, order, layout, 0, Scan((0,), k, k, high, 12), Header().conditioning) for high in (0, 13)
+        )
+        yield k, k, 13, first
+        for low in range(12, -1, -1):
+            yield k, k, low + 1 << 4 | low, refining
+
+
 def _jpeg_bombs():
     grey, colour = [(1, 1)], [(2, 2), (1, 1), (1, 1)]
     one = [(0, 63, 0, b"\x12\x34\x56")]
@@ -409,6 +436,9 @@ def _jpeg_bombs():
     for marker, name in ((0xC0, "baseline"), (0xC2, "progressive")):
         scans = [(0, 63, 0, b"\x00")] * 3000 if marker == 0xC0 else [dc, *[ac] * 3000]
         yield Case(f"bomb: 3000 {name} scans of 4 MP", _jpeg(2048, 2048, colour, marker, scans))
+    yield Case("bomb: arithmetic-coded 4 MP of nothing", _jpeg(2048, 2048, colour, 0xC9, [(0, 63, 0, b"")]))
+    yield Case("bomb: 896 arithmetic-coded scans of 4 MP", _jpeg(2048, 2048, grey, 0xCA, _thin_scans(2048)))
+    yield Case("bomb: lossless 4 MP of 3 bytes", _jpeg(2048, 2048, colour, 0xC3, [(1, 0, 0, b"\x12\x34\x56")]))
     refinements = [dc, (1, 63, 0x01, b"\x00" * 8), *[(1, 63, 0x10, b"\x00" * 8)] * 3000]
     yield Case("bomb: 3000 refinement scans of 4 MP", _jpeg(2048, 2048, grey, 0xC2, refinements))
     yield Case("bomb: 20,000 restart intervals", _jpeg(2000, 2000, grey, scans=one, more=_segment(0xDD, b"\0\1")))

@@ -39,6 +39,7 @@ from ...primitives import (
     plugins,
 )
 from . import pictures
+from .lossless_writer import write_lossless
 
 FOLDER = Path(__file__).parents[2] / "tests" / "golden"
 
@@ -114,6 +115,11 @@ def cases():
     yield "own", Codec("own", own).encode(image)
     lossless = registry.codec("jpeg2000-teaching", lossless=True)
     yield "jpeg2000-teaching-lossless", lossless.encode(image)
+    arithmetic = {"quality": 60, "arithmetic": True}
+    yield "jpeg-JpegArithmetic", registry.codec("jpeg", **arithmetic, restart_interval=2).encode(image)
+    yield "jpeg-JpegArithmetic-progressive", registry.codec("jpeg", **arithmetic, progressive=True).encode(image)
+    yield "jpeg-JpegArithmetic-grey", registry.codec("jpeg", **arithmetic).encode(grey)
+    yield "jpeg-lossless", write_lossless([np.ascontiguousarray(image[..., c]) for c in range(3)], predictor=4)
 
 
 def tiny_weights(name: str) -> None:

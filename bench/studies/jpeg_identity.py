@@ -162,7 +162,9 @@ def cjpeg_variant(rng, photographs) -> Variant:
     options += ["-restart", f"{restart}B" if rng.integers(2) else str(min(restart, 3))] if restart else []
     out = io.BytesIO()
     Image.fromarray(picture).save(out, "ppm")
-    return Variant("cjpeg", f"{picture.shape} {name} {' '.join(options)}", _tool(["cjpeg", *options], out.getvalue()))
+    return Variant(
+        "cjpeg", f"{picture.shape} {name} {' '.join(options)}", run_tool(["cjpeg", *options], out.getvalue())
+    )
 
 
 def jpegtran_variant(rng, photographs) -> Variant:
@@ -178,7 +180,7 @@ def jpegtran_variant(rng, photographs) -> Variant:
     with tempfile.NamedTemporaryFile("w", suffix=".scans") as file:
         file.write(SCRIPTS[script])
         file.flush()
-        data = _tool(["jpegtran", *options, "-scans", file.name], base.data)
+        data = run_tool(["jpegtran", *options, "-scans", file.name], base.data)
     return Variant("jpegtran", f"{base.name} -> {' '.join(options)} {script}", data)
 
 
@@ -267,7 +269,12 @@ def _split_tables(part):
     return pieces
 
 
-def _tool(command, data):
+def run_tool(command: list[str], data: bytes) -> bytes:
+    """What a command line tool makes of its input.
+
+    Raises:
+        RuntimeError: it fails.
+    """
     done = subprocess.run(command, input=data, capture_output=True, check=False)
     if done.returncode not in (0, 2):  # 2: done, with warnings
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.decode()}")

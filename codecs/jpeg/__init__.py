@@ -1,6 +1,7 @@
 """JPEG (ITU-T T.81) as a composition of shared stages; writes and reads genuine `.jpg` files.
 
-`search` makes them small, `repack` makes any of them smaller without loss. Names are imported at first use.
+`huffman` and `arithmetic` are its two entropy coders; `lossless` reads files without a transform. `search` makes files
+small, `repack` makes any of them smaller without loss. Names are imported at first use.
 """
 
 import lazy_loader

@@ -1,5 +1,6 @@
 import codeckit.codecs.entry as _entry
 
+from .arithmetic import JpegArithmetic as JpegArithmetic
 from .codec import jpeg as jpeg
 from .codec import jpeg_context as jpeg_context
 from .codec import jpeg_repack as jpeg_repack

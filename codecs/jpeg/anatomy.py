@@ -2,8 +2,9 @@
 
 Works on files of any encoder. Sequential scans are metered exactly: a coefficient takes its Huffman code (the run of
 zeros before it included) and its extra bits, the end of block is booked on the first coefficient that it leaves out.
-The scans of progressive files are parts of their own, without costs. Where restart markers are lost, the costs are
-those that the blocks would have in a file that had them.
+Arithmetic coding spends fractions of bits, which are metered alike. The scans of progressive files are parts of their
+own, without costs. Where restart markers are lost, the costs are those that the blocks would have in a file that had
+them.
 """
 
 import re
@@ -13,7 +14,7 @@ import numpy as np
 from ...primitives.anatomy import Anatomy, Dissector, Part
 from ...primitives.errors import StreamError
 from ...primitives.picture import Picture
-from . import kernels, markers, tables
+from . import arithmetic_kernels, kernels, markers, tables
 
 #: Codes of the first scan that are told one by one.
 FIRST_CODES = 160
@@ -24,6 +25,7 @@ _NAMES = {
     markers.SOS: "SOS: scan",
     markers.DQT: "DQT: quantization tables",
     markers.DHT: "DHT: Huffman tables",
+    markers.DAC: "DAC: conditioning of arithmetic coding",
     markers.DRI: "DRI: restart interval",
     markers.DNL: "DNL: number of lines",
     **{0xD0 + number: "RST: restart marker without data" for number in range(8)},
@@ -35,6 +37,9 @@ _NAMES = {
     markers.BASELINE: "SOF0: baseline frame",
     markers.EXTENDED: "SOF1: extended frame",
     markers.PROGRESSIVE: "SOF2: progressive frame",
+    markers.LOSSLESS: "SOF3: lossless frame",
+    markers.ARITHMETIC: "SOF9: arithmetic-coded sequential frame",
+    markers.ARITHMETIC_PROGRESSIVE: "SOF10: arithmetic-coded progressive frame",
 }
 
 
@@ -61,14 +66,18 @@ def anatomy(picture: Picture, data: bytes) -> Anatomy:
         _segments(found, segments.position)
         end = _end_of_scan(data, segments.position)
         found.group = "coded data"
-        if first:
+        is_lossless = header.process == markers.LOSSLESS
+        if first and len(scan.components) == len(header.components) and not (is_lossless or header.is_progressive):
+            costs = _costs(picture, header, scan)
+        if first and not (is_lossless or header.is_arithmetic):
             found.parts += _first_codes(data, found.position, end, header, scan)
-            if header.process != markers.PROGRESSIVE and len(scan.components) == len(header.components):
-                costs = _costs(picture, header, scan)
         else:
-            band = (
-                f"coefficients {scan.start}–{scan.end}, bits from {scan.low} up" if scan.end else f"DC, bit {scan.low}"
-            )
+            if is_lossless:
+                band = f"predictor {scan.start}"
+            elif scan.end:
+                band = f"coefficients {scan.start}–{scan.end}, bits from {scan.low} up"
+            else:
+                band = f"DC, bit {scan.low}"
             found.parts.append(Part("codes of the scan", 8 * (end - found.position), band, found.group, "quantize"))
         found.position = segments.position = end
         first = False
@@ -106,7 +115,7 @@ def _segments(found: Dissector, end: int) -> None:
             continue
         found.take(2, "marker", f"FF {code:02X}")
         body_end = found.position + found.number(2, "length", value=lambda n: f"{n} bytes")
-        if code in (markers.BASELINE, markers.EXTENDED, markers.PROGRESSIVE):
+        if code in markers.PROCESSES:
             _frame(found)
         elif code == markers.DQT:
             _quantization(found, body_end)
@@ -115,7 +124,7 @@ def _segments(found: Dissector, end: int) -> None:
         elif code == markers.SOS:
             for _ in range(found.number(1, "components in the scan")):
                 found.take(1, "component")
-                found.number(1, "its Huffman tables", value=lambda n: f"DC {n >> 4}, AC {n & 15}")
+                found.number(1, "its tables", value=lambda n: f"DC {n >> 4}, AC {n & 15}")
             found.number(1, "first coefficient")
             found.number(1, "last coefficient")
             found.number(1, "bits", value=lambda n: f"high {n >> 4}, low {n & 15}")
@@ -125,6 +134,11 @@ def _segments(found: Dissector, end: int) -> None:
             found.number(1, "unit of density", "color")
             found.number(2, "horizontal density", "color")
             found.number(2, "vertical density", "color")
+        elif code == markers.DAC:
+            while found.position + 1 < body_end:
+                table = found.number(1, "table", value=lambda n: f"{'AC' if n >> 4 else 'DC'} {n & 15}")
+                shown = (lambda n: f"K {n}") if table >> 4 else (lambda n: f"L {n & 15}, U {n >> 4}")
+                found.number(1, "its conditioning", value=shown)
         elif code == markers.DRI:
             found.number(2, "restart interval", value=lambda n: f"{n} MCUs")
         elif code == markers.DNL:
@@ -209,7 +223,7 @@ def _first_codes(data, position, end, header, scan) -> list[Part]:
     interval = header.restart * blocks_in_mcu
     bits, parts = _Bits(data, position, end), []
     group = "coded data: the first Huffman codes"
-    only_dc = header.process == markers.PROGRESSIVE
+    only_dc = header.is_progressive
 
     def code(table, name, explain):
         text = ""
@@ -284,10 +298,16 @@ def _costs(picture, header, scan):
     """What every coefficient of a sequential scan took."""
     layout = _layout(header, scan)
     order, blocks_in_mcu = kernels.visit(layout)
-    _, lengths = tables.code_words(header.huffman)
     blocks = np.concatenate([plane.reshape(-1, 64) for plane in picture.planes])
     costs = np.zeros(blocks.shape, np.float64)
-    kernels.costs_sequential(blocks, order, layout, header.restart * blocks_in_mcu, lengths, costs)
+    interval = header.restart * blocks_in_mcu
+    if header.is_arithmetic:
+        starts = np.zeros((-(-len(order) // interval) if interval else 1) + 1, np.int64)
+        values = np.array(header.conditioning)
+        arithmetic_kernels.meter(starts, blocks, order, layout, interval, scan.band, values, costs)
+    else:
+        _, lengths = tables.code_words(header.huffman)
+        kernels.costs_sequential(blocks, order, layout, interval, lengths, costs)
     planes, at = [], 0
     for plane in picture.planes:
         count = plane.shape[0] * plane.shape[1]

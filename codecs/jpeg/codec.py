@@ -9,6 +9,7 @@ from ...primitives.quantizers.table import BASES, QuantTable, scaled_tables
 from ...primitives.stage import Stage
 from ...primitives.subsample import SAMPLINGS, Subsample
 from ..base import Codec, Encoder, See
+from .arithmetic import JpegArithmetic
 from .huffman import JpegHuffman
 
 Subsampling = Literal["4:4:4", "4:2:2", "4:4:0", "4:2:0"]
@@ -24,6 +25,7 @@ def jpeg(
     progressive: bool | Literal["optimized", "exhaustive"] | None = None,
     optimize: bool = True,
     restart_interval: int = 0,
+    arithmetic: bool = False,
     effort: int = 0,
     tune: Literal["psnr", "ms-ssim"] = "psnr",
 ) -> Codec:
@@ -39,6 +41,8 @@ def jpeg(
             sixty, or of a great many). Default: False; with effort ``"optimized"``, from 7 on ``"exhaustive"``.
         optimize: best Huffman tables for each picture instead of the typical ones of Annex K.
         restart_interval: MCUs between restart markers, 0 for none.
+        arithmetic: code arithmetically (T.81 Annex D) instead of with Huffman codes: smaller files, which libjpeg-turbo
+            opens and browsers do not. `optimize` has no meaning then.
         effort: 0 quantizes as libjpeg does; 1 … 9 choose symbols, tables and sampling by what they cost and what they
             mend in the decoded picture (`codecs.jpeg.search`): a third fewer bits, in files that any decoder opens.
         tune: the metric that effort is spent on, ``"psnr"`` (of RGB) or ``"ms-ssim"``.
@@ -63,12 +67,16 @@ def jpeg(
         quantize = QuantTable(quality, tables=tables)
     if progressive is None:
         progressive = ("optimized" if effort < 7 else "exhaustive") if search else False
+    if arithmetic:
+        entropy = JpegArithmetic(progressive, restart_interval)
+    else:
+        entropy = JpegHuffman(progressive, bool(optimize), restart_interval)
     stages = {
         "color": YCbCr(),
         "subsample": Subsample(subsampling or "4:2:0"),
         "transform": BlockDCT(),
         "quantize": quantize,
-        "entropy": JpegHuffman(progressive, bool(optimize), restart_interval),
+        "entropy": entropy,
     }
     return Codec("jpeg", stages, encoder=JpegEncoder(search) if search else Encoder())
 

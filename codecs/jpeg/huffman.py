@@ -17,7 +17,7 @@ from ...primitives.anatomy import Anatomy
 from ...primitives.errors import StreamError
 from ...primitives.picture import MAX_PIXELS, Picture, check_size
 from ...primitives.stage import Stage
-from . import kernels, markers, recovery, scans, tables
+from . import arithmetic_kernels, kernels, lossless, markers, recovery, scans, tables
 from .markers import Component, Header, Scan
 
 _PROGRESSIONS = (False, True, "optimized", "exhaustive")
@@ -71,11 +71,14 @@ class JpegHuffman(Stage):
         """Read a file of any encoder.
 
         Returns:
-            The picture's quantized blocks, int16 [rows, columns, 8, 8] for each component, with their tables.
+            The picture's quantized blocks, int16 [rows, columns, 8, 8] for each component, with their tables. Of a
+            lossless file, its samples, uint8 [h,w] (see `lossless`).
 
         Raises:
             StreamError: not JPEG, cut, damaged, larger than `max_pixels`, or of an unsupported process.
         """
+        if markers.process(data) == markers.LOSSLESS:
+            return lossless.read(data, max_pixels)
         reader = _Reader(data, max_pixels)
         picture = reader.picture()
         if reader.unfinished():
@@ -86,7 +89,7 @@ class JpegHuffman(Stage):
         """What libjpeg makes of a file that is cut or damaged (`recovery`); of a good one, the same as `inverse`.
 
         Blocks whose data are missing are grey, or lack what later scans would have added. Damage ends with the restart
-        interval that it stands in.
+        interval that it stands in. A lossless file must be whole.
 
         Raises:
             StreamError: there is no picture: not JPEG, larger than `max_pixels`, of an unsupported process, or without
@@ -97,6 +100,8 @@ class JpegHuffman(Stage):
         >>> codeckit.decode(data[:-8], partial=True)[::63, 0].tolist()
         [50, 128]
         """
+        if markers.process(data) == markers.LOSSLESS:
+            return self.inverse(data, max_pixels)
         return PartialReader(data, max_pixels).picture()
 
     def anatomy(self, picture: Picture, data: bytes) -> Anatomy:
@@ -107,9 +112,12 @@ class JpegHuffman(Stage):
 
 
 class _Writer:
-    """One picture on its way into a file."""
+    """One picture on its way into a file: what files of all processes have, and the scans of Huffman-coded ones."""
 
-    def __init__(self, stage: JpegHuffman, picture: Picture):
+    #: Start-of-frame codes: baseline, extended and progressive.
+    processes = (markers.BASELINE, markers.EXTENDED, markers.PROGRESSIVE)
+
+    def __init__(self, stage, picture: Picture):
         _check_writable(picture)
         self.stage, self.picture = stage, picture
         self.blocks = np.concatenate([plane.reshape(-1, 64) for plane in picture.planes])
@@ -138,14 +146,12 @@ class _Writer:
         else:
             script = scans.progressive(planes) if stage.progressive else scans.sequential(planes)
         wide_steps = any(table.max() > 255 for table in self.quantization)
-        process = markers.EXTENDED if wide_steps else markers.BASELINE
+        process = self.processes[2 if stage.progressive else 1 if wide_steps else 0]
         out = [
             bytes([0xFF, markers.SOI]),
             markers.application_segment(self.picture.color),
             markers.quantization_segment(self.quantization),
-            markers.frame_segment(
-                markers.PROGRESSIVE if stage.progressive else process, self.picture.size, self.components
-            ),
+            markers.frame_segment(process, self.picture.size, self.components),
         ]
         if stage.restart_interval:
             out.append(markers.segment(markers.DRI, stage.restart_interval.to_bytes(2, "big")))
@@ -165,7 +171,7 @@ class _Writer:
         return tables.coded_bits(counts) + int(kernels.extra_bits(found)) + 8 * (14 + 2 * len(scan.components))
 
     def scan(self, scan: Scan) -> bytes:
-        """Huffman tables, scan header and coded data."""
+        """Tables, scan header and coded data."""
         found, counts = self.tokens(scan)
         if self.stage.optimize or self.stage.progressive:
             huffman = tables.optimal(counts)
@@ -173,11 +179,14 @@ class _Writer:
             used = {int(self.layout[c, kernels.DC]) for c in scan.components}
             huffman = {number: table for number, table in tables.STANDARD.items() if number & 15 in used}
         data = coded_bytes(found, counts, huffman)
+        return (markers.huffman_segment(huffman) if huffman else b"") + self.scan_header(scan) + data
+
+    def scan_header(self, scan: Scan) -> bytes:
+        """SOS, which names each component's tables."""
         numbers = tuple((int(self.layout[c, kernels.DC]), int(self.layout[c, kernels.AC])) for c in scan.components)
-        header = markers.scan_segment(
+        return markers.scan_segment(
             replace_fields(scan, tables=numbers), [component.identifier for component in self.components]
         )
-        return (markers.huffman_segment(huffman) if huffman else b"") + header + data
 
 
 def _check_writable(picture: Picture) -> None:
@@ -241,9 +250,7 @@ class _Reader:
 
     def __init__(self, data: bytes, max_pixels: int):
         self.data, self.max_pixels = data, max_pixels
-        self.bytes = np.frombuffer(data, np.uint8)
         self.segments, self.header = markers.Segments(data), Header()
-        self.most_pieces = data.count(b"\xff") + 1
         self.blocks: np.ndarray | None = None
         self.gaps: set[int] = set()  # components with scans whose restart markers were out of place
         self.tables: dict[int, np.ndarray] = {}
@@ -253,7 +260,7 @@ class _Reader:
         self.read()
         every = range(len(self.header.components))
         tables = tuple(self.tables.get(c, np.ones((8, 8), np.uint16)) for c in every)
-        return Picture(tuple(self.planes()), self.header.size, self.frame.factors, _color(self.header), tables)
+        return Picture(tuple(self.planes()), self.header.size, self.frame.factors, self.header.color, tables)
 
     def read(self) -> None:
         """Read all scans."""
@@ -274,7 +281,7 @@ class _Reader:
 
     def unfinished(self) -> bool:
         """Whether the file is progressive and leaves bits of AC coefficients out."""
-        return self.header.process == markers.PROGRESSIVE and any(known.any() for known in self.known.values())
+        return self.header.is_progressive and any(known.any() for known in self.known.values())
 
     def start_frame(self) -> None:
         header = self.header
@@ -295,9 +302,11 @@ class _Reader:
         layout = self.layout[list(scan.components)]
         layout[:, kernels.DC :] = scan.tables
         n_blocks = int((layout[:, kernels.WIDE] * layout[:, kernels.HIGH]).sum())
-        clean, starts, codes = self.pieces()
-        # Every block takes a bit at least, except in end-of-band runs: a header that promises more is not honest.
-        if self.strict and scan.start == 0 and n_blocks > 8 * int(starts[-1]):
+        self.segments.position, clean, starts, codes = kernels.pieces(self.data, self.segments.position)
+        # With Huffman codes every block takes a bit at least, except in end-of-band runs: a header that promises more
+        # is not honest.
+        takes_bits = scan.start == 0 and not header.is_arithmetic
+        if self.strict and takes_bits and n_blocks > 8 * int(starts[-1]):
             raise StreamError(f"the JPEG file is cut: its scan of {n_blocks} blocks has {starts[-1]} bytes")
         if self.blocks is None:
             self.blocks = np.zeros((int((self.layout[:, 1] * self.layout[:, 2]).sum()) + 1, 64), np.int16)
@@ -311,7 +320,7 @@ class _Reader:
         strict = self.strict and not (scan.high and scan.start and self.gaps.intersection(scan.components))
         # What is left over may be markers, but no data.
         if strict and np.array_equal(codes[: intervals - 1], due) and starts[intervals] == starts[-1]:
-            recovery.check(decode(kernels.to_words(clean), starts, order, interval, 0)[0])
+            recovery.check(decode(clean, starts, order, interval, 0)[0])
             last_mcu = len(order) // blocks_in_mcu - 1
         else:
             place = (clean, starts, codes, order, interval, blocks_in_mcu)
@@ -319,19 +328,19 @@ class _Reader:
             self.gaps.update(scan.components)
         self.decoded(scan, last_mcu)
 
-    def pieces(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The coded data that come next, as `kernels.unstuff` gives them: clean bytes, starts and codes of pieces."""
-        position = self.segments.position
-        clean = np.zeros((len(self.data) - position + 512) // 4 * 4, np.uint8)
-        starts, codes = np.empty(self.most_pieces + 1, np.int64), np.empty(self.most_pieces, np.uint8)
-        self.segments.position, n = kernels.unstuff(self.bytes, position, clean, starts, codes)
-        return clean, starts[: n + 1], codes[:n]
-
     def decoder(self, scan: Scan, layout: np.ndarray):
-        """The decoding loop of a scan's blocks, a function of words, starts, order, interval and mcu (`kernels`)."""
+        """The decoding loop of a scan's blocks, a function of clean bytes, starts, order, interval, mcu (`kernels`)."""
+        if self.header.is_arithmetic:
+            conditioning = np.array(self.header.conditioning)
+
+            def decode_arithmetic(clean, starts, order, interval, _):
+                place = (clean, starts, self.blocks, order, layout, interval)
+                return arithmetic_kernels.decode(*place, scan.band, conditioning)
+
+            return decode_arithmetic
         lookups, shorts = self.lookups(scan)
         bits: tuple[int, ...]
-        if self.header.process != markers.PROGRESSIVE:
+        if not self.header.is_progressive:
             loop, bits = kernels.decode_sequential, ()
         elif scan.start == 0:
             loop, bits = kernels.decode_dc, (scan.high, scan.low)
@@ -339,8 +348,9 @@ class _Reader:
             loop = kernels.decode_ac_refine if scan.high else kernels.decode_ac_first
             bits = scan.start, scan.end, scan.low
 
-        def decode(words, starts, order, interval, mcu):
-            return loop(words, starts, order, layout, interval, mcu, *bits, lookups, shorts, self.blocks)
+        def decode(clean, starts, order, interval, mcu):
+            place = (kernels.to_words(clean), starts, order, layout, interval, mcu)
+            return loop(*place, *bits, lookups, shorts, self.blocks)
 
         return decode
 
@@ -443,7 +453,7 @@ class PaddedReader(_Reader):
     def smooths(self) -> bool:
         """Whether libjpeg smooths this file: a progressive one with the DC, but without all bits of the first AC."""
         every = range(len(self.header.components))
-        if self.header.process != markers.PROGRESSIVE or any(c not in self.bits for c in every):
+        if not self.header.is_progressive or any(c not in self.bits for c in every):
             return False
         if any(self.tables[c].ravel()[kernels.ZIGZAG[:10]].min() == 0 or self.bits[c][0] < 0 for c in every):
             return False
@@ -461,7 +471,7 @@ class PartialReader(PaddedReader):
             while self.scans < _MOST_SCANS and (scan := self.segments.parse(self.header)) is not None:
                 whole = len(scan.components) == len(self.header.components) and not self.scans
                 self.scan(scan)
-                if whole and self.header.process != markers.PROGRESSIVE:
+                if whole and not self.header.is_progressive:
                     return  # there is no other scan: libjpeg does not look at what follows
         except StreamError:
             if not self.scans:
@@ -475,28 +485,12 @@ def describe(data: bytes) -> tuple[tuple[int, int], int, dict]:
     header = Header()
     if markers.Segments(data).parse(header) is None:
         raise StreamError("the JPEG file holds no picture")
-    processes = {markers.BASELINE: "baseline", markers.EXTENDED: "extended", markers.PROGRESSIVE: "progressive"}
     details = {
         "format": "JPEG",
-        "process": processes[header.process],
-        "colour": _color(header),
+        "process": markers.PROCESSES[header.process],
+        "colour": header.color,
         "sampling": ",".join(f"{component.h}x{component.v}" for component in header.components),
         "restart_interval": header.restart,
     }
     details |= {f"{name}_bytes": len(data) for name, data in vars(header.metadata).items() if data}
     return header.size, 1 if len(header.components) == 1 else 3, details
-
-
-def _color(header: Header) -> str:
-    """What the planes mean: JFIF and Adobe markers say it, or component identifiers (read as libjpeg reads them)."""
-    n, adobe = len(header.components), header.adobe
-    if n == 1:
-        return "grey"
-    if n == 4:
-        return "cmyk" if adobe in (None, 0) else "ycck"
-    identifiers = bytes(component.identifier for component in header.components)
-    if header.jfif:
-        return "ycbcr"
-    if adobe is not None:
-        return "rgb" if adobe == 0 else "ycbcr"
-    return "rgb" if identifiers == b"RGB" else "ycbcr"

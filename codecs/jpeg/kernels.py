@@ -493,6 +493,16 @@ def unstuff(data, position, clean, starts, codes):
     return position, pieces + 1
 
 
+def pieces(data: bytes, position: int) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+    """The coded data at `position` as `unstuff` gives them: where they end, clean bytes, starts and codes of pieces."""
+    most = data.count(b"\xff", position) + 1
+    # Padded, as `_peek` and `_refill` read ahead.
+    clean = np.zeros((len(data) - position + 512) // 4 * 4, np.uint8)
+    starts, codes = np.empty(most + 1, np.int64), np.empty(most, np.uint8)
+    end, n = unstuff(np.frombuffer(data, np.uint8), position, clean, starts, codes)
+    return end, clean, starts[: n + 1], codes[:n]
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Decoding: clean bits to blocks
 

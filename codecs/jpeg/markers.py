@@ -12,6 +12,7 @@ APP14  Adobe: says which colour transform the planes had (T.872)
 DQT    quantization tables, in zigzag order
 SOF    frame: size, components, sampling factors; its code names the process
 DHT    Huffman tables
+DAC    conditioning of arithmetic coding
 DRI    restart interval in MCUs
 DNL    number of lines, behind the first scan, where SOF says 0
 SOS    scan: components, band, bits; entropy-coded data follow
@@ -29,18 +30,23 @@ from ...primitives.errors import StreamError
 from ..metadata import Metadata
 from .tables import STANDARD
 
-SOI, EOI, SOS, DQT, DHT, DRI, DNL, COM = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xDD, 0xDC, 0xFE
+SOI, EOI, SOS, DQT, DHT, DAC, DRI, DNL, COM = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xCC, 0xDD, 0xDC, 0xFE
 APP0, APP1, APP2, APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 
-#: Start-of-frame codes, and what we do not decode.
-BASELINE, EXTENDED, PROGRESSIVE = 0xC0, 0xC1, 0xC2
+#: Start-of-frame codes of what we decode, by the name of the process, and what we do not decode.
+BASELINE, EXTENDED, PROGRESSIVE, LOSSLESS, ARITHMETIC, ARITHMETIC_PROGRESSIVE = 0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA
+PROCESSES = {
+    BASELINE: "baseline",
+    EXTENDED: "extended",
+    PROGRESSIVE: "progressive",
+    LOSSLESS: "lossless",
+    ARITHMETIC: "arithmetic-coded sequential",
+    ARITHMETIC_PROGRESSIVE: "arithmetic-coded progressive",
+}
 UNSUPPORTED = {
-    0xC3: "lossless",
     0xC5: "hierarchical (differential sequential)",
     0xC6: "hierarchical (differential progressive)",
     0xC7: "hierarchical (differential lossless)",
-    0xC9: "arithmetic-coded sequential",
-    0xCA: "arithmetic-coded progressive",
     0xCB: "arithmetic-coded lossless",
     0xCD: "hierarchical (arithmetic-coded differential sequential)",
     0xCE: "hierarchical (arithmetic-coded differential progressive)",
@@ -71,7 +77,9 @@ class Scan:
         start, end: first and last coefficient in zigzag order.
         high, low: successive approximation; `low` is the lowest bit that the scan codes, `high` is `low` + 1 in a
             refining scan and 0 in a first one.
-        tables: (DC, AC) Huffman table of each component.
+        tables: (DC, AC) table of each component: of Huffman codes, or of statistics of arithmetic coding.
+
+    In a lossless file `start` is the predictor, and `low` the number of low bits that are left out.
     """
 
     components: tuple[int, ...]
@@ -81,12 +89,18 @@ class Scan:
     low: int = 0
     tables: tuple[tuple[int, int], ...] = ()
 
+    @property
+    def band(self) -> tuple[int, int, int, int]:
+        """First and last coefficient, high and low bit."""
+        return self.start, self.end, self.high, self.low
+
 
 @dataclass
 class Header:
     """What the segments read so far have said; tables may change between scans.
 
-    Huffman tables (counts, symbols) stand by class << 4 | number, quantization tables (uint16 [8,8]) by number.
+    Huffman tables (counts, symbols) stand by class << 4 | number, quantization tables (uint16 [8,8]) by number. The
+    conditioning of arithmetic coding stands in the order 0 … 3 (L | U << 4 of DC tables), 4 … 7 (K of AC tables).
     """
 
     process: int = 0
@@ -94,6 +108,7 @@ class Header:
     components: tuple[Component, ...] = ()
     quantization: dict[int, np.ndarray] = field(default_factory=dict)
     huffman: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    conditioning: tuple[int, ...] = (0x10,) * 4 + (5,) * 4
     restart: int = 0
     jfif: bool = False
     adobe: int | None = None
@@ -101,6 +116,31 @@ class Header:
     xmp: bytes = b""
     comment: bytes = b""
     icc: dict[int, bytes] = field(default_factory=dict)
+
+    @property
+    def is_progressive(self) -> bool:
+        """Whether scans hold bands and bits of the coefficients."""
+        return self.process in (PROGRESSIVE, ARITHMETIC_PROGRESSIVE)
+
+    @property
+    def is_arithmetic(self) -> bool:
+        """Whether scans are coded arithmetically, not by Huffman codes."""
+        return self.process in (ARITHMETIC, ARITHMETIC_PROGRESSIVE)
+
+    @property
+    def color(self) -> str:
+        """What the planes mean: JFIF and Adobe markers say it, or component identifiers; read as libjpeg reads them."""
+        n, identifiers = len(self.components), bytes(component.identifier for component in self.components)
+        if n == 1:
+            return "grey"
+        if n == 4:
+            return "cmyk" if self.adobe in (None, 0) else "ycck"
+        if self.jfif:
+            return "ycbcr"
+        if self.adobe is not None:
+            return "rgb" if self.adobe == 0 else "ycbcr"
+        is_plain = self.process == LOSSLESS and identifiers == b"\1\2\3"
+        return "rgb" if identifiers == b"RGB" or is_plain else "ycbcr"
 
     @property
     def metadata(self) -> Metadata:
@@ -146,7 +186,7 @@ class Segments:
                     # Frames of motion JPEG leave the typical tables out, and libjpeg-turbo supplies them.
                     header.huffman = STANDARD | header.huffman
                 return _parse_scan(body, header)
-            if code in (BASELINE, EXTENDED, PROGRESSIVE):
+            if code in PROCESSES:
                 _parse_frame(code, body, header)
             elif code in UNSUPPORTED:
                 raise StreamError(f"this JPEG file is {UNSUPPORTED[code]}, which is not supported")
@@ -154,6 +194,8 @@ class Segments:
                 _parse_quantization(body, header)
             elif code == DHT:
                 _parse_huffman(body, header)
+            elif code == DAC:
+                _parse_conditioning(body, header)
             elif code == DRI:
                 header.restart = _unpack(">H", body, "DRI")[0]
             elif code != DNL:  # whose number of lines was looked up where it is needed, and is ignored elsewhere
@@ -217,6 +259,18 @@ class Segments:
         return self.data[start + 2 : start + length]
 
 
+def process(data: bytes) -> int:
+    """The start-of-frame code of a file.
+
+    >>> import codeckit
+    >>> PROCESSES[process(codeckit.codec("jpeg").encode(np.zeros((8, 8), np.uint8)))]
+    'baseline'
+    """
+    header = Header()
+    Segments(data).parse(header)
+    return header.process
+
+
 def _unpack(layout: str, body: bytes, name: str) -> tuple:
     if len(body) < struct.calcsize(layout):
         raise StreamError(f"the JPEG file is damaged: its {name} segment is too short")
@@ -256,16 +310,24 @@ def _parse_scan(body: bytes, header: Header) -> Scan:
         positions.append(found[0])
         tables.append((table >> 4, table & 15))
     start, end, approximation = body[1 + 2 * n : 4 + 2 * n]
-    if header.process != PROGRESSIVE:
+    if header.process == LOSSLESS:
+        return _lossless_scan(tuple(positions), start, approximation & 15, tuple(tables))
+    if not header.is_progressive:
         start, end, approximation = 0, 63, 0  # sequential scans hold everything, whatever these bytes say
     high, low = approximation >> 4, approximation & 15
     if not start <= end <= 63 or low > 13 or (high and high != low + 1):
         raise StreamError(f"the JPEG file is damaged: a scan of coefficients {start}…{end}, bits {high}, {low}")
-    if header.process == PROGRESSIVE and (end != 0 if start == 0 else n > 1):
+    if header.is_progressive and (end != 0 if start == 0 else n > 1):
         raise StreamError("the JPEG file is damaged: a progressive scan mixes DC and AC, or AC of several components")
     if n > 1 and sum(header.components[p].h * header.components[p].v for p in positions) > 10:
         raise StreamError("the JPEG file is damaged: more than 10 blocks in an MCU")
     return Scan(tuple(positions), start, end, high, low, tuple(tables))
+
+
+def _lossless_scan(positions, predictor, low, tables) -> Scan:
+    if not 1 <= predictor <= 7 or low > 7:
+        raise StreamError(f"the JPEG file is damaged: a lossless scan with predictor {predictor} and {low} bits less")
+    return Scan(positions, predictor, 0, 0, low, tables)
 
 
 def _parse_quantization(body: bytes, header: Header) -> None:
@@ -291,6 +353,16 @@ def _parse_huffman(body: bytes, header: Header) -> None:
             raise StreamError("the JPEG file is damaged: a Huffman table that is no prefix code")
         header.huffman[body[0]] = counts, np.frombuffer(body[17 : 17 + n], np.uint8)
         body = body[17 + n :]
+
+
+def _parse_conditioning(body: bytes, header: Header) -> None:
+    values = list(header.conditioning)
+    for table, value in zip(body[::2], body[1::2], strict=False):
+        if len(body) % 2 or table > 0x1F or (table < 0x10 and value & 15 > value >> 4):
+            raise StreamError("the JPEG file is damaged: a malformed conditioning of arithmetic coding")
+        if table & 15 < 4:
+            values[(table >> 4) * 4 + (table & 3)] = value
+    header.conditioning = tuple(values)
 
 
 def _parse_application(code: int, body: bytes, header: Header) -> None:
@@ -385,6 +457,12 @@ def huffman_segment(tables: dict[int, tuple[np.ndarray, np.ndarray]]) -> bytes:
     for number, (counts, symbols) in sorted(tables.items()):
         body += bytes([number]) + counts.astype(np.uint8).tobytes() + symbols.astype(np.uint8).tobytes()
     return segment(DHT, body)
+
+
+def conditioning_segment(small: int, large: int, split: int, tables: list[int]) -> bytes:
+    """DAC: the same L, U and K for some tables' DC and AC statistics."""
+    pairs = [(number, small | large << 4) for number in tables] + [(0x10 | number, split) for number in tables]
+    return segment(DAC, bytes(value for pair in pairs for value in pair))
 
 
 def scan_segment(scan: Scan, identifiers: list[int]) -> bytes:

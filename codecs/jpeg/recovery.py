@@ -16,11 +16,12 @@ any other marker            the scan is over; all further intervals have no data
 ==========================  ===================================================================================
 
 An interval without data leaves its blocks as they were: grey, or as earlier scans had them. Its first MCU is an
-exception: libjpeg decodes it from zero bits, unless data were wanting before.
+exception: libjpeg decodes it from zero bits, unless data were wanting before. Arithmetic-coded data never want: behind
+their end all bits are zeros, and libjpeg decodes every block from them.
 
 **Damage** (`huffman.PartialReader`). A piece that ends early goes on with zeros to the end of its MCU; codes that do
-not exist count as zeros (`kernels`). Where libjpeg stops with an error, the reading ends: the scans before it are the
-picture.
+not exist count as zeros (`kernels`), and end an arithmetic-coded piece. Where libjpeg stops with an error, the reading
+ends: the scans before it are the picture.
 
 **Block smoothing** (`smooth`). Where a progressive file has not sent all bits of the first AC coefficients, libjpeg
 guesses those that are still zero from the DC values of the 5×5 blocks around: T.81 K.8 with a wider window, and another
@@ -101,9 +102,9 @@ def decode_intervals(decode, clean, starts, codes, order, interval: int, mcu: in
         data = clean[starts[piece] : starts[piece + 1]] if piece >= 0 else clean[:0]
         n = len(data)
         padded[:n], padded[n : n + _LARGEST_MCU + 16] = data, 0
-        words = kernels.to_words(padded[: (n + _LARGEST_MCU + 64) // 4 * 4])
         first = number * interval
-        status, done, begin, end = decode(words, np.array([0, n]), order[first : first + interval], 0, mcu)
+        readable = padded[: (n + _LARGEST_MCU + 64) // 4 * 4]
+        status, done, begin, end = decode(readable, np.array([0, n]), order[first : first + interval], 0, mcu)
         wanting, last_begun = end > 8 * n, (first + done - 1) // mcu
         if not strict or piece < 0:
             continue

@@ -9,11 +9,11 @@ script, Huffman tables and restart intervals, so `unpack` codes each scan as it 
        └── without them: skeleton ─ deflate ─┴─→ .ckt
 
 An encoder has freedom in how it codes given coefficients (which bits fill the last byte, whether runs of ended blocks
-are joined …). The usual choices are modelled, libjpeg's and its descendants'. What stands behind a scan's data
-(padding, restart markers that are left over) belongs to the skeleton. What else is odd about restart markers (another
-numbering, fill bytes before them, one that is lost) is written down as *edits* of the data that the model gives.
-Whether that is all is not guessed: the file is restored and compared, and if a byte differs, or the file is damaged or
-no JPEG file at all, it is stored as it is. So every file comes back identical.
+are joined …; arithmetic coding leaves none). The usual choices are modelled, libjpeg's and its descendants'. What
+stands behind a scan's data (padding, zero bytes, restart markers that are left over) belongs to the skeleton. What else
+is odd about restart markers (another numbering, fill bytes before them, one that is lost) is written down as *edits* of
+the data that the model gives. Whether that is all is not guessed: the file is restored and compared, and if a byte
+differs, or the file is damaged or no JPEG file at all, it is stored as it is. So every file comes back identical.
 
 Blocks beyond the picture's edge, which pad it to whole MCUs, belong to the file: planes here are those of whole MCUs.
 
@@ -22,7 +22,7 @@ Source of the principle: M. Stirner and G. Seelmann, "Improved Redundancy Reduct
 
 import re
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from ...primitives.errors import StreamError
 from ...primitives.picture import MAX_PIXELS, Picture, check_size
 from ...primitives.stage import Stage
 from .. import profiles
-from . import kernels, markers, tables
+from . import arithmetic, kernels, markers, tables
 from .huffman import JpegHuffman, PaddedReader, coded_bytes, describe, scan_tokens
 from .markers import Header, Scan, Segments
 from .recovery import mcu_layout, mcu_order, sources
@@ -180,6 +180,8 @@ def _modelled(data: bytes) -> tuple[int, bytes]:
     reader = PaddedReader(data, MAX_PIXELS)
     heads, spans, last = [], [], 0
     while (scan := reader.segments.parse(reader.header)) is not None:
+        if reader.header.process == markers.LOSSLESS:
+            raise StreamError("a lossless file")
         first = reader.segments.position
         heads.append(data[last:first])
         reader.scan(scan)
@@ -309,11 +311,11 @@ class _Frame:
     def __init__(self, skeleton: bytes, max_pixels: int):
         self.skeleton, self.header = skeleton, Header()
         segments = Segments(skeleton)
-        self.scans: list[tuple[int, Scan, dict, int]] = []
+        self.scans: list[tuple[int, Scan, Header]] = []
         steps: dict[int, np.ndarray] = {}
         while (scan := segments.parse(self.header)) is not None:
             header = self.header
-            self.scans.append((segments.position, scan, dict(header.huffman), header.restart))
+            self.scans.append((segments.position, scan, replace(header, huffman=dict(header.huffman))))
             for c in scan.components:
                 # Steps only serve predictions, so any will do where a table is missing.
                 table = header.quantization.get(header.components[c].table, np.full((8, 8), 16))
@@ -322,6 +324,8 @@ class _Frame:
                 raise StreamError(f"the repacked file has more than {_MOST_SCANS} scans")
         if not self.scans:
             raise StreamError("the repacked file has no scans")
+        if self.header.process == markers.LOSSLESS:
+            raise StreamError("the repacked file is lossless: it has samples where others have coefficients")
         check_size(self.header.size, max_pixels)
         self.layout = mcu_layout(self.header)
         self.grids = [(int(high), int(wide)) for _, wide, high, *_ in self.layout]
@@ -364,11 +368,13 @@ class _Frame:
         if blocks.min() < -_LARGEST or blocks.max() > _LARGEST:
             raise StreamError("the repacked file holds coefficients that no JPEG file has")
         coded = []
-        progressive = self.header.process == markers.PROGRESSIVE
-        for _, scan, huffman, restart in self.scans:
+        for _, scan, header in self.scans:
             layout = self.layout[list(scan.components)]
             layout[:, kernels.DC :] = scan.tables
             order, blocks_in_mcu = mcu_order(self.header, scan, layout)
-            found, counts = scan_tokens(blocks, order, layout, restart * blocks_in_mcu, scan, progressive)
-            coded.append(coded_bytes(found, counts, huffman, fill))
+            place = (blocks, order, layout, header.restart * blocks_in_mcu)
+            if header.is_arithmetic:
+                coded.append(arithmetic.coded_bytes(*place, scan, header.conditioning))
+            else:
+                coded.append(coded_bytes(*scan_tokens(*place, scan, header.is_progressive), header.huffman, fill))
         return coded

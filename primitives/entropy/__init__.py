@@ -7,7 +7,8 @@ decodes. The same ladder for the indices of tokens: `FixedIndices`, `StaticIndic
 (in `indices`).
 
 Below them, one file each: `huffman` (optimal prefix codes), `range_coder` and `ans` (to read; `constriction` does the
-work), `binary_coder` and `mixing` (adaptive arithmetic coding of bits), `models`, `layout`, `bits`.
+work), `binary_coder` and `mixing` (adaptive arithmetic coding of bits), `qm` (that of JPEG and JBIG), `models`,
+`layout`, `bits`.
 
 Learned probabilities, as torch modules that say how likely each quantized latent is: `factorized` (a density a
 channel), `gaussian` and `mixture` (means and scales predicted by a network). Their integer counterparts, which

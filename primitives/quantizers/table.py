@@ -162,11 +162,13 @@ class QuantTable(Stage):
         return picture.replace(planes=planes, tables=tables)
 
     def inverse(self, picture: Picture) -> Picture:
-        """Dequantize with the picture's own tables.
+        """Dequantize with the picture's own tables; planes that are samples already stay as they are.
 
         Raises:
             StreamError: the picture carries no tables.
         """
+        if picture.has_samples:
+            return picture
         if len(picture.tables) != len(picture.planes):
             raise StreamError("the stream carries no quantization tables")
         if any(table.shape != plane.shape[2:] for table, plane in zip(picture.tables, picture.planes, strict=True)):

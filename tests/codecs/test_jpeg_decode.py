@@ -110,9 +110,8 @@ def stream():
 
 
 UNSUPPORTED = {
-    0xC3: "lossless",
     **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical"),
-    **dict.fromkeys((0xC9, 0xCA, 0xCB), "arithmetic"),
+    0xCB: "arithmetic-coded lossless",
 }
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from codeckit.codecs.baselines import DownsampledCoded, RawCoded
-from codeckit.codecs.jpeg import JpegHuffman
+from codeckit.codecs.jpeg import JpegArithmetic, JpegHuffman
 from codeckit.codecs.peers.stills import PillowCoded
 from codeckit.primitives import (
     AdaptiveIndices,
@@ -44,7 +44,8 @@ OWN = (
     YCbCr(), PadTo(16), Subsample("4:2:0"), Subsample("4:4:4"), BlockDCT(), Wavelet("9/7", 3), Wavelet("5/3", 2),
     Uniform(4.0), DeadZone(8.0), QuantTable(30),
     UniformCoded(), HuffmanCoded(), RangeCoded(), AnsCoded(), ContextCoded(), DctCoded(), BitPlaneCoded(),
-    JpegHuffman(), RawCoded(), DownsampledCoded(4), PillowCoded("PNG"), PillowCoded("WEBP", (("quality", 90),)),
+    JpegHuffman(), JpegArithmetic(), JpegArithmetic(True, 3, conditioning=(1, 2, 3)),
+    RawCoded(), DownsampledCoded(4), PillowCoded("PNG"), PillowCoded("WEBP", (("quality", 90),)),
 )  # fmt: skip
 
 
