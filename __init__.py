@@ -2,7 +2,13 @@
 
 The public names are imported at first use; importing codeckit itself imports next to nothing. `__init__.pyi` tells
 editors and type checkers what they are, the options of every codec included.
+
+A child that is forked after a network ran computes with one thread. The threads of torch's pool do not live on in it,
+and the first operation that waited for one would wait for ever.
 """
+
+import os
+import sys
 
 import lazy_loader
 
@@ -19,8 +25,19 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "bench.sweep": ["evaluate"],
         "codecs.base": ["Codec"],
         "codecs.frames": ["read_video"],
+        "codecs.image_io": ["read_image", "read_metadata"],
         "codecs.info": ["info"],
         "codecs.registry": ["codec", "list_codecs", "register_codec"],
-        "primitives.errors": ["StreamError"],
+        "primitives.errors": ["ReadingError", "StreamError"],
     },
 )
+
+
+def _compute_alone() -> None:
+    """In a forked child: keep torch, if the parent had loaded it, from waiting for the pool of the parent's threads."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):  # where there is fork
+    os.register_at_fork(after_in_child=_compute_alone)

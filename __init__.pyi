@@ -19,11 +19,14 @@ from .bench.report import compare as compare
 from .bench.sweep import evaluate as evaluate
 from .codecs.base import Codec as Codec
 from .codecs.frames import read_video as read_video
+from .codecs.image_io import read_image as read_image
+from .codecs.image_io import read_metadata as read_metadata
 from .codecs.info import info as info
 from .codecs.registry import list_codecs as list_codecs
 from .codecs.registry import register_codec as register_codec
 from .codecs.tokens.codec import TokenCodec
 from .codecs.tokens.fsq import TokenizerCodec
+from .primitives.errors import ReadingError as ReadingError
 from .primitives.errors import StreamError as StreamError
 from .primitives.stage import Stage
 
@@ -45,6 +48,10 @@ def codec(
     low_delay: bool = False,
     tune: Literal["psnr", "ssim", "none"] = "psnr",
     threads: int = 1,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """AV1 (SVT-AV1, dav1d); stills intra."""
@@ -56,6 +63,10 @@ def codec(
     quality: float = 75,
     subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = "4:2:0",
     speed: int = 6,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """AVIF (libaom), through Pillow."""
@@ -65,6 +76,10 @@ def codec(
     name: Literal["downsample"],
     *,
     quality: int = 4,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """the picture made smaller and saved as JPEG: the baseline of task accuracy."""
@@ -85,6 +100,10 @@ def codec(
     low_delay: bool = False,
     tune: Literal["psnr", "ssim", "none"] = "psnr",
     threads: int = 1,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """H.264 (x264); stills intra."""
@@ -105,6 +124,10 @@ def codec(
     low_delay: bool = False,
     tune: Literal["psnr", "ssim", "none"] = "psnr",
     threads: int = 1,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """HEVC (x265); stills intra."""
@@ -119,9 +142,12 @@ def codec(
     progressive: bool | Literal["optimized", "exhaustive"] | None = None,
     optimize: bool = True,
     restart_interval: int = 0,
-    metadata: Literal["drop", "keep"] = "drop",
     effort: int = 0,
     tune: Literal["psnr", "ms-ssim"] = "psnr",
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """JPEG (ITU-T T.81) from shared stages; genuine .jpg files."""
@@ -135,6 +161,10 @@ def codec(
     tables: Any = None,
     effort: int = 0,
     tune: Literal["psnr", "ms-ssim"] = "psnr",
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """JPEG's DCT and quantization, entropy-coded by context mixing."""
@@ -148,6 +178,10 @@ def codec(
     tables: Any = None,
     effort: int = 0,
     tune: Literal["psnr", "ms-ssim"] = "psnr",
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """JPEG files a fifth smaller, restored to the bit (codeckit repack)."""
@@ -160,6 +194,10 @@ def codec(
     ratio: float | None = None,
     decibels: float | None = None,
     lossless: bool = False,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """JPEG 2000 (OpenJPEG), through Pillow."""
@@ -172,6 +210,10 @@ def codec(
     lossless: bool = False,
     order: Literal["quality", "resolution"] = "quality",
     levels: int = 5,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """JPEG 2000's wavelet and bit planes from shared stages; any prefix decodes."""
@@ -181,6 +223,10 @@ def codec(
     name: Literal["jpegli"],
     *,
     quality: float = 75,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """jpegli: JPEG with adaptive quantization."""
@@ -192,6 +238,10 @@ def codec(
     quality: float = 75,
     lossless: bool = False,
     effort: int = 7,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """JPEG XL (libjxl)."""
@@ -204,6 +254,10 @@ def codec(
     subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = "4:2:0",
     progressive: bool = False,
     optimize: bool = False,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """libjpeg-turbo, through Pillow."""
@@ -216,6 +270,10 @@ def codec(
     subsampling: Literal["4:4:4", "4:2:0"] = "4:2:0",
     tables: int = 3,
     trellis: bool = True,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """MozJPEG: JPEG with trellis quantization."""
@@ -226,6 +284,10 @@ def codec(
     *,
     quality: float = 100,
     effort: int = 6,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """PNG: lossless."""
@@ -235,6 +297,10 @@ def codec(
     name: Literal["token-arrays"],
     *,
     step: float = 0.25,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> TokenCodec:
     """real tokens of your own network, in steps (encode_tokens)."""
@@ -245,6 +311,10 @@ def codec(
     *,
     vocabulary: int | tuple[int, ...] | list[int] | None = None,
     progressive: bool = False,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> TokenCodec:
     """indices of your own tokenizer, without loss (encode_tokens)."""
@@ -255,6 +325,10 @@ def codec(
     *,
     quality: float = 4,
     refine: int = 12,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> TokenCodec:
     """features of EfficientNet-Lite0 for machines: 7×7 tokens in a few hundred bytes."""
@@ -265,6 +339,10 @@ def codec(
     *,
     quality: int = 4,
     progressive: bool = False,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> TokenizerCodec:
     """discrete tokenizer: 16×16 pixels a token of 3 to 48 small integers; decodes to pictures."""
@@ -276,6 +354,10 @@ def codec(
     quality: float = 4,
     budget: int = 25,
     reducer: Literal["random", "grid", "qpid", "qpid+", "tome", "divprune"] = "qpid+",
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> TokenCodec:
     """a few tokens of a small vision transformer for machines: Imagenette's ten classes."""
@@ -283,6 +365,11 @@ def codec(
 @overload
 def codec(
     name: Literal["uncompressed"],
+    *,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """the samples as they are: the ceiling of task accuracy."""
@@ -294,6 +381,10 @@ def codec(
     quality: float = 50,
     gop: int = 250,
     dead_zone: float = 0.25,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """hybrid video codec from shared stages: motion compensation and JPEG's stages."""
@@ -314,6 +405,10 @@ def codec(
     low_delay: bool = False,
     tune: Literal["psnr", "ssim", "none"] = "psnr",
     threads: int = 1,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """VP9 (libvpx); stills intra."""
@@ -334,6 +429,10 @@ def codec(
     low_delay: bool = False,
     tune: Literal["psnr", "ssim", "none"] = "psnr",
     threads: int = 1,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """VVC (VVenC); stills intra; decoding needs no package."""
@@ -345,6 +444,10 @@ def codec(
     quality: float = 75,
     lossless: bool = False,
     method: int = 4,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """WebP (libwebp), through Pillow."""
@@ -357,6 +460,10 @@ def codec(
     weights: str | PathLike | None = None,
     device: str = "cpu",
     effort: int = 0,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """Ballé 2017: GDN transforms, factorized prior."""
@@ -369,6 +476,10 @@ def codec(
     weights: str | PathLike | None = None,
     device: str = "cpu",
     effort: int = 0,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """Ballé 2018 without the hyperprior: factorized prior."""
@@ -381,6 +492,10 @@ def codec(
     weights: str | PathLike | None = None,
     device: str = "cpu",
     effort: int = 0,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """Ballé 2018: scale hyperprior."""
@@ -393,6 +508,10 @@ def codec(
     weights: str | PathLike | None = None,
     device: str = "cpu",
     effort: int = 0,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """Cheng 2020: attention, Gaussian mixture, continuous rate."""
@@ -405,6 +524,10 @@ def codec(
     weights: str | PathLike | None = None,
     device: str = "cpu",
     effort: int = 0,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """Cheng 2020 without attention, single Gaussian."""
@@ -417,6 +540,10 @@ def codec(
     weights: str | PathLike | None = None,
     device: str = "cpu",
     effort: int = 0,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """Cheng 2020 with attention, single Gaussian."""
@@ -429,6 +556,10 @@ def codec(
     weights: str | PathLike | None = None,
     device: str = "cpu",
     effort: int = 0,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """the same with a checkerboard context: two decoding steps."""
@@ -441,6 +572,10 @@ def codec(
     weights: str | PathLike | None = None,
     device: str = "cpu",
     effort: int = 0,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """Minnen 2018: hyperprior and autoregressive context."""
@@ -453,6 +588,10 @@ def codec(
     weights: str | PathLike | None = None,
     device: str = "cpu",
     effort: int = 0,
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
     **stages: Stage | str,
 ) -> Codec:
     """Minnen 2018 without context: mean and scale hyperprior."""

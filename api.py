@@ -181,7 +181,7 @@ def decode(
     data = read_stream(stream)
     with naming(stream):
         if data[:3] != container.MAGIC:
-            codec = replace(registry.reader(registry.sniff(data)), reading=reading)
+            codec = replace(registry.reader(registry.sniff(data)).on(device), reading=reading)
             return codec.decode(data, max_pixels=max_pixels, partial=partial)
         held = container.unpack(data, partial)
         container.check_still(held)

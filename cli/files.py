@@ -148,11 +148,11 @@ def _sum_up(options, run: "Run", total: dict[str, Any], shown: str) -> int:
 
 def _is_video_source(options, data: bytes | None) -> bool:
     from ..codecs.frames import RAW_EXTENSIONS, VIDEO_EXTENSIONS
-    from ..codecs.video import looks_like_video
+    from ..codecs.video import is_video
 
     if options.video or Path(options.input).suffix.lower() in VIDEO_EXTENSIONS + RAW_EXTENSIONS:
         return True
-    return data is not None and (options.size is not None or looks_like_video(data))
+    return data is not None and (options.size is not None or is_video(data))
 
 
 @contextlib.contextmanager
@@ -230,14 +230,14 @@ def decode(options) -> int:
     from ..api import decode
     from ..codecs.image_io import naming, upright
     from ..codecs.output import check_lossless, decoded_file, ending_for
-    from ..codecs.video import is_video, looks_like_video
+    from ..codecs.video import is_video
     from ..primitives.token_grid import Tokens
 
     asked = _asked_of_decode(options)
     if console.is_folder(options.input):
         return _decode_folder(options, asked)
     data = _piped(options.input)
-    if looks_like_video(data) if data is not None else is_video(options.input):
+    if is_video(options.input if data is None else data):
         return _decode_video(options, data)
     source = Path(console.shown(options.input))
     if not (console.is_folder(options.output) or _is_nameless(options.output)):
@@ -470,10 +470,10 @@ def info(options) -> int:
 
     from ..codecs.image_io import naming
     from ..codecs.info import info
-    from ..codecs.video import is_video, looks_like_video
+    from ..codecs.video import is_video
 
     data, name = _piped(options.input), console.shown(options.input)
-    if looks_like_video(data) if data is not None else is_video(options.input):
+    if is_video(options.input if data is None else data):
         return _print_video(options.input if data is None else data, name, options.json)
     with naming(name):
         found = asdict(info(console.read(options.input) if data is None else data))

@@ -24,7 +24,6 @@ from ..primitives.stage import Stage, Weighted
 from . import streams
 from .batches import decode_many, encode_many
 from .encoder import Encoder, See  # noqa: F401 - `See` for those who write encoders
-from .file_formats import insert
 from .frames import Frames
 from .image_io import STRICT, Photo, Reading, naming, read_stream
 from .metadata import NOTHING, Metadata
@@ -151,9 +150,7 @@ class Codec:
         data = read_stream(stream)
         with naming(stream):
             if self.native and data[:3] != container.MAGIC:
-                if partial:
-                    return self.decode_partial(data, max_pixels)
-                return streams.unfold_file(self.stages, data, max_pixels, self.reading)
+                return streams.unfold_file(self.stages, data, max_pixels, self.reading, partial)
             held = container.unpack(data, partial)
             container.check_still(held)
             if partial and not container.is_whole(data):
@@ -204,7 +201,7 @@ class Codec:
         ran = replace_fields(self, stages=stages)
         if not ran.native:
             return container.pack(ran.contain(payload, metadata))
-        return payload if metadata == NOTHING else insert(payload, metadata)
+        return streams.described(payload, metadata)
 
     def for_stream(self, held: Container) -> "Codec":
         """The codec that made a stream: the stages that it names, with the weights it was made with.

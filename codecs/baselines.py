@@ -25,6 +25,7 @@ DOWNSAMPLE = Entry(
     family="baseline",
     media="image",
     quality=(1, 8),
+    whole=True,
     summary="the picture made smaller and saved as JPEG: the baseline of task accuracy",
     factory="codeckit.codecs.baselines:downsample",
 )

@@ -31,8 +31,10 @@ class Entry:
         summary: one line.
         factory: ``"module:function"`` or the function itself; its keyword arguments are the codec's options.
         extension: file name ending of its streams.
+        whole: whether the quality scale has whole numbers only.
         quality_steps: steps that a whole number of its quality scale is divided into where a target is searched for.
         magic: what its files begin with; empty for `.ckt`.
+        brands: of ISO base media files (``ftyp``), instead: a file that names one of them is the codec's.
         describer: ``"module:function"`` that tells size (H, W), channels and details of such a file.
         requires: packages that must be installed besides the core.
         install: what to do where it is not available.
@@ -48,8 +50,10 @@ class Entry:
     summary: str
     factory: str | Callable[..., Any]
     extension: str = ".ckt"
+    whole: bool = False
     quality_steps: int = 1
     magic: Magic = ()
+    brands: tuple[bytes, ...] = ()
     describer: str = ""
     requires: tuple[str, ...] = ()
     install: str = ""

@@ -1,28 +1,42 @@
 """Videos in: whatever a user hands over becomes frames, one at a time.
 
 A video is an iterator of uint8 arrays [H,W,3] (RGB) or [H,W] (grey), all of one shape. Nothing here holds more than a
-frame or two, so memory does not grow with a video's length.
+frame or two, so memory does not grow with a video's length, but for the time stamps of one whose rate varies.
 
 Files are decoded by FFmpeg through PyAV, but colour is converted here: planes Y, Cb, Cr by the matrix and range that
 the file states (BT.601 below 720 lines and BT.709 from there on where it states none, limited range), chroma brought up
-by the triangle filter of our JPEG.
+by the triangle filter of our JPEG. Two things are found out before the first frame is handed on:
+
+- *Time stamps.* All packets are read, without decoding them, for the times at which their frames are shown. Frames that
+  come at a constant rate, up to the rounding of the file's time base, have `fps`; others have `times` besides.
+- *The way up.* A file may say how frames are to be turned for display (a *display matrix*: phones lay portrait videos
+  on their side). The first frame is decoded for it, and all are turned, as stills with an Exif orientation are.
+
+Animated pictures (GIF, APNG, WebP, AVIF) are read by Pillow, with the times that they state.
 """
 
+import math
 import os
 import re
+import struct
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..primitives.errors import StreamError
-from .image_io import EXTENSIONS, read_image
+from ..primitives.picture import MAX_PIXELS, check_size
+from .image_io import EXTENSIONS, flatten, read_image
+from .timing import Clock, average_rate, given_times, is_regular
 
-#: File name endings that count as videos, and those of raw samples without a header.
+#: File name endings that count as videos, those of raw samples without a header, and those of pictures that may move.
 VIDEO_EXTENSIONS = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".y4m")
 RAW_EXTENSIONS = (".yuv", ".rgb")
+ANIMATED_EXTENSIONS = (".gif", ".png", ".apng", ".webp", ".avif")
 
 #: Frames a second where nothing says how many.
 DEFAULT_FPS = Fraction(25)
@@ -37,10 +51,13 @@ class Frames:
 
     Attributes:
         size: (H, W).
-        fps: frames a second.
+        fps: frames a second; the mean where `times` are given.
         count: number of frames, None if that is not known beforehand.
         start: returns an iterator over uint8 arrays [H,W,3] or [H,W].
         name: where it comes from, for messages and records.
+        times: seconds at which the frames begin, the first at 0; None where they come at a constant rate.
+        duration: seconds until the last frame ends; None if that is not known beforehand.
+        aspect: width of a pixel by its height, 1 for square ones.
     """
 
     size: tuple[int, int]
@@ -48,63 +65,130 @@ class Frames:
     count: int | None
     start: Callable[[], Iterator[np.ndarray]]
     name: str = "frames"
+    times: tuple[Fraction, ...] | None = None
+    duration: Fraction | None = None
+    aspect: Fraction = Fraction(1)
+
+    def __post_init__(self):
+        if self.duration is None and self.count is not None:
+            object.__setattr__(self, "duration", self.count / self.fps)
+
+    @property
+    def clock(self) -> Clock | None:
+        """`times` and `duration` in ticks, None where frames come at a constant rate."""
+        return None if self.times is None or self.duration is None else Clock.of(self.times, self.duration)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Frames, each checked to be uint8 of the video's size."""
-        shape = None
+        """Frames, each checked to be uint8 of the video's size, and as many as there are time stamps."""
+        shape, number = None, -1
         for number, frame in enumerate(self.start()):
             frame = read_image(frame)
             shape = shape or frame.shape
             if frame.shape != shape or frame.shape[:2] != self.size:
                 raise ValueError(f"frame {number} has the shape {list(frame.shape)}, those before it {list(shape)}")
+            if self.times is not None and number == len(self.times):
+                raise ValueError(f"the video has more frames than its {number} time stamps")
             yield frame
+        if self.times is not None and number + 1 != len(self.times):
+            raise ValueError(f"the video has {number + 1} frames, but {len(self.times)} time stamps")
 
 
-def read_video(source, *, size=None, fps=None, pixel_format: str = "yuv420p", limit: int | None = None) -> Frames:
-    """The frames of a video.
+def read_video(
+    source,
+    *,
+    size=None,
+    fps=None,
+    times=None,
+    pixel_format: str = "yuv420p",
+    limit: int | None = None,
+    background: Any = None,
+) -> Frames:
+    """The frames of a video, upright, with the times at which they are shown.
 
     Args:
         source: a video file (any container that FFmpeg reads, `.y4m` among them), a headerless `.yuv` or `.rgb` file, a
-            folder of pictures (sorted by name), an iterable of images (uint8 [H,W,3] or [H,W], PIL images or paths), or
-            `Frames`.
+            picture, animated or not, a folder of pictures (sorted by name), an iterable of images (uint8 [H,W,3] or
+            [H,W], PIL images or paths), or `Frames`.
         size: (H, W) of a headerless file, which does not say it.
-        fps: frames a second; needed for nothing but time stamps where the source says none.
+        fps: frames a second, constant, whatever the source says of it; 25 where it says nothing.
+        times: seconds at which the frames begin, ascending, instead of `fps`; one more is the end of the last frame,
+            which otherwise lasts as long as the one before it.
         pixel_format: FFmpeg's name of a headerless file's samples, such as ``"yuv420p"`` or ``"rgb24"``.
         limit: stop after so many frames.
+        background: colour (R, G, B), or the name of one, that transparent pixels are blended onto; without it, a video
+            with transparent pixels is refused.
 
     Returns:
         `Frames`, which can be iterated again if the source can.
 
     Raises:
         FileNotFoundError: no such file or folder.
-        StreamError: a file that FFmpeg cannot read as video.
-        ValueError: no frames, or a headerless file without `size`.
+        StreamError: a file that FFmpeg cannot read as video; the message names it.
+        ValueError: no frames, a headerless file without `size`, or an argument that is none of the above.
 
     >>> video = read_video(np.zeros((3, 4, 6, 3), np.uint8), fps=30)
     >>> video.size, video.count, len(list(video))
     ((4, 6), 3, 3)
+    >>> read_video(np.zeros((3, 4, 6), np.uint8), times=[0, 0.5, 2]).duration
+    Fraction(7, 2)
     """
+    rate = None if fps is None else _rate(fps)
+    if rate is not None and times is not None:
+        raise ValueError("give fps or times, not both")
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise ValueError(f"limit is a number of frames from 1 up, not {limit!r}")
     if isinstance(source, Frames):
         video = source
     elif isinstance(source, str | os.PathLike):
         path = Path(source)
         if not path.exists():
             raise FileNotFoundError(f"no video at {path}")
-        video = _folder(path) if path.is_dir() else _file(path, size, fps, pixel_format)
+        video = _folder(path) if path.is_dir() else _file(path, size, rate, pixel_format, background)
     else:
         video = _iterable(source)
-    rate = video.fps if fps is None else Fraction(fps).limit_denominator(1001)
+    if rate is not None:
+        video = replace(video, fps=rate, times=None, duration=None)
+    if times is not None:
+        video = _timed(video, given_times(times))
+    return video if limit is None else _first(video, limit)
+
+
+def _rate(fps) -> Fraction:
+    """What a user says of frames a second."""
+    try:
+        rate = Fraction(float(fps) if isinstance(fps, np.number) else fps).limit_denominator(1001)
+    except (TypeError, ValueError, ArithmeticError):
+        rate = Fraction(0)
     if not 0 < rate <= 1000:
         raise ValueError(f"fps is a number from above 0 to 1000, not {fps!r}")
-    if limit is None:
-        return Frames(video.size, rate, video.count, video.start, video.name)
-    count = limit if video.count is None else min(limit, video.count)
-    return Frames(video.size, rate, count, lambda: _first(video, limit), video.name)
+    return rate
 
 
-def _first(video, limit):
-    for _, frame in zip(range(limit), video, strict=False):
-        yield frame
+def _timed(video: Frames, times: tuple[Fraction, ...]) -> Frames:
+    """The same frames at other times, which may have the end of the last frame behind them."""
+    count = video.count if video.count is not None else len(times)
+    if len(times) not in (count, count + 1):
+        raise ValueError(f"there are {count} frames, but {len(times)} times (one a frame, and at most one more)")
+    if len(times) > count:
+        *times, end = times
+    else:
+        end = times[-1] + (times[-1] - times[-2] if count > 1 else 1 / video.fps)
+    return replace(video, fps=average_rate(count, end), count=count, times=tuple(times), duration=end)
+
+
+def _first(video: Frames, limit: int) -> Frames:
+    """A video that stops early."""
+
+    def start():
+        for _, frame in zip(range(limit), video.start(), strict=False):
+            yield frame
+
+    if video.count is not None and video.count <= limit:
+        return video
+    if video.times is None:
+        return replace(video, start=start, count=limit, duration=None)
+    times, end = video.times[:limit], video.times[limit]
+    return replace(video, fps=average_rate(limit, end), start=start, count=limit, times=times, duration=end)
 
 
 def _iterable(source: Iterable) -> Frames:
@@ -138,19 +222,167 @@ def _folder(path: Path) -> Frames:
     return Frames(read_image(paths[0]).shape[:2], DEFAULT_FPS, len(paths), lambda: iter(paths), path.name)
 
 
-def _file(path: Path, size, fps, pixel_format) -> Frames:
+def _file(path: Path, size, fps, pixel_format, background) -> Frames:
+    ending = path.suffix.lower()
+    if ending in ANIMATED_EXTENSIONS or ending in EXTENSIONS:
+        return _picture(path, background)
     options, form = {}, None
-    if path.suffix.lower() in RAW_EXTENSIONS:
+    if ending in RAW_EXTENSIONS:
         if size is None:
             raise ValueError(
                 f"{path.name} has no header: say its size=(height, width), and pixel_format unless yuv420p"
             )
         form, options = "rawvideo", {"video_size": f"{size[1]}x{size[0]}", "pixel_format": pixel_format}
         options["framerate"] = str(fps or DEFAULT_FPS)
-    return open_file(lambda: str(path), path.name, form, options)
+    return open_file(lambda: f"file:{path}", path.name, form, options, background=background)
 
 
-def open_file(opener: Callable[[], object], name: str, form: str | None = None, options=None) -> Frames:
+# --- animated pictures ----------------------------------------------------------------------------------------------
+
+
+def _picture(path: Path, background) -> Frames:
+    """An animated picture with its times, or a still as a video of one frame."""
+
+    def start():
+        return (frame for frame, _ in _animation(path, background))
+
+    size, ends = None, [Fraction(0)]
+    for frame, lasts in _animation(path, background):
+        size = size or frame.shape[:2]
+        ends.append(ends[-1] + lasts)
+    count, duration = len(ends) - 1, ends[-1]
+    video = Frames(size, DEFAULT_FPS, count, start, path.name)
+    if count == 1 or not duration:
+        return video
+    if len({late - early for early, late in pairwise(ends)}) == 1 and count <= 1000 * duration:
+        return replace(video, fps=count / duration, duration=duration)
+    return _timed(video, tuple(ends))
+
+
+def _animation(path: Path, background) -> Iterator[tuple[np.ndarray, Fraction]]:
+    """The frames of a picture and the seconds that each lasts, 0 where the file does not say."""
+    from PIL import Image
+
+    if path.suffix.lower() not in ANIMATED_EXTENSIONS:
+        yield (read_image(path) if background is None else flatten(path, background)), Fraction(0)
+        return
+    try:
+        with Image.open(path) as image:
+            for number in range(int(image.info.get("default_image", False)), getattr(image, "n_frames", 1)):
+                image.seek(number)
+                image.load()
+                frame = image.copy()
+                lasts = Fraction(image.info.get("duration") or 0).limit_denominator(1000) / 1000
+                if image.format == "GIF" and lasts < Fraction(2, 100):
+                    lasts = Fraction(1, 10)  # as browsers do: old GIFs say 0 and mean "as fast as you can"
+                if frame.has_transparency_data:
+                    yield _without_alpha(np.asarray(frame.convert("RGBA")), background, path.name), lasts
+                else:
+                    yield read_image(frame), lasts
+    except StreamError:
+        raise
+    except (OSError, SyntaxError, RuntimeError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        raise StreamError(f"{path.name} is not a picture that Pillow can read, or damaged: {error}") from error
+
+
+def _without_alpha(pixels: np.ndarray, background, name: str) -> np.ndarray:
+    """Pixels [H,W,4] without their alpha: dropped where all are opaque, blended where there is a background."""
+    if (pixels[..., 3] == 255).all():
+        return np.ascontiguousarray(pixels[..., :3])
+    if background is None:
+        raise ValueError(f"{name} has transparent pixels; codecs take no alpha channel: blend it, background='white'")
+    return flatten(pixels, background)
+
+
+# --- files that FFmpeg reads ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a display matrix does: mirror left and right, then turn clockwise.
+
+    Attributes:
+        mirrored: whether it mirrors.
+        angle: degrees, 0 or more and below 360.
+
+    >>> Turn.of((0, 1, 0, -1, 0, 0, 0, 0, 1)), Turn.of((-1, 0, 0, 0, 1, 0, 0, 0, 1))
+    (Turn(mirrored=False, angle=90.0), Turn(mirrored=True, angle=0.0))
+    """
+
+    mirrored: bool = False
+    angle: float = 0.0
+
+    @classmethod
+    def of(cls, matrix: tuple[int, ...]) -> "Turn":
+        """That of a matrix (a, b, u, c, d, v, x, y, w), which takes a point (x, y) to (ax + cy, bx + dy).
+
+        ISO/IEC 14496-12, 6.2.2; y goes down. What the matrix scales by is left out, as players do.
+        """
+        a, b, _, c, d, *_ = matrix
+        mirrored = a * d - b * c < 0
+        if mirrored:
+            a, b = -a, -b
+        return cls(mirrored, round(math.degrees(math.atan2(b, a)), 2) % 360)
+
+    @property
+    def quarters(self) -> int | None:
+        """How many times 90°, None if it is no multiple (by more than a degree)."""
+        quarters = round(self.angle / 90)
+        return quarters % 4 if abs(self.angle - 90 * quarters) < 1 else None
+
+    def apply(self, pixels: np.ndarray) -> np.ndarray:
+        """Turn a frame; other angles than multiples of 90° leave it as it is.
+
+        >>> Turn(False, 90).apply(np.array([[1, 2], [3, 4]])).tolist()
+        [[3, 1], [4, 2]]
+        """
+        if self.quarters is None:
+            return pixels
+        return np.rot90(pixels[:, ::-1] if self.mirrored else pixels, -self.quarters)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a video file says of itself, found out by reading its packets and decoding its first frame.
+
+    Attributes:
+        format, codec, pixel_format: FFmpeg's names.
+        size: (H, W) of the frames, upright.
+        channels: 1 for grey, 3 for colour.
+        turn: what makes them upright.
+        aspect: width by height of a pixel, upright.
+        rate: frames a second, as the file states it or on average.
+        stamps: times at which frames are shown, ascending, in units of `unit` seconds; empty if packets have none.
+        unit: see `stamps`.
+        last: units that the last frame lasts, 0 if nothing says so.
+        count: number of frames, 0 if it is not known.
+        others: kinds and codecs of the other streams in the file.
+    """
+
+    format: str
+    codec: str
+    pixel_format: str
+    size: tuple[int, int]
+    channels: int
+    turn: Turn
+    aspect: Fraction
+    rate: Fraction
+    stamps: tuple[int, ...]
+    unit: Fraction
+    last: int
+    count: int
+    others: tuple[str, ...]
+
+
+def open_file(
+    opener: Callable[[], object],
+    name: str,
+    form: str | None = None,
+    options=None,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    background: Any = None,
+) -> Frames:
     """`Frames` of a file that FFmpeg reads.
 
     Args:
@@ -158,47 +390,192 @@ def open_file(opener: Callable[[], object], name: str, form: str | None = None, 
         name: for messages.
         form: FFmpeg's name of the format, None to find it out.
         options: FFmpeg's options for it.
+        max_pixels: the largest frame to accept.
+        background: what transparent pixels are blended onto.
     """
-    with _open(opener(), name, form, options) as file:
-        stream = _video_stream(file, name)
-        size, fps = (stream.height, stream.width), stream.average_rate or DEFAULT_FPS
-        count = stream.frames or None
+    found = probe(opener, name, form, options, max_pixels=max_pixels)
 
-    def start():
+    def frames():
+        """Frames, upright, with their time stamps."""
         import av
 
         with _open(opener(), name, form, options) as file:
-            stream = _video_stream(file, name)
-            stream.codec_context.thread_count = 1
+            stream = _video_stream(file, name, max_pixels)
             try:
-                for frame in file.decode(stream):
-                    yield to_rgb(frame)
-            except av.error.FFmpegError as error:
+                for number, frame in enumerate(file.decode(stream)):
+                    pixels = found.turn.apply(to_rgb(frame, background, name))
+                    if pixels.shape[:2] != found.size:
+                        height, width = pixels.shape[:2]
+                        raise StreamError(
+                            f"{name}: frame {number} has {width}×{height} pixels, those before it "
+                            f"{found.size[1]}×{found.size[0]}; such videos are not read"
+                        )
+                    yield pixels, frame.pts
+            except (av.error.FFmpegError, MemoryError) as error:
                 raise StreamError(f"{name} is damaged: {error}") from error
 
-    return Frames(size, Fraction(fps), count, start, name)
+    rate = min(found.rate, Fraction(1000))
+    video = Frames(found.size, rate, found.count or None, lambda: (pixels for pixels, _ in frames()), name)
+    video = replace(video, aspect=found.aspect)
+    if not found.stamps or is_regular(found.stamps, found.last):
+        return video
+    times = [(stamp - found.stamps[0]) * found.unit for stamp in found.stamps]
+    end = times[-1] + (found.last * found.unit or times[-1] - times[-2])
+    return replace(
+        video,
+        fps=average_rate(len(times), end),
+        count=len(times),
+        start=lambda: _at(found.stamps, frames()),
+        times=tuple(times),
+        duration=end,
+    )
+
+
+def _at(stamps: tuple[int, ...], frames: Iterator[tuple[np.ndarray, int | None]]) -> Iterator[np.ndarray]:
+    """One frame for each time stamp: where the decoder leaves one out, the one before stays, as on a screen."""
+    shown, number = None, 0
+    for pixels, stamp in frames:
+        while shown is not None and stamp is not None and number < len(stamps) and stamps[number] < stamp:
+            yield shown
+            number += 1
+        if number == len(stamps):
+            return
+        if stamp is None or stamp >= stamps[number]:
+            yield pixels
+            number += 1
+        shown = pixels
+    for _ in stamps[number:]:
+        yield shown
+
+
+def probe(
+    opener: Callable[[], object],
+    name: str,
+    form: str | None = None,
+    options=None,
+    *,
+    max_pixels: int = MAX_PIXELS,
+) -> Probe:
+    """What a file says of itself; the arguments are those of `open_file`.
+
+    Raises:
+        StreamError: not a video, without frames, or frames of more than `max_pixels`.
+    """
+    import av
+
+    with _open(opener(), name, form, options) as file:
+        stream = _video_stream(file, name, max_pixels)
+        first, lasting, packets = None, {}, 0
+        try:
+            for packet in file.demux(stream):
+                if first is None:
+                    first = next(iter(packet.decode()), None)
+                if packet.is_discard or not packet.size:  # before an edit list's start; what ends the stream
+                    continue
+                packets += 1
+                if packet.pts is not None:
+                    lasting[packet.pts] = packet.duration or 0
+        except (av.error.FFmpegError, MemoryError) as error:
+            if first is None:  # later damage is told where it is met
+                raise StreamError(f"{name} is damaged: {error}") from error
+        if first is None:
+            raise StreamError(f"{name} holds no frames" + (" that can be decoded" if packets else ""))
+        turn = _turn(first)
+        size, aspect = (first.height, first.width), Fraction(stream.sample_aspect_ratio or 1)
+        if (turn.quarters or 0) % 2:
+            size, aspect = size[::-1], 1 / aspect
+        check_size(size, max_pixels)
+        stamps = _stamps(lasting, packets, first.pts)
+        rate, unit = Fraction(stream.average_rate or DEFAULT_FPS), Fraction(stream.time_base)
+        last = _last(file, stream, stamps, lasting)
+        if len(stamps) > 1 and is_regular(stamps, last):
+            # Where the file states another rate than its frames come at, these count.
+            span = (stamps[-1] - stamps[0]) * unit
+            if abs(span * rate - (len(stamps) - 1)) > Fraction(1, 2) + unit * rate:
+                rate = average_rate(len(stamps) - 1, span)
+        others = [other for other in file.streams if other.index != stream.index]
+        return Probe(
+            file.format.name,
+            stream.codec_context.codec.canonical_name,
+            first.format.name,
+            size,
+            1 if first.format.name.startswith("gray") else 3,
+            turn,
+            aspect,
+            rate,
+            stamps,
+            unit,
+            last,
+            len(stamps) or packets,
+            tuple(f"{other.type} {_codec_name(other)}".strip() for other in others),
+        )
+
+
+def _stamps(lasting: dict[int, int], packets: int, first: int | None) -> tuple[int, ...]:
+    """The time stamps of frames from the first that is decoded; none where packets lack them."""
+    if len(lasting) < packets or first is None:
+        return ()
+    return tuple(sorted(stamp for stamp in lasting if stamp >= first))
+
+
+def _last(file, stream, stamps, lasting) -> int:
+    """Units that the last frame lasts, 0 if nothing says so."""
+    if not stamps:
+        return 0
+    end = stamps[-1] + lasting[stamps[-1]]
+    if "mp4" in file.format.name:  # packets' durations are those of decoding; the track has one of its own
+        end = (stream.start_time or 0) + (stream.duration or 0)
+    elif not lasting[stamps[-1]] and len(file.streams) == 1 and file.duration:
+        end = round(Fraction(file.duration, 1_000_000) / stream.time_base)
+    return max(0, end - stamps[-1])
+
+
+def _codec_name(stream) -> str:
+    return stream.codec_context.codec.canonical_name if getattr(stream, "codec_context", None) else ""
+
+
+def _turn(frame) -> Turn:
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX" and len(bytes(data)) >= 36:
+            return Turn.of(struct.unpack("=9i", bytes(data)[:36]))
+    return Turn()
 
 
 def _open(file, name, form, options):
     import av
 
     av.logging.set_level(av.logging.FATAL)
+    # Playlists in a video's place are not followed to other files or hosts.
+    options = {"protocol_whitelist": "file", **(options or {})}
     try:
-        return av.open(file, format=form, options=options or {})
-    except av.error.FFmpegError as error:
+        return av.open(file, format=form, options=options)
+    except (av.error.FFmpegError, ValueError) as error:
         raise StreamError(f"{name} is not a video that FFmpeg can read: {error}") from error
 
 
-def _video_stream(file, name):
+def _video_stream(file, name, max_pixels):
     if not file.streams.video:
-        raise StreamError(f"{name} holds no video")
-    return file.streams.video[0]
+        kinds = sorted({stream.type for stream in file.streams}) or ["nothing"]
+        raise StreamError(f"{name} holds no video (but {', '.join(kinds)})")
+    stream = file.streams.video[0]
+    if stream.codec_context is None:
+        raise StreamError(f"{name} holds video of a kind that FFmpeg cannot decode")
+    stream.codec_context.thread_count = 1
+    # FFmpeg counts samples of whole coding blocks; the size itself is checked when it is known.
+    stream.codec_context.options = {"max_pixels": str(2 * int(max_pixels) + (1 << 22))}
+    return stream
 
 
-def to_rgb(frame) -> np.ndarray:
-    """An FFmpeg frame as uint8 [H,W,3], or [H,W] if it is grey."""
+def to_rgb(frame, background: Any = None, name: str = "the video") -> np.ndarray:
+    """An FFmpeg frame as uint8 [H,W,3], or [H,W] if it is grey.
+
+    Raises:
+        ValueError: it has transparent pixels, and there is no background.
+    """
     from .standards.encoders import from_frame
 
+    if any(component.is_alpha for component in frame.format.components) or frame.format.name == "pal8":
+        return _without_alpha(frame.to_ndarray(format="rgba"), background, name)
     layout = _PLANAR.fullmatch(frame.format.name)
     matrix = {1: "bt709", 2: "bt601" if frame.height < 720 else "bt709", 5: "bt601", 6: "bt601"}.get(
         int(frame.colorspace)

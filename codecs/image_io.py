@@ -19,10 +19,8 @@ Exif, XMP, comment      left out, or kept: ``metadata``
 """
 
 import contextlib
-import functools
 import io
 import os
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,15 +33,16 @@ from ..primitives.errors import ReadingError, StreamError
 from ..primitives.files import new_file, write_atomically  # noqa: F401 - for those who look for it here
 from ..primitives.picture import MAX_PIXELS, check_size
 from .file_formats import HOLDS, extract, format_of, insert
-from .file_formats.depth import has_frames, sample_bits
+from .file_formats.depth import frame_count, has_frames, sample_bits
 from .metadata import (
     NOTHING,
     Metadata,
-    is_srgb,
+    changes_colours,
     lab_to_srgb,
     metadata_of,
     orientation_of,
     profile_space,
+    quiet,
     set_upright,
     to_srgb,
 )
@@ -129,7 +128,7 @@ class Photo:
 
 
 def open_image(
-    source: Any, reading: Reading = STRICT, carries: Iterable[str] = (), max_pixels: float = MAX_PIXELS
+    source: Any, reading: Reading = STRICT, carries: Iterable[str] = (), max_pixels: int = MAX_PIXELS
 ) -> Photo:
     """Read a picture, with the metadata that are to be kept.
 
@@ -181,7 +180,7 @@ def read_image(source: Any, reading: Reading = STRICT) -> np.ndarray:
     return open_image(source, reading).pixels
 
 
-def stored_pixels(data: bytes, reading: Reading = STRICT, max_pixels: float = MAX_PIXELS, formats=None) -> np.ndarray:
+def stored_pixels(data: bytes, reading: Reading = STRICT, max_pixels: int = MAX_PIXELS, formats=None) -> np.ndarray:
     """The pixels of an image file as it stores them: not turned, and in its own colours if they are RGB.
 
     Args:
@@ -353,18 +352,6 @@ def naming(source: Any) -> Iterator[None]:
 # --- opening --------------------------------------------------------------------------------------------------------
 
 
-def quiet(function):
-    """A function whose warnings are not shown: Pillow warns of much that does no harm to the pixels."""
-
-    @functools.wraps(function)
-    def silenced(*arguments, **options):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return function(*arguments, **options)
-
-    return silenced
-
-
 @quiet
 def opened(data: bytes, formats: Iterable[str] | None = None):
     """A PIL image of a file whose pixels have not been read.
@@ -376,13 +363,16 @@ def opened(data: bytes, formats: Iterable[str] | None = None):
     if not data:
         raise StreamError("the file is empty")
     load_plugins(data)
+    known = format_of(data)  # of AVIF, Pillow looks at the major brand alone
     reason = None
     for prepare in (Image.preinit, Image.init):  # the usual formats first: loading all takes long
         prepare()
         for form in formats or Image.ID:
             factory, accept = Image.OPEN.get(form, (None, None))
-            if form == "EPS" or factory is None or (accept and accept(data[:16]) is not True):
+            if form == "EPS" or factory is None:
                 continue  # (EPS is a program, which Pillow has Ghostscript run)
+            if accept and form != known and accept(data[:16]) is not True:
+                continue
             try:
                 return factory(io.BytesIO(data), b"")
             except Exception as error:  # whatever a parser raises
@@ -390,8 +380,12 @@ def opened(data: bytes, formats: Iterable[str] | None = None):
         if reason:
             break
     if reason:
-        raise StreamError(f"the image file is damaged: {reason}") from reason
+        raise StreamError(f"the image file is damaged: {_one_line(reason)}") from reason
     raise StreamError("not an image file that Pillow can read")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def load_plugins(data: bytes) -> None:
@@ -405,7 +399,7 @@ def load_plugins(data: bytes) -> None:
 
 
 @quiet
-def _loaded(source, reading: Reading, max_pixels: float, formats=None):
+def _loaded(source, reading: Reading, max_pixels: int, formats=None):
     """A PIL image with the pixels of the frame that is asked for, and the file's bytes; none of an image in memory."""
     from PIL import Image
 
@@ -425,11 +419,11 @@ def _loaded(source, reading: Reading, max_pixels: float, formats=None):
     except (StreamError, ReadingError):
         raise
     except Exception as error:  # whatever a parser raises at damaged bytes
-        raise StreamError(f"the image file is damaged: {error}") from error
+        raise StreamError(f"the image file is damaged: {_one_line(error)}") from error
 
 
 def _seek(image, data: bytes, number: int | None) -> None:
-    readable = getattr(image, "n_frames", 1)
+    readable = frame_count(image)
     if number is None and has_frames(image, data):
         several = readable if readable > 1 else "several"  # of JPEG XL, the first one is read
         raise ReadingError(
@@ -490,7 +484,7 @@ def _of_eight_bits(image, data: bytes, reading: Reading):
         return image
     if bits > 16:
         raise ReadingError(
-            f"the picture has mode {image.mode}, numbers without a scale of their own; "
+            f"the picture has {bits} bits a sample, numbers without a scale of their own; "
             "scale them to 0…255, round, and encode the array of uint8"
         )
     if reading.depth is None:
@@ -539,8 +533,8 @@ def _in_colour(image, icc: bytes, reading: Reading, carries: Iterable[str]):
         return image, b""  # a profile of another space says nothing of these numbers
     if kind in carries and reading.metadata == "keep":
         return image, icc
-    if is_srgb(icc):
+    if not changes_colours(icc):
         return image, b""
-    if kind in carries and reading.metadata == "color" and profile_space(icc):
+    if kind in carries and reading.metadata == "color":
         return image, icc
-    return to_srgb(image, icc) or image, b""
+    return to_srgb(image, icc), b""

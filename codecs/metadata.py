@@ -11,13 +11,18 @@ Colours are converted by LittleCMS (`PIL.ImageCms`), relative colorimetric with 
 import functools
 import io
 import re
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 #: Kinds of metadata, by the names of `Metadata`'s fields.
 KINDS = ("exif", "icc", "xmp", "comment")
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _ORIENTATION = 0x0112
 
@@ -58,6 +63,19 @@ class Metadata:
 NOTHING = Metadata()
 
 
+def quiet(function: Callable[P, R]) -> Callable[P, R]:
+    """A function whose warnings are not shown: Pillow warns of much that does no harm to the pixels."""
+
+    @functools.wraps(function)
+    def silenced(*arguments: P.args, **options: P.kwargs) -> R:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return function(*arguments, **options)
+
+    return silenced
+
+
+@quiet
 def metadata_of(image: Any) -> Metadata:
     """The metadata of an opened PIL image; what its file holds in a damaged form is left out."""
     info = image.info
@@ -93,6 +111,7 @@ def _exif_of_tiff(image) -> bytes:
     return found.tobytes() if len(found) else b""
 
 
+@quiet
 def orientation_of(image: Any) -> int:
     """The Exif orientation of an opened PIL image, 1 … 8; 1 where it says none, or none that can be read."""
     try:
@@ -151,14 +170,14 @@ def describe_profile(icc: bytes) -> str:
     return (ImageCms.getProfileDescription(profile).strip() if profile else "") or profile_space(icc) or "unreadable"
 
 
-def is_srgb(icc: bytes) -> bool:
-    """Whether a profile of RGB or grey pictures means what a file without one means.
+def changes_colours(icc: bytes) -> bool:
+    """Whether a profile of RGB or grey pictures means other colours than a file without one, which means sRGB.
 
-    It does if the conversion moves no colour of a lattice by more than 2 of 255 levels: profiles that say sRGB differ
-    from one another in their rounding.
+    It does if the conversion moves some colour of a lattice by more than 2 of 255 levels: profiles that say sRGB differ
+    from one another in their rounding. A profile that cannot be read changes nothing.
     """
     moved = _moved(icc)
-    return moved is not None and moved <= 2
+    return moved is not None and moved > 2
 
 
 @functools.lru_cache(maxsize=64)

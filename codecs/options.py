@@ -10,7 +10,11 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 
 def check_options(
-    codec: str, factory: Callable[..., Any], options: dict[str, Any], quality: tuple[float, float]
+    codec: str,
+    factory: Callable[..., Any],
+    options: dict[str, Any],
+    quality: tuple[float, float],
+    whole: bool = False,
 ) -> None:
     """Refuse options of the wrong type, and values that are no choice, before a codec is built.
 
@@ -19,15 +23,20 @@ def check_options(
         factory: the function that takes the options; an argument without an annotation takes anything.
         options: what it is to be given.
         quality: lowest and highest value of the option ``quality``.
+        whole: whether that takes whole numbers only; 50.0 is one.
 
     Raises:
-        ValueError: an option is of another type than its annotation, or ``quality`` lies outside.
+        ValueError: an option is of another type than its annotation, or ``quality`` is not on its scale.
 
     >>> def factory(quality: float = 75, mode: Literal["fast", "small"] = "fast"): ...
     >>> check_options("mine", factory, {"quality": "50"}, (1, 100))
     Traceback (most recent call last):
     ...
     ValueError: mine takes quality as a number from 1 to 100, not '50'
+    >>> check_options("mine", factory, {"quality": 50.9}, (1, 100), whole=True)
+    Traceback (most recent call last):
+    ...
+    ValueError: mine takes quality as a whole number from 1 to 100, not 50.9
     >>> check_options("mine", factory, {"mode": "best"}, (1, 100))
     Traceback (most recent call last):
     ...
@@ -39,13 +48,29 @@ def check_options(
         annotation = annotations.get(option, Any)
         legal = _described(annotation)
         fits = _fits(value, annotation)
-        if option == "quality" and fits and isinstance(value, Real):
-            fits = quality[0] <= float(value) <= quality[1]
         if option == "quality":
-            legal = legal.replace("a number", f"a number from {quality[0]} to {quality[1]}")
-            legal = legal.replace("an integer", f"an integer from {quality[0]} to {quality[1]}")
+            if isinstance(value, Real):
+                fits = (fits or (whole and _fits(value, float))) and _on_scale(value, quality, whole)
+            number = "a whole number" if whole else "a number"
+            for name in ("a number", "an integer"):
+                legal = legal.replace(name, f"{number} from {quality[0]} to {quality[1]}")
         if not fits:
             raise ValueError(f"{codec} takes {option} as {legal}, not {value!r}")
+
+
+def _on_scale(value: Any, quality: tuple[float, float], whole: bool) -> bool:
+    return bool(quality[0] <= value <= quality[1]) and (int(value) == value or not whole)
+
+
+def plain_quality(value: Any, whole: bool) -> Any:
+    """A legal quality as Python's own number, whatever it was given as; None stays.
+
+    >>> plain_quality(50.0, whole=True), plain_quality(2.5, whole=False)
+    (50, 2.5)
+    """
+    if value is None:
+        return None
+    return int(value) if whole or isinstance(value, Integral) else float(value)
 
 
 def _fits(value: Any, annotation: Any) -> bool:

@@ -19,8 +19,9 @@ from ..primitives.stage import Stage, stage_class
 from . import profiles
 from .base import Codec, codec_of
 from .entry import Entry
+from .file_formats import brands
 from .image_io import Reading
-from .options import check_options
+from .options import check_options, plain_quality
 from .profiles import Profile
 
 #: The groups of entry points that declare codecs.
@@ -28,6 +29,11 @@ CODECS, NETWORKS = "codeckit.codecs", "codeckit.networks"
 
 #: Options of every codec: how picture files are read.
 READING = tuple(field.name for field in fields(Reading))
+
+#: Brands of pictures and sequences of HEVC, which no codec here decodes (HEIF, ISO/IEC 23008-12 Annex B).
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
+
+_NO_STREAM = "not a stream that codeckit decodes"
 
 #: Codecs that this process added.
 _registered: dict[str, Entry] = {}
@@ -148,7 +154,9 @@ def codec(name: str, **options: Any) -> Codec:
     factory = found.load()
     legal = inspect.signature(factory).parameters
     setting = {option: value for option, value in options.items() if option in legal}
-    check_options(name, factory, setting, found.quality)
+    check_options(name, factory, setting, found.quality, found.whole)
+    if "quality" in setting:
+        setting["quality"] = plain_quality(setting["quality"], found.whole)
     built = factory(**setting)
     reading = {option: options[option] for option in READING if option in options and option not in legal}
     stages = {role: value for role, value in options.items() if role not in legal and role not in reading}
@@ -261,13 +269,25 @@ def sniff(data: bytes) -> Entry:
 
     >>> sniff(b"RIFF\\0\\0\\0\\0WEBPVP8 ").name
     'webp'
+    >>> sniff(b"\\0\\0\\0\\x18ftypheic\\0\\0\\0\\0mif1heic")
+    Traceback (most recent call last):
+    ...
+    codeckit.primitives.errors.StreamError: not a stream that codeckit decodes: this is HEIC, a picture coded by HEVC; \
+convert it, for example to PNG, or to AVIF
     """
     known = [*_loadable(plugins.declared(CODECS)), *_registered.values()]
+    branded = set(brands(data))
     for each in known:
         if any(all(data[at : at + len(part)] == part for at, part in magic) for magic in each.magic):
             return each
-    formats = ", ".join(sorted({each.extension for each in known if each.magic}))
-    raise StreamError(f"not a stream that codeckit decodes: neither .ckt nor {formats}")
+        if branded.intersection(each.brands):
+            return each
+    if branded.intersection(_HEIC):
+        raise StreamError(
+            f"{_NO_STREAM}: this is HEIC, a picture coded by HEVC; convert it, for example to PNG, or to AVIF"
+        )
+    formats = ", ".join(sorted({each.extension for each in known if each.magic or each.brands}))
+    raise StreamError(f"{_NO_STREAM}: neither .ckt nor {formats}")
 
 
 @functools.cache

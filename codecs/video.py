@@ -4,6 +4,9 @@ The container around a video is that of pictures, with a section that holds the 
 
     H  W  fps numerator  fps denominator      varints
 
+A video whose frames do not come at a constant rate has a section with its time stamps (`timing`), and one whose pixels
+are not square a section with their width and height, two varints.
+
 The payload is *chunks*::
 
     length  chunk                                 as often as there are chunks, none of them empty
@@ -17,8 +20,10 @@ Video standards also write the containers and bitstreams that players open (`.mp
 tags; `decode_video` reads these, and every other file that FFmpeg reads.
 """
 
+import contextlib
 import io
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -35,7 +40,8 @@ from ..primitives.errors import StreamError
 from ..primitives.files import is_same_file, new_file
 from ..primitives.picture import MAX_PIXELS, check_size
 from ..primitives.stage import Stage
-from .frames import VIDEO_EXTENSIONS, Frames, open_file, read_video
+from . import timing
+from .frames import VIDEO_EXTENSIONS, Frames, Probe, open_file, probe, read_video
 from .streams import unfold
 
 #: FFmpeg's formats by file name ending: containers that players open, and raw bitstreams.
@@ -44,6 +50,9 @@ FORMATS = {
     ".h264": "h264", ".264": "h264", ".hevc": "hevc", ".265": "hevc", ".h265": "hevc",
     ".obu": "obu", ".ivf": "ivf", ".vvc": "vvc", ".266": "vvc", ".h266": "vvc",
 }  # fmt: skip
+
+#: Those that have no time stamps.
+_RAW = ("h264", "hevc", "obu", "vvc")
 
 
 class VideoStage(Stage):
@@ -72,11 +81,17 @@ def encode_video(codec, frames, out=None, *, fps=None, progress: bool = False) -
     if out is not None and isinstance(frames, str | os.PathLike) and is_same_file(frames, out):
         raise ValueError(f"{os.fspath(out)!r} is the input itself; give the result another name")
     source = read_video(frames, fps=fps)
-    last = list(codec.stages.values())[-1]
+    last: Any = list(codec.stages.values())[-1]
     ending = ".ckt" if out is None else Path(out).suffix.lower()
     if ending != ".ckt" and (ending not in FORMATS or not hasattr(last, "write_file")):
         others = f", {', '.join(FORMATS)}" if hasattr(last, "write_file") else ""
         raise ValueError(f"{codec.name} writes videos as .ckt{others}, not as {ending or 'a file without an ending'!r}")
+
+    if FORMATS.get(ending) in _RAW and source.times is not None:
+        raise ValueError(
+            f"{source.name} has a variable frame rate, and a {ending} bitstream holds no time stamps; write .mp4, .mkv "
+            "or .ckt, or give a constant rate with fps="
+        )
 
     from tqdm import tqdm
 
@@ -100,7 +115,7 @@ def encode_video(codec, frames, out=None, *, fps=None, progress: bool = False) -
                 with open(temporary, "wb") as file:
                     _write(codec, counted(), lambda: count, source, file)
             else:
-                last.write_file(counted(), source.size, source.fps, temporary, FORMATS[ending])
+                last.write_file(counted(), source, temporary, FORMATS[ending])
             if not count:
                 raise ValueError("the video has no frames")
     return Path(out)
@@ -119,7 +134,15 @@ def _write(codec, frames, count, source, file):
     for number in (*source.size, source.fps.numerator, source.fps.denominator):
         head.varint(number)
     held = codec.contain(b"")
-    write(container.pack_head(replace(held, sections={**held.sections, container.VIDEO: head.getvalue()})))
+    sections = {**held.sections, container.VIDEO: head.getvalue()}
+    if source.clock is not None:
+        sections[container.TIMES] = timing.pack(source.clock)
+    if source.aspect != 1:
+        shape = ByteWriter()
+        shape.varint(source.aspect.numerator)
+        shape.varint(source.aspect.denominator)
+        sections[container.ASPECT] = shape.getvalue()
+    write(container.pack_head(replace(held, sections=sections)))
     for chunk in _chunks(codec, frames, source):
         length = ByteWriter()
         length.varint(len(chunk))
@@ -151,11 +174,11 @@ def decode_video(stream, codec_for: Callable[[Container], Any], *, max_pixels: i
         max_pixels: the largest frame to accept.
 
     Returns:
-        `Frames`, with size, frames a second and (for a `.ckt`) their number.
+        `Frames`, upright, with their size, number and frames a second, and with time stamps where the rate varies.
 
     Raises:
-        StreamError: no video, cut, damaged, or frames larger than `max_pixels`. Damage that shows only in a frame is
-            raised when that frame is reached.
+        StreamError: no video, cut, damaged, or frames larger than `max_pixels`; the message names the file. Damage
+            that shows only in a frame is raised when that frame is reached.
 
     >>> import codeckit
     >>> codec = codeckit.codec("jpeg")
@@ -163,29 +186,23 @@ def decode_video(stream, codec_for: Callable[[Container], Any], *, max_pixels: i
     >>> decode_video(stream, codec.for_stream).count
     2
     """
-
-    if not isinstance(stream, str | os.PathLike | bytes | bytearray | memoryview):
-        raise ValueError(f"a video is bytes or the path of a file, not {type(stream).__name__}")
-
-    def opened():
-        return open(stream, "rb") if isinstance(stream, str | os.PathLike) else io.BytesIO(stream)
-
+    opened, name = _opener(stream)
     with opened() as file:
         is_ckt = file.read(3) == container.MAGIC
     if not is_ckt:
-        name = Path(stream).name if isinstance(stream, str | os.PathLike) else "the stream"
-        video = open_file(lambda: str(stream) if isinstance(stream, os.PathLike | str) else opened(), name)
-        check_size(video.size, max_pixels)
-        return video
-    with opened() as file:
-        _check_crc(file)
-        held, start, end, count = _read_head(file)
-    size, fps = _read_video(held)
-    check_size(size, max_pixels)
-    codec = codec_for(held)
+        return open_file(_for_ffmpeg(stream), name, max_pixels=max_pixels)
+    with _named(stream):
+        with opened() as file:
+            _check_crc(file)
+            held, start, end, count = _read_head(file)
+        size, fps = _read_video(held)
+        clock = timing.unpack(held.sections[container.TIMES], count) if container.TIMES in held.sections else None
+        aspect = _read_aspect(held)
+        check_size(size, max_pixels)
+        codec = codec_for(held)
 
     def frames():
-        with opened() as file:
+        with _named(stream), opened() as file:
             file.seek(start)
             number = 0
             for frame in _frames(codec, _FileReader(file, end), size, max_pixels):
@@ -196,16 +213,61 @@ def decode_video(stream, codec_for: Callable[[Container], Any], *, max_pixels: i
             if number != count:
                 raise StreamError(f"the stream holds {number} frames, not {count} as it says")
 
-    return Frames(size, fps, count, frames, codec.name)
+    if clock is None:
+        return Frames(size, fps, count, frames, codec.name, aspect=aspect)
+    return Frames(size, fps, count, frames, codec.name, clock.times, clock.duration, aspect)
 
 
-def is_video(path) -> bool:
-    """Whether a file is a `.ckt` video, or by its ending another video or bitstream."""
-    if Path(path).suffix.lower() in (*VIDEO_EXTENSIONS, *FORMATS):
+def probe_video(stream, max_pixels: int = MAX_PIXELS) -> Probe:
+    """What a video that is no `.ckt` says of itself.
+
+    Args:
+        stream: bytes or a path.
+        max_pixels: the largest frame to accept.
+
+    Raises:
+        StreamError: no video, or damaged.
+    """
+    return probe(_for_ffmpeg(stream), _opener(stream)[1], max_pixels=max_pixels)
+
+
+def _opener(stream) -> tuple[Callable[[], Any], str]:
+    """What opens a stream as a binary file, and its name for messages."""
+    if isinstance(stream, str | os.PathLike):
+        return lambda: open(stream, "rb"), Path(stream).name
+    if isinstance(stream, bytes | bytearray | memoryview):
+        return lambda: io.BytesIO(stream), "the stream"
+    raise ValueError(f"a video is bytes or the path of a file, not {type(stream).__name__}")
+
+
+def _for_ffmpeg(stream) -> Callable[[], Any]:
+    """What PyAV opens a stream by: a file by its name, whatever signs are in it."""
+    return (lambda: f"file:{os.fspath(stream)}") if isinstance(stream, str | os.PathLike) else _opener(stream)[0]
+
+
+@contextlib.contextmanager
+def _named(stream):
+    """Put a file's name before what is wrong with it."""
+    try:
+        yield
+    except StreamError as error:
+        if not isinstance(stream, str | os.PathLike):
+            raise
+        raise StreamError(f"{Path(stream).name}: {error}") from error
+
+
+def is_video(stream) -> bool:
+    """Whether bytes or a file are a `.ckt` video, or another video or bitstream by the ending or the first bytes.
+
+    >>> is_video("clip.mp4"), is_video(b"YUV4MPEG2 W64 H48"), is_video(b"ckt")
+    (True, True, False)
+    """
+    if isinstance(stream, str | os.PathLike) and Path(stream).suffix.lower() in (*VIDEO_EXTENSIONS, *FORMATS):
         return True
-    with open(path, "rb") as file:
-        if file.read(3) != container.MAGIC:
-            return False
+    with _opener(stream)[0]() as file:
+        start = file.read(16)
+        if start[:3] != container.MAGIC:
+            return _SIGNATURES.match(start) is not None
         reader = _FileReader(file, file.seek(0, io.SEEK_END))
         file.seek(4)
         try:
@@ -214,20 +276,12 @@ def is_video(path) -> bool:
             return False
 
 
-def looks_like_video(data: bytes) -> bool:
-    """Whether bytes begin as a `.ckt` video does, or as files of usual video containers: for what has no name.
-
-    >>> looks_like_video(b"YUV4MPEG2 W64 H64 F25:1"), looks_like_video(b"\\xff\\xd8\\xff\\xe0")
-    (True, False)
-    """
-    if data[:3] == container.MAGIC:
-        try:
-            return container.read_head(ByteReader(data[4:])).is_video
-        except StreamError:
-            return False
-    if data[4:8] == b"ftyp":
-        return data[8:12] not in (b"avif", b"avis", b"mif1", b"msf1", b"heic", b"heix", b"hevc", b"hevx")
-    return data.startswith((b"\x1aE\xdf\xa3", b"YUV4MPEG2 ")) or (data[:4] == b"RIFF" and data[8:12] == b"AVI ")
+#: First bytes of MP4 and MOV (but not of pictures: AVIF, HEIF), Matroska, AVI, YUV4MPEG, IVF.
+_SIGNATURES = re.compile(
+    rb"....(?:ftyp(?!avi[fs]|mi[fa]f|mif1|msf1|hei[cxms]|hev[cxms]|jp[2xm] )|moov|mdat|wide)"
+    rb"|\x1a\x45\xdf\xa3|RIFF....AVI |YUV4MPEG2 |DKIF",
+    re.DOTALL,
+)
 
 
 def _check_crc(file):
@@ -262,6 +316,17 @@ def _read_video(held: Container) -> tuple[tuple[int, int], Fraction]:
     if not 0 < numerator <= 1000 * denominator or reader.rest():
         raise StreamError(f"the stream declares {numerator}/{denominator} frames a second")
     return size, Fraction(numerator, denominator)
+
+
+def _read_aspect(held: Container) -> Fraction:
+    """Width of a pixel by its height."""
+    if container.ASPECT not in held.sections:
+        return Fraction(1)
+    reader = ByteReader(held.sections[container.ASPECT])
+    width, height = reader.varint(), reader.varint()
+    if not width or not height or reader.rest():
+        raise StreamError(f"the stream declares pixels of {width}×{height}")
+    return Fraction(width, height)
 
 
 def _frames(codec, reader, size, max_pixels):

@@ -34,9 +34,12 @@ EXIF, ICC, XMP = 64, 65, 66
 #: The first tag of sections that a reader may skip.
 SKIPPED = 64
 
+#: Sections of videos that a reader may skip: time stamps, and the shape of pixels.
+TIMES, ASPECT = 67, 68
+
 _NAMES = {
-    STAGES: "stages", WEIGHTS: "fingerprint of the weights", VIDEO: "video",
-    EXIF: "Exif", ICC: "ICC profile", XMP: "XMP",
+    STAGES: "stages", WEIGHTS: "fingerprint of the weights", VIDEO: "video", EXIF: "Exif", ICC: "ICC profile",
+    XMP: "XMP", TIMES: "time stamps", ASPECT: "pixel aspect ratio",
 }  # fmt: skip
 
 

@@ -235,7 +235,7 @@ def _check_found(codec, entry, pictures, streams):
                     f"files of {name} are not recognised ({error}): declare the bytes that they begin with, "
                     "Entry(magic=(((0, b'BM'),),), extension='.bmp', describer='my_package.bmp:describe')"
                 ) from error
-            recognised = entry is not None and entry.magic
+            recognised = entry is not None and (entry.magic or entry.brands)
             require(
                 not recognised or finder == name,
                 f"files of {name} are taken for {finder}'s; the magic of one of them is too short",

@@ -527,11 +527,11 @@ def _attempt_input(case, start):
     """Read a picture strictly, which may ask for an option, and then with every option: pixels and metadata."""
     from ...codecs.image_io import Reading, open_image
 
-    verdict = Outcome("picture")
     for reading in (Reading(), Reading("white", 8, 0, metadata="keep")):
         try:
             photo = open_image(io.BytesIO(case.data), reading, ("exif", "icc", "xmp"), MAX_PIXELS)
             codec("png").encode(photo)
+            verdict = Outcome("picture")
         except (StreamError, ReadingError) as error:
             verdict = Outcome("StreamError", str(error))
         except Exception as error:  # whatever it is, it is a finding

@@ -15,11 +15,11 @@ sampling factors, baseline or progressive, Huffman tables, restart interval, col
 * ``ycck``: CMYK files of the same encoder with the Adobe marker's transform flag set, which makes them YCCK
 * ``cjpeg``: libjpeg-turbo's command line encoder, for all other sampling factors
 * ``jpegtran``: the same coefficients under other scan scripts, restarts and rotations
-* ``edited``: files with fill bytes, comments, tables apart, no JFIF marker, trailing garbage
+* ``edited``: files with fill bytes, comments, tables apart, no JFIF marker, trailing garbage, without their last scans
+  (which libjpeg smooths)
 * ``codeckit``: our own encoder
 
-Left out: progressive files that lack some of their scans. libjpeg smooths over the missing bits, which the standard
-leaves to decoders (T.81 K.8), and ours does not.
+Cut and damaged files have a study of their own, `jpeg_damage`.
 
 The two command line tools (Debian package libjpeg-turbo-progs) are skipped, and the output says so, where they are not
 installed. The exit status is 1 if any variant differs or is refused.
@@ -186,7 +186,8 @@ def edited_variant(rng, photographs) -> Variant:
     """A file by Pillow with something unusual, but legal, about its segments."""
     base = pillow_variant(rng, photographs)
     parts = segments(base.data)
-    how = str(rng.choice(["fill bytes", "comments", "tables apart", "no JFIF", "trailing garbage", "no Adobe marker"]))
+    edits = ["fill bytes", "comments", "tables apart", "no JFIF", "trailing garbage", "no Adobe marker", "fewer scans"]
+    how = str(rng.choice(edits))
     if how == "fill bytes":
         parts = [b"\xff" * int(rng.integers(0, 4)) + part if i else part for i, part in enumerate(parts)]
     elif how == "comments":
@@ -195,6 +196,10 @@ def edited_variant(rng, photographs) -> Variant:
         parts = [piece for part in parts for piece in _split_tables(part)]
     elif how == "no JFIF":
         parts = [part for part in parts if part[:2] != b"\xff\xe0"]
+    elif how == "fewer scans":
+        scans = [i for i, part in enumerate(parts) if part[:2] == b"\xff\xda"]
+        left_out = scans[int(rng.integers(1, len(scans) + 1)) :]
+        parts = [part for i, part in enumerate(parts) if i not in left_out]
     elif how == "no Adobe marker":
         parts = [part for part in parts if part[:2] != b"\xff\xee"]
     else:

@@ -8,11 +8,13 @@ Editors complete options from it, and type checkers check them. The options are 
 import functools
 import inspect
 import typing
+from dataclasses import fields
 from pathlib import Path
 from types import NoneType
 
 from ...codecs import registry
 from ...codecs.base import Codec
+from ...codecs.image_io import Reading
 from ...primitives import plugins
 
 #: Where the names of the public API come from.
@@ -24,9 +26,10 @@ NAMES = {
     "bench.sweep": ("evaluate",),
     "codecs.base": ("Codec",),
     "codecs.frames": ("read_video",),
+    "codecs.image_io": ("read_image", "read_metadata"),
     "codecs.info": ("info",),
     "codecs.registry": ("list_codecs", "register_codec"),
-    "primitives.errors": ("StreamError",),
+    "primitives.errors": ("ReadingError", "StreamError"),
 }
 
 SUBMODULES = ("bench", "codecs", "metrics", "pages", "primitives", "testing", "training")
@@ -84,8 +87,11 @@ def overload(name: str) -> str:
     for option, parameter in inspect.signature(factory).parameters.items():
         if parameter.default is not inspect.Parameter.empty:
             options.append(f"    {option}: {text(hints.get(option, typing.Any))} = {_quoted(parameter.default)},\n")
-    if options:
-        options.insert(0, "    *,\n")
+    options.insert(0, "    *,\n")
+    hints_of_reading = typing.get_type_hints(Reading)
+    for field in fields(Reading):
+        if field.name not in hints:
+            options.append(f"    {field.name}: {text(hints_of_reading[field.name])} = {_quoted(field.default)},\n")
     returned = hints.get("return", Codec).__name__
     return OVERLOAD.format(name=name, options="".join(options), returned=returned, summary=entry.summary.rstrip("."))
 

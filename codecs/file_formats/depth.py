@@ -67,7 +67,15 @@ def has_frames(image: Any, data: bytes) -> bool:
     """
     if image.format == "JXL":
         return jxl.header(data).animated
-    return image.format not in ONE_PICTURE and getattr(image, "n_frames", 1) > 1
+    return image.format not in ONE_PICTURE and frame_count(image) > 1
+
+
+def frame_count(image: Any) -> int:
+    """The frames that Pillow finds in a file; 1 where it cannot find its way to the second."""
+    try:
+        return max(getattr(image, "n_frames", 1), 1)
+    except Exception:  # whatever a parser raises at damage after the first frame
+        return 1
 
 
 def _pnm_bits(data: bytes) -> int:

@@ -2,10 +2,11 @@
 
 A bare codestream begins with FF 0A. With metadata it stands in a box ``jxlc`` (or several ``jxlp``) of a container. The
 colour profile is no box: the codestream holds it entropy-coded, or holds a few numbers from which decoders make one. So
-the decoder reads it, and it cannot be exchanged on bytes. Boxes ``brob`` hold other boxes compressed by Brotli; they
-are read where the package ``brotli`` is installed.
+the decoder reads it, and it cannot be exchanged on bytes. Boxes ``brob`` hold other boxes compressed by Brotli, as
+libjxl's tools write them; without the package ``brotli`` (1.2), a warning says that they are left out.
 """
 
+import warnings
 from dataclasses import dataclass
 
 from ...primitives.errors import StreamError
@@ -15,6 +16,9 @@ from .boxes import Box
 
 _SIGNATURE = Box(b"JXL ", b"\r\n\x87\n")
 _TYPE = Box(b"ftyp", b"jxl \0\0\0\0jxl ")
+
+#: The largest metadata that are unpacked, in bytes.
+_LARGEST = 1 << 26
 
 
 def is_codestream(data: bytes) -> bool:
@@ -27,7 +31,6 @@ def extract(data: bytes) -> Metadata:
 
     Raises:
         StreamError: not made of boxes.
-        ValueError: they are compressed, and the package ``brotli`` is not installed.
     """
     exif = xmp = b""
     for box in [] if is_codestream(data) else boxes.read(data, cut=True):
@@ -67,13 +70,22 @@ def _contents(box: Box) -> bytes:
     if box.kind != b"brob":
         return box.contents
     try:
-        import brotli
-    except ImportError as error:
-        raise ValueError("this JPEG XL file's metadata is compressed by Brotli: pip install brotli") from error
+        import brotli  # pyright: ignore[reportMissingImports] - optional
+
+        limits = hasattr(brotli.Decompressor, "can_accept_more_data")  # to the output, since 1.2
+    except ImportError:
+        limits = False
+    if not limits:
+        warnings.warn("compressed metadata of a JPEG XL file are left out: pip install 'brotli>=1.2'", stacklevel=3)
+        return b""
+    unpacker = brotli.Decompressor()
     try:
-        return brotli.decompress(box.contents[4:])
+        found = unpacker.process(box.contents[4:], output_buffer_limit=_LARGEST)
     except brotli.error as error:
         raise StreamError("the JPEG XL file is damaged: metadata that cannot be unpacked") from error
+    if not unpacker.is_finished():
+        raise StreamError(f"the JPEG XL file is damaged: metadata that are cut, or of more than {_LARGEST} bytes")
+    return found
 
 
 def _exif(contents: bytes) -> bytes:

@@ -12,6 +12,7 @@ JPEG = Entry(
     family="classical",
     media="image",
     quality=(1, 100),
+    whole=True,
     summary="JPEG (ITU-T T.81) from shared stages; genuine .jpg files",
     factory="codeckit.codecs.jpeg.codec:jpeg",
     extension=".jpg",
@@ -24,6 +25,7 @@ JPEG_CONTEXT = Entry(
     family="classical",
     media="image",
     quality=(1, 100),
+    whole=True,
     summary="JPEG's DCT and quantization, entropy-coded by context mixing",
     factory="codeckit.codecs.jpeg.codec:jpeg_context",
 )
@@ -33,6 +35,7 @@ JPEG_REPACK = Entry(
     family="classical",
     media="image",
     quality=(1, 100),
+    whole=True,
     summary="JPEG files a fifth smaller, restored to the bit (codeckit repack)",
     factory="codeckit.codecs.jpeg.codec:jpeg_repack",
 )

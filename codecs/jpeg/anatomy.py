@@ -2,8 +2,11 @@
 
 Works on files of any encoder. Sequential scans are metered exactly: a coefficient takes its Huffman code (the run of
 zeros before it included) and its extra bits, the end of block is booked on the first coefficient that it leaves out.
-The scans of progressive files are parts of their own, without costs.
+The scans of progressive files are parts of their own, without costs. Where restart markers are lost, the costs are
+those that the blocks would have in a file that had them.
 """
+
+import re
 
 import numpy as np
 
@@ -22,6 +25,8 @@ _NAMES = {
     markers.DQT: "DQT: quantization tables",
     markers.DHT: "DHT: Huffman tables",
     markers.DRI: "DRI: restart interval",
+    markers.DNL: "DNL: number of lines",
+    **{0xD0 + number: "RST: restart marker without data" for number in range(8)},
     markers.COM: "COM: comment",
     markers.APP0: "APP0: JFIF",
     markers.APP1: "APP1: Exif or XMP",
@@ -71,28 +76,33 @@ def anatomy(picture: Picture, data: bytes) -> Anatomy:
     return Anatomy(tuple(found.parts), costs)
 
 
+#: Markers that end a scan or stand between segments, with their fill bytes; and restart markers.
+_MARKER, _RESTART = re.compile(rb"\xff+[\xc0-\xfe]"), re.compile(rb"\xff+[\xd0-\xd7]")
+_END = re.compile(rb"\xff+[\xc0-\xcf\xd8-\xfe]")
+
+
 def _end_of_scan(data, position):
-    """Where the next marker stands that is neither stuffing nor a restart."""
-    while True:
-        position = data.find(b"\xff", position)
-        if position < 0 or position + 1 >= len(data):
-            return len(data)
-        if data[position + 1] and not 0xD0 <= data[position + 1] <= 0xD7:
-            return position
-        position += 2
+    """Where the next marker stands that is no restart."""
+    found = _END.search(data, position)
+    return found.start() if found else len(data)
 
 
 def _segments(found: Dissector, end: int) -> None:
     """Dissect marker segments up to `end`."""
     while found.position < end:
-        code = found.data[found.position + 1] if found.position + 1 < len(found.data) else 0
-        if found.data[found.position] != 0xFF:
-            found.group = "behind the image"
-            found.take(end - found.position, "bytes that belong to no segment")
-            return
+        follows = _MARKER.match(found.data, found.position)
+        if not follows:
+            follows = _MARKER.search(found.data, found.position, end)
+            found.group = "between segments"
+            found.take((follows.start() if follows else end) - found.position, "bytes that belong to no segment")
+            continue
+        code = found.data[found.position + 1]
         found.group = _NAMES.get(code, f"marker FF {code:02X}")
-        if code in (markers.SOI, markers.EOI, 0xFF):
+        if code in (markers.SOI, markers.EOI, 0xFF) or 0xD0 <= code <= 0xD7:
             found.take(1 if code == 0xFF else 2, "marker", f"FF {code:02X}")
+            if code == markers.EOI and found.position < end:
+                found.group = "behind the image"
+                found.take(end - found.position, "bytes that belong to no segment")
             continue
         found.take(2, "marker", f"FF {code:02X}")
         body_end = found.position + found.number(2, "length", value=lambda n: f"{n} bytes")
@@ -117,6 +127,8 @@ def _segments(found: Dissector, end: int) -> None:
             found.number(2, "vertical density", "color")
         elif code == markers.DRI:
             found.number(2, "restart interval", value=lambda n: f"{n} MCUs")
+        elif code == markers.DNL:
+            found.number(2, "height", "image", lambda n: f"{n} rows")
         role = "color" if code in (markers.APP0, markers.APP2, markers.APP14) else "entropy"
         found.take(max(body_end - found.position, 0), "contents", role=role)
 
@@ -165,16 +177,18 @@ class _Bits:
             if self.data[self.byte] == 0 and self.data[self.byte - 1] == 0xFF:
                 self.byte += 1
                 self.stuffed += 8
-        if self.byte >= self.end:
+        if self.byte >= self.end or (self.bit == 0 and _MARKER.match(self.data, self.byte)):
             raise StreamError("the scan ends")
         self.bit += 1
         return str(self.data[self.byte] >> 8 - self.bit & 1)
 
-    def restart(self):
-        """Step over the padding and a restart marker; the number of bits that this takes."""
+    def restart(self, number):
+        """Step over the padding and the restart marker that is due; the number of bits that this takes."""
         before = 8 * self.byte + self.bit
-        stuffed = self.data[self.byte] == 0xFF and self.data[self.byte + 1] == 0
-        self.byte, self.bit = self.byte + (2 if stuffed else 1) + 2, 0
+        found = _RESTART.search(self.data, self.byte, self.end)
+        if not found or self.data[found.end() - 1] != 0xD0 + number % 8:
+            raise StreamError("another restart marker was due")
+        self.byte, self.bit = found.end(), 0
         return 8 * self.byte - before
 
     def read(self, count):
@@ -218,7 +232,7 @@ def _first_codes(data, position, end, header, scan) -> list[Part]:
     try:
         for i, (_, c) in enumerate(order.tolist()):
             if interval and i and i % interval == 0:
-                parts.append(Part("padding and restart marker", bits.restart(), "", group))
+                parts.append(Part("padding and restart marker", bits.restart(i // interval - 1), "", group))
             dc, ac = scan.tables[c]
             block = seen[c] = seen.get(c, -1) + 1
             where = f"{names[scan.components[c]]} block {block}"

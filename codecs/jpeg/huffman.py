@@ -17,10 +17,13 @@ from ...primitives.anatomy import Anatomy
 from ...primitives.errors import StreamError
 from ...primitives.picture import MAX_PIXELS, Picture, check_size
 from ...primitives.stage import Stage
-from . import kernels, markers, scans, tables
+from . import kernels, markers, recovery, scans, tables
 from .markers import Component, Header, Scan
 
 _PROGRESSIONS = (False, True, "optimized", "exhaustive")
+
+#: More scans than any encoder makes; further ones of damaged files are not read.
+_MOST_SCANS = 256
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,28 @@ class JpegHuffman(Stage):
         Raises:
             StreamError: not JPEG, cut, damaged, larger than `max_pixels`, or of an unsupported process.
         """
-        return _Reader(data, max_pixels).picture()
+        reader = _Reader(data, max_pixels)
+        picture = reader.picture()
+        if reader.unfinished():
+            return PaddedReader(data, max_pixels).picture()
+        return picture
+
+    def inverse_partial(self, data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
+        """What libjpeg makes of a file that is cut or damaged (`recovery`); of a good one, the same as `inverse`.
+
+        Blocks whose data are missing are grey, or lack what later scans would have added. Damage ends with the restart
+        interval that it stands in.
+
+        Raises:
+            StreamError: there is no picture: not JPEG, larger than `max_pixels`, of an unsupported process, or without
+                the beginning of a scan.
+
+        >>> import codeckit
+        >>> data = codeckit.codec("jpeg").encode(np.full((64, 64), 50, np.uint8))
+        >>> codeckit.decode(data[:-8], partial=True)[::63, 0].tolist()
+        [50, 128]
+        """
+        return PartialReader(data, max_pixels).picture()
 
     def anatomy(self, picture: Picture, data: bytes) -> Anatomy:
         """Every field of the file, its first Huffman codes, and what every coefficient took (`anatomy`)."""
@@ -213,27 +237,44 @@ def coded_bytes(found, counts, huffman: dict[int, tables.Table], fill: int = 1) 
 class _Reader:
     """One file on its way to a picture."""
 
+    strict: ClassVar[bool] = True
+
     def __init__(self, data: bytes, max_pixels: int):
         self.data, self.max_pixels = data, max_pixels
         self.bytes = np.frombuffer(data, np.uint8)
         self.segments, self.header = markers.Segments(data), Header()
+        self.most_pieces = data.count(b"\xff") + 1
         self.blocks: np.ndarray | None = None
+        self.gaps: set[int] = set()  # components with scans whose restart markers were out of place
         self.tables: dict[int, np.ndarray] = {}
         self.known: dict[int, np.ndarray] = {}  # by component: lowest bit received of each coefficient, 99 for none
 
     def picture(self) -> Picture:
+        self.read()
+        every = range(len(self.header.components))
+        tables = tuple(self.tables.get(c, np.ones((8, 8), np.uint16)) for c in every)
+        return Picture(tuple(self.planes()), self.header.size, self.frame.factors, _color(self.header), tables)
+
+    def read(self) -> None:
+        """Read all scans."""
         while (scan := self.segments.parse(self.header)) is not None:
             self.scan(scan)
-        header = self.header
-        if not header.components:
+        components = range(len(self.header.components))
+        if not components:
             raise StreamError("the JPEG file holds no picture")
-        if any(c not in self.known or self.known[c][0] == 99 for c in range(len(header.components))):
+        if any(c not in self.known or self.known[c][0] == 99 for c in components):
             raise StreamError("the JPEG file is cut: scans of some components are missing")
-        planes = []
+
+    def planes(self) -> list[np.ndarray]:
+        """The blocks of each component, int16 [rows, columns, 8, 8]."""
+        found = []
         for offset, columns, rows in self.layout[:, :3].tolist():
-            planes.append(self.blocks[offset : offset + rows * columns].reshape(rows, columns, 8, 8))
-        quantization = tuple(self.tables[c] for c in range(len(planes)))
-        return Picture(tuple(planes), header.size, self.frame.factors, _color(header), quantization)
+            found.append(self.blocks[offset : offset + rows * columns].reshape(rows, columns, 8, 8))
+        return found
+
+    def unfinished(self) -> bool:
+        """Whether the file is progressive and leaves bits of AC coefficients out."""
+        return self.header.process == markers.PROGRESSIVE and any(known.any() for known in self.known.values())
 
     def start_frame(self) -> None:
         header = self.header
@@ -254,38 +295,57 @@ class _Reader:
         layout = self.layout[list(scan.components)]
         layout[:, kernels.DC :] = scan.tables
         n_blocks = int((layout[:, kernels.WIDE] * layout[:, kernels.HIGH]).sum())
-        intervals = -(-n_blocks // header.restart) if header.restart else 1  # an upper bound, exact for one component
-        clean = np.zeros((len(self.data) - self.segments.position + 512) // 4 * 4, np.uint8)
-        starts = np.zeros(min(intervals, len(self.data) // 2) + 3, np.int64)
-        position, found = kernels.unstuff(self.bytes, self.segments.position, clean, starts)
-        if found < 0:
-            raise StreamError("the JPEG file is damaged: its restart markers are out of order")
-        self.segments.position = position
+        clean, starts, codes = self.pieces()
         # Every block takes a bit at least, except in end-of-band runs: a header that promises more is not honest.
-        if scan.start == 0 and n_blocks > 8 * int(starts[found]):
-            raise StreamError(f"the JPEG file is cut: its scan of {n_blocks} blocks has {starts[found]} bytes")
+        if self.strict and scan.start == 0 and n_blocks > 8 * int(starts[-1]):
+            raise StreamError(f"the JPEG file is cut: its scan of {n_blocks} blocks has {starts[-1]} bytes")
         if self.blocks is None:
             self.blocks = np.zeros((int((self.layout[:, 1] * self.layout[:, 2]).sum()) + 1, 64), np.int16)
+        decode = self.decoder(scan, layout)
         self.check_order(scan)
         order, blocks_in_mcu = self.order(scan, layout)
         interval = header.restart * blocks_in_mcu
-        expected = -(-len(order) // interval) if interval else 1
-        if found < expected or found > expected + 1:
-            raise StreamError(f"the JPEG file is cut or damaged: {found} restart intervals instead of {expected}")
-        lookups, shorts = self.lookups(scan)
-        place = (kernels.to_words(clean), starts, order, layout, interval)
-        if header.process != markers.PROGRESSIVE:
-            status = kernels.decode_sequential(*place, lookups, shorts, self.blocks)
-        elif scan.start == 0:
-            status = kernels.decode_dc(*place, scan.high, scan.low, lookups, shorts, self.blocks)
-        elif scan.high == 0:
-            status = kernels.decode_ac_first(*place, scan.start, scan.end, scan.low, lookups, shorts, self.blocks)
+        intervals = -(-len(order) // interval) if interval else 1
+        due = 0xD0 + np.arange(intervals - 1) % 8
+        # Where a lost marker left coefficients out, the scans that refine them read other bits than were written.
+        strict = self.strict and not (scan.high and scan.start and self.gaps.intersection(scan.components))
+        # What is left over may be markers, but no data.
+        if strict and np.array_equal(codes[: intervals - 1], due) and starts[intervals] == starts[-1]:
+            recovery.check(decode(kernels.to_words(clean), starts, order, interval, 0)[0])
+            last_mcu = len(order) // blocks_in_mcu - 1
         else:
-            status = kernels.decode_ac_refine(*place, scan.start, scan.end, scan.low, lookups, shorts, self.blocks)
-        if status == kernels.TOO_SHORT:
-            raise StreamError("the JPEG file is cut or damaged: a scan ends too early")
-        if status != kernels.OK:
-            raise StreamError("the JPEG file is damaged: a scan holds what no encoder writes")
+            place = (clean, starts, codes, order, interval, blocks_in_mcu)
+            last_mcu = recovery.decode_intervals(decode, *place, strict)
+            self.gaps.update(scan.components)
+        self.decoded(scan, last_mcu)
+
+    def pieces(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The coded data that come next, as `kernels.unstuff` gives them: clean bytes, starts and codes of pieces."""
+        position = self.segments.position
+        clean = np.zeros((len(self.data) - position + 512) // 4 * 4, np.uint8)
+        starts, codes = np.empty(self.most_pieces + 1, np.int64), np.empty(self.most_pieces, np.uint8)
+        self.segments.position, n = kernels.unstuff(self.bytes, position, clean, starts, codes)
+        return clean, starts[: n + 1], codes[:n]
+
+    def decoder(self, scan: Scan, layout: np.ndarray):
+        """The decoding loop of a scan's blocks, a function of words, starts, order, interval and mcu (`kernels`)."""
+        lookups, shorts = self.lookups(scan)
+        bits: tuple[int, ...]
+        if self.header.process != markers.PROGRESSIVE:
+            loop, bits = kernels.decode_sequential, ()
+        elif scan.start == 0:
+            loop, bits = kernels.decode_dc, (scan.high, scan.low)
+        else:
+            loop = kernels.decode_ac_refine if scan.high else kernels.decode_ac_first
+            bits = scan.start, scan.end, scan.low
+
+        def decode(words, starts, order, interval, mcu):
+            return loop(words, starts, order, layout, interval, mcu, *bits, lookups, shorts, self.blocks)
+
+        return decode
+
+    def decoded(self, scan: Scan, last_mcu: int) -> None:
+        """Told of each scan that was decoded, and of the last MCU that had data."""
 
     def order(self, scan: Scan, layout: np.ndarray) -> tuple[np.ndarray, int]:
         """The scan's blocks in coding order, and blocks an MCU; see `kernels.visit`."""
@@ -299,11 +359,13 @@ class _Reader:
                 if number not in self.header.quantization:
                     raise StreamError(f"the JPEG file is damaged: quantization table {number} is missing")
                 table = self.header.quantization[number]
-                if table.min() == 0:
+                if self.strict and table.min() == 0:
                     raise StreamError(f"the JPEG file is damaged: quantization table {number} holds a step of 0")
                 self.tables[c] = table
                 self.known[c] = np.full(64, 99)
             band = self.known[c][scan.start : scan.end + 1]
+            if not self.strict:
+                continue
             if scan.start and self.known[c][0] == 99:
                 raise StreamError("the JPEG file is damaged: AC coefficients come before DC")
             if (band != (scan.high or 99)).any():
@@ -322,9 +384,90 @@ class _Reader:
         for number in needed:
             if number not in header.huffman:
                 raise StreamError(f"the JPEG file is damaged: Huffman table {number:#04x} is missing")
+            if not self.strict and number < 0x10 and (header.huffman[number][1] > 15).any():
+                raise StreamError(f"the JPEG file is damaged: Huffman table {number:#04x} has DC symbols above 15")
             row = (number >> 4) * 4 + (number & 15)
             kernels.fill_lookup(*header.huffman[number], lookups[row], shorts[row])
         return lookups, shorts
+
+
+class PaddedReader(_Reader):
+    """A reader that keeps the blocks of whole MCUs, and smooths what a progressive file does not send."""
+
+    def __init__(self, data: bytes, max_pixels: int):
+        super().__init__(data, max_pixels)
+        self.scans = 0
+        # As libjpeg keeps them, by component: the lowest bit received of each coefficient, -1 for none; and what that
+        # was before the component's last scan.
+        self.bits: dict[int, np.ndarray] = {}
+        self.bits_before: dict[int, np.ndarray] = {}
+        self.last_row = 0  # of MCUs, in which data of the last scan were found
+
+    def start_frame(self) -> None:
+        super().start_frame()
+        self.layout = recovery.mcu_layout(self.header)
+
+    def order(self, scan: Scan, layout: np.ndarray) -> tuple[np.ndarray, int]:
+        return recovery.mcu_order(self.header, scan, layout)
+
+    def check_order(self, scan: Scan) -> None:
+        super().check_order(scan)
+        self.scans += 1
+        for c in scan.components:
+            bits = self.bits.setdefault(c, np.full(64, -1))
+            before = self.bits_before.setdefault(c, np.full(64, -1))
+            band = slice(min(scan.start, 1), max(scan.end, 9) + 1)
+            before[band] = bits[band] if self.scans > 1 else 0
+            bits[scan.start : scan.end + 1] = scan.low
+
+    def decoded(self, scan: Scan, last_mcu: int) -> None:
+        if len(scan.components) > 1:
+            self.last_row = last_mcu // -(-self.header.size[1] // (8 * max(c.h for c in self.header.components)))
+        else:
+            (c,) = scan.components
+            self.last_row = last_mcu // recovery.size_in_blocks(self.header, c)[1] // self.header.components[c].v
+
+    def planes(self) -> list[np.ndarray]:
+        planes, smooths = [], self.smooths()
+        for c, (offset, columns, rows) in enumerate(self.layout[:, :3].tolist()):
+            plane = self.blocks[offset : offset + rows * columns].reshape(rows, columns, 64)
+            high, wide = recovery.size_in_blocks(self.header, c)
+            if smooths:
+                bits = self.bits[c], self.bits_before[c] if self.scans > 1 else np.full(64, -1)
+                plane = recovery.smooth(
+                    plane[:, :wide], high, self.header.components[c].v, self.tables[c], bits, self.last_row
+                )
+            planes.append(np.ascontiguousarray(plane[:high, :wide]).reshape(high, wide, 8, 8))
+        return planes
+
+    def smooths(self) -> bool:
+        """Whether libjpeg smooths this file: a progressive one with the DC, but without all bits of the first AC."""
+        every = range(len(self.header.components))
+        if self.header.process != markers.PROGRESSIVE or any(c not in self.bits for c in every):
+            return False
+        if any(self.tables[c].ravel()[kernels.ZIGZAG[:10]].min() == 0 or self.bits[c][0] < 0 for c in every):
+            return False
+        return any(self.bits[c][1:10].any() for c in every)
+
+
+class PartialReader(PaddedReader):
+    """A reader that goes on where files are cut or damaged."""
+
+    strict = False
+
+    def read(self) -> None:
+        """Read scans until the file ends, or until there is something that cannot be read."""
+        try:
+            while self.scans < _MOST_SCANS and (scan := self.segments.parse(self.header)) is not None:
+                whole = len(scan.components) == len(self.header.components) and not self.scans
+                self.scan(scan)
+                if whole and self.header.process != markers.PROGRESSIVE:
+                    return  # there is no other scan: libjpeg does not look at what follows
+        except StreamError:
+            if not self.scans:
+                raise
+        if not self.scans:
+            raise StreamError("the JPEG file holds no picture")
 
 
 def describe(data: bytes) -> tuple[tuple[int, int], int, dict]:

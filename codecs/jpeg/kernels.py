@@ -7,8 +7,10 @@ written with whatever tables were chosen. A token is an int64::
     bits 0–31 extra bits    32–37 their number    40–50 code: table · 256 + symbol, or NO_SYMBOL or RESTART
 
 **Decoding from clean bits.** `unstuff` removes the zero bytes that follow each 0xFF in coded data and finds where
-restart markers divide it; the decoding loops then read the bits at any position and look Huffman codes up by
-their next bits.
+markers divide it; the decoding loops then read the bits at any position and look Huffman codes up by their next bits.
+They have two tempers. Where `mcu` is 0 they stop at the first fault. Where it is the number of blocks an MCU, they do
+what libjpeg does with a fault: a code that does not exist is a zero of 17 bits, a run that leaves the block ends at its
+last coefficient, bits behind the end are zeros, and the MCU that needs them is the last one that is decoded.
 
 Blocks are int16 [N,64] in natural order (row by row), all components behind one another; `layout` says where each
 component of a scan lies: columns of `OFFSET` … `AC`. Loops report trouble by a status, and the caller raises.
@@ -28,6 +30,12 @@ CODES = RESTART + 1
 
 #: Status of the decoding loops.
 OK, BAD_CODE, TOO_SHORT, BAD_RUN = range(4)
+
+#: The length that decoding tables give to what no code begins with.
+NO_CODE = 17
+
+# Zigzag order for runs that leave the block: what lies behind it is its last coefficient.
+_LONG_ZIGZAG = np.concatenate([ZIGZAG, np.full(16, 63, ZIGZAG.dtype)])
 
 # All 64 windows of six bits of this number differ, so the window at the top tells by how much it was shifted.
 _DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
@@ -434,22 +442,27 @@ def write_tokens(tokens, codes, lengths, out, fill):
 
 
 @njit(cache=True)
-def unstuff(data, position, clean, starts):
-    """Copy the entropy-coded data at `position` without stuffing, up to the next marker that is no restart.
+def unstuff(data, position, clean, starts, codes):
+    """Copy the entropy-coded data at `position` without stuffing, up to the marker that ends the scan.
+
+    Restart markers divide the data into *pieces*; so do codes below 0xC0, which no marker has. The scan ends before any
+    other marker.
 
     Args:
         data: the file, uint8.
         position: where the coded data begin.
         clean: receives the data; as long as what is left of the file.
-        starts: receives the index in `clean` where each restart interval begins, and where the last one ends.
+        starts: receives the index in `clean` where each piece begins, and where the last one ends.
+        codes: receives the code of the marker that ends each piece; 0 at the file's end. At least as long as the number
+            of bytes 0xFF that are left, plus one; `starts` has one element more.
 
     Returns:
-        (position of the marker or the file's end, number of intervals, or -1 if restart markers are out of order or
-        more than `starts` holds).
+        (position of the marker or the file's end, number of pieces).
     """
-    n, intervals = 0, 1
+    n, pieces = 0, 0
     starts[0] = 0
     size = data.size
+    code = 0
     while position < size:
         byte = data[position]
         if byte != 0xFF:
@@ -460,22 +473,24 @@ def unstuff(data, position, clean, starts):
         follower = position + 1
         while follower < size and data[follower] == 0xFF:  # fill bytes
             follower += 1
+        code = 0
         if follower == size:
             break
         code = data[follower]
         if code == 0:
             clean[n] = 0xFF
             n += 1
-        elif 0xD0 <= code <= 0xD7:
-            if code != 0xD0 + (intervals - 1) % 8 or intervals + 1 >= starts.size:
-                return position, -1
-            starts[intervals] = n
-            intervals += 1
+        elif code < 0xC0 or 0xD0 <= code <= 0xD7:
+            codes[pieces] = code
+            pieces += 1
+            starts[pieces] = n
+            code = 0
         else:
             break
         position = follower + 1
-    starts[intervals] = n
-    return position, intervals
+    codes[pieces] = code
+    starts[pieces + 1] = n
+    return position, pieces + 1
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -484,11 +499,11 @@ def unstuff(data, position, clean, starts):
 
 @njit(cache=True)
 def fill_lookup(counts, symbols, lookup, short):
-    """Decoding tables of a Huffman code: code length << 8 | symbol for the next bits, or 0 where there is no code.
+    """Decoding tables of a Huffman code: code length << 8 | symbol for the next bits, NO_CODE << 8 where no code is.
 
-    `lookup` is indexed by the next 16 bits. `short` by the next 10, for the frequent codes that are no longer: it stays
-    in the processor's first cache. `counts` are the numbers of codes of 1…16 bits and `symbols` the symbols in order of
-    code (T.81 B.2.4.2); they must be a prefix code.
+    `lookup` is indexed by the next 16 bits. `short` by the next 10, for the frequent codes that are no longer, with 0
+    for all others: it stays in the processor's first cache. `counts` are the numbers of codes of 1…16 bits and
+    `symbols` the symbols in order of code (T.81 B.2.4.2); they must be a prefix code.
     """
     position, k = 0, 0
     for length in range(1, 17):
@@ -497,7 +512,7 @@ def fill_lookup(counts, symbols, lookup, short):
             lookup[position : position + span] = length << 8 | symbols[k]
             position += span
             k += 1
-    lookup[position:] = 0
+    lookup[position:] = NO_CODE << 8
     for i in range(short.size):
         entry = lookup[i << 6]
         short[i] = entry if entry >> 8 <= 10 else 0
@@ -518,7 +533,7 @@ def _peek(words, bit):
 
 @njit(cache=True, inline="always")
 def _next_entry(lookups, shorts, table, window):
-    """Length << 8 | symbol of the code that the 32 bits of `window` begin with; 0 for none."""
+    """Length << 8 | symbol of the code that the 32 bits of `window` begin with; NO_CODE << 8 for none."""
     entry = np.int64(shorts[table, np.uint64(window) >> np.uint64(22)])
     if entry == 0:
         entry = np.int64(lookups[table, np.uint64(window) >> np.uint64(16)])
@@ -532,6 +547,12 @@ def _extend(bits, size):
     Signs are random, so a branch would be mispredicted half the time.
     """
     return bits - (((1 << size) - 1) & ((bits >> (size - 1)) - 1))
+
+
+@njit(cache=True, inline="always")
+def _fault(status, found, bit, last):
+    """The status after a fault `found` in what ends at `bit`; behind the `last` bit there is nothing to be damaged."""
+    return found if bit <= last else status
 
 
 # Most files have nothing but a sequential scan, so its loop keeps the next bits in a register: `buffer` has them at its
@@ -561,23 +582,40 @@ def _value_behind(buffer, length, size):
 
 
 @njit(cache=True)
-def decode_sequential(words, starts, order, layout, interval, lookups, shorts, blocks):
-    """Blocks of a sequential scan (T.81 F.2.2). The block behind the last one receives the padding."""
+def decode_sequential(words, starts, order, layout, interval, mcu, lookups, shorts, blocks):
+    """Blocks of a sequential scan (T.81 F.2.2). The block behind the last one receives the padding.
+
+    Args:
+        words, starts: of `to_words` and `unstuff`.
+        order, layout: as above.
+        interval: blocks between restarts, or 0.
+        mcu: 0 to stop at the first fault; else the number of blocks an MCU, and there is one interval.
+        lookups, shorts: of `fill_lookup`, by table.
+        blocks: receives the coefficients.
+
+    Returns:
+        (status, number of blocks decoded, bits before the last MCU that was begun, bits after it); the bits are only
+        counted where `mcu` is given.
+    """
     previous = np.zeros(layout.shape[0], np.int64)
-    part = 0
+    part, status, begin = 0, OK, np.int64(0)
     buffer, held, at = _open(words, starts[0])
     for i in range(order.shape[0]):
         if interval and i and i % interval == 0:
             part += 1
             buffer, held, at = _open(words, starts[part])
             previous[:] = 0
+        if mcu and i % mcu == 0:
+            begin = 32 * np.int64(at) - held
         index, c = order[i]
         block = blocks[index]
         buffer, held, at = _refill(words, buffer, held, at)
         entry = _next_entry(lookups, shorts, layout[c, DC], buffer >> np.uint64(32))
         length, size = entry >> 8, entry & 255
-        if length == 0 or size > 15:
-            return BAD_CODE
+        if length == NO_CODE or size > 15:
+            if not mcu:
+                return BAD_CODE, i, begin, begin
+            status = _fault(status, BAD_CODE, 32 * np.int64(at) - held + length, 8 * starts[part + 1])
         if size:
             previous[c] += _value_behind(buffer, length, size)
         buffer, held = buffer << np.uint64(length + size), held - length - size
@@ -589,8 +627,10 @@ def decode_sequential(words, starts, order, layout, interval, lookups, shorts, b
             entry = _next_entry(lookups, shorts, table, buffer >> np.uint64(32))
             length, run, size = entry >> 8, (entry >> 4) & 15, entry & 15
             if size == 0:
-                if length == 0:
-                    return BAD_CODE
+                if length == NO_CODE:
+                    if not mcu:
+                        return BAD_CODE, i, begin, begin
+                    status = _fault(status, BAD_CODE, 32 * np.int64(at) - held + length, 8 * starts[part + 1])
                 buffer, held = buffer << np.uint64(length), held - length
                 if run < 15:
                     break
@@ -598,26 +638,33 @@ def decode_sequential(words, starts, order, layout, interval, lookups, shorts, b
                 continue
             k += run
             if k > 63:
-                return BAD_RUN
-            block[ZIGZAG[np.uint64(k)]] = _value_behind(buffer, length, size)
+                if not mcu:
+                    return BAD_RUN, i, begin, begin
+                status = _fault(status, BAD_RUN, 32 * np.int64(at) - held + length + size, 8 * starts[part + 1])
+            block[_LONG_ZIGZAG[np.uint64(k)]] = _value_behind(buffer, length, size)
             buffer, held = buffer << np.uint64(length + size), held - length - size
             k += 1
         if 32 * np.int64(at) - held > 8 * starts[part + 1]:
-            return TOO_SHORT
-    return OK
+            if not mcu:
+                return TOO_SHORT, i, begin, begin
+            if (i + 1) % mcu == 0:
+                return status or TOO_SHORT, i + 1, begin, 32 * np.int64(at) - held
+    return status, order.shape[0], begin, 32 * np.int64(at) - held
 
 
 @njit(cache=True)
-def decode_dc(words, starts, order, layout, interval, high, low, lookups, shorts, blocks):
-    """A progressive DC scan (T.81 G.1.2.1), first (`high` = 0) or refining."""
+def decode_dc(words, starts, order, layout, interval, mcu, high, low, lookups, shorts, blocks):
+    """A progressive DC scan (T.81 G.1.2.1), first (`high` = 0) or refining; as `decode_sequential`."""
     previous = np.zeros(layout.shape[0], np.int64)
-    part = 0
+    part, status, begin = 0, OK, np.int64(0)
     bit, last = np.int64(0), 8 * np.int64(starts[1])
     for i in range(order.shape[0]):
         if interval and i and i % interval == 0:
             part += 1
             bit, last = 8 * np.int64(starts[part]), 8 * np.int64(starts[part + 1])
             previous[:] = 0
+        if mcu and i % mcu == 0:
+            begin = bit
         index, c = order[i]
         window = _peek(words, bit)
         if high:
@@ -626,22 +673,27 @@ def decode_dc(words, starts, order, layout, interval, high, low, lookups, shorts
         else:
             entry = _next_entry(lookups, shorts, layout[c, DC], window)
             length, size = entry >> 8, entry & 255
-            if length == 0 or size > 15:
-                return BAD_CODE
+            if length == NO_CODE or size > 15:
+                if not mcu:
+                    return BAD_CODE, i, begin, bit
+                status = _fault(status, BAD_CODE, bit + length, last)
             if size:
                 previous[c] += _extend((window >> (32 - length - size)) & ((1 << size) - 1), size)
             bit += length + size
             blocks[index, 0] = previous[c] << low
         if bit > last:
-            return TOO_SHORT
-    return OK
+            if not mcu:
+                return TOO_SHORT, i, begin, bit
+            if (i + 1) % mcu == 0:
+                return status or TOO_SHORT, i + 1, begin, bit
+    return status, order.shape[0], begin, bit
 
 
 @njit(cache=True)
-def decode_ac_first(words, starts, order, layout, interval, start, end, low, lookups, shorts, blocks):
-    """The first scan of a band of AC coefficients (T.81 G.1.2.2)."""
+def decode_ac_first(words, starts, order, layout, interval, mcu, start, end, low, lookups, shorts, blocks):
+    """The first scan of a band of AC coefficients (T.81 G.1.2.2); as `decode_sequential`."""
     table = 4 + layout[0, AC]
-    part, ended = 0, 0
+    part, ended, status, begin = 0, 0, OK, np.int64(0)
     bit, last = np.int64(0), 8 * np.int64(starts[1])
     for i in range(order.shape[0]):
         if interval and i and i % interval == 0:
@@ -651,14 +703,17 @@ def decode_ac_first(words, starts, order, layout, interval, start, end, low, loo
         if ended:
             ended -= 1
             continue
+        begin = bit
         block = blocks[order[i, 0]]
         k = start
         while k <= end:
             window = _peek(words, bit)
             entry = _next_entry(lookups, shorts, table, window)
             length, run, size = entry >> 8, (entry >> 4) & 15, entry & 15
-            if length == 0:
-                return BAD_CODE
+            if length == NO_CODE:
+                if not mcu:
+                    return BAD_CODE, i, begin, bit
+                status = _fault(status, BAD_CODE, bit + length, last)
             if size == 0 and run < 15:
                 ended = (1 << run) - 1 + ((window >> (32 - length - run)) & ((1 << run) - 1))
                 bit += length + run
@@ -667,34 +722,42 @@ def decode_ac_first(words, starts, order, layout, interval, start, end, low, loo
             k += run
             if size:
                 if k > end:
-                    return BAD_RUN
-                block[ZIGZAG[k]] = _extend((window >> (32 - length - size)) & ((1 << size) - 1), size) << low
+                    if not mcu:
+                        return BAD_RUN, i, begin, bit
+                    status = _fault(status, BAD_RUN, bit, last)
+                block[_LONG_ZIGZAG[k]] = _extend((window >> (32 - length - size)) & ((1 << size) - 1), size) << low
             k += 1
         if bit > last:
-            return TOO_SHORT
-    return OK
+            if not mcu:
+                return TOO_SHORT, i, begin, bit
+            if (i + 1) % mcu == 0:
+                return status or TOO_SHORT, i + 1, begin, bit
+    return status, order.shape[0], begin, bit
 
 
 @njit(cache=True)
-def decode_ac_refine(words, starts, order, layout, interval, start, end, low, lookups, shorts, blocks):
-    """A scan that adds bit `low` to a band of AC coefficients (T.81 G.1.2.3)."""
+def decode_ac_refine(words, starts, order, layout, interval, mcu, start, end, low, lookups, shorts, blocks):
+    """A scan that adds bit `low` to a band of AC coefficients (T.81 G.1.2.3); as `decode_sequential`."""
     table = 4 + layout[0, AC]
     one = 1 << low
-    part, ended = 0, 0
+    part, ended, status, begin = 0, 0, OK, np.int64(0)
     bit, last = np.int64(0), 8 * np.int64(starts[1])
     for i in range(order.shape[0]):
         if interval and i and i % interval == 0:
             part += 1
             bit, last = 8 * np.int64(starts[part]), 8 * np.int64(starts[part + 1])
             ended = 0
+        begin = bit
         block = blocks[order[i, 0]]
         k = start
         while ended == 0 and k <= end:
             window = _peek(words, bit)
             entry = _next_entry(lookups, shorts, table, window)
             length, run, size = entry >> 8, (entry >> 4) & 15, entry & 15
-            if length == 0 or size > 1:
-                return BAD_CODE
+            if length == NO_CODE or size > 1:
+                if not mcu:
+                    return BAD_CODE, i, begin, bit
+                status = _fault(status, BAD_CODE, bit + length, last)
             bit += length
             value = 0
             if size:
@@ -718,8 +781,10 @@ def decode_ac_refine(words, starts, order, layout, interval, start, end, low, lo
                 k += 1
             if value:
                 if k > end:
-                    return BAD_RUN
-                block[ZIGZAG[k]] = value
+                    if not mcu:
+                        return BAD_RUN, i, begin, bit
+                    status = _fault(status, BAD_RUN, bit, last)
+                block[_LONG_ZIGZAG[k]] = value
             k += 1
         if ended:
             while k <= end:
@@ -731,5 +796,8 @@ def decode_ac_refine(words, starts, order, layout, interval, start, end, low, lo
                 k += 1
             ended -= 1
         if bit > last:
-            return TOO_SHORT
-    return OK
+            if not mcu:
+                return TOO_SHORT, i, begin, bit
+            if (i + 1) % mcu == 0:
+                return status or TOO_SHORT, i + 1, begin, bit
+    return status, order.shape[0], begin, bit

@@ -13,6 +13,7 @@ DQT    quantization tables, in zigzag order
 SOF    frame: size, components, sampling factors; its code names the process
 DHT    Huffman tables
 DRI    restart interval in MCUs
+DNL    number of lines, behind the first scan, where SOF says 0
 SOS    scan: components, band, bits; entropy-coded data follow
 EOI    end of image
 =====  ==========================================================
@@ -26,6 +27,7 @@ import numpy as np
 from ...primitives.entropy.layout import ZIGZAG
 from ...primitives.errors import StreamError
 from ..metadata import Metadata
+from .tables import STANDARD
 
 SOI, EOI, SOS, DQT, DHT, DRI, DNL, COM = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xDD, 0xDC, 0xFE
 APP0, APP1, APP2, APP14 = 0xE0, 0xE1, 0xE2, 0xEE
@@ -136,6 +138,11 @@ class Segments:
                 continue  # stray restart markers and the like stand alone and say nothing here
             body = self._body(code)
             if code == SOS:
+                if header.components and header.size[0] == 0:
+                    header.size = self._lines(), header.size[1]
+                if header.process in (BASELINE, EXTENDED):
+                    # Frames of motion JPEG leave the typical tables out, and libjpeg-turbo supplies them.
+                    header.huffman = STANDARD | header.huffman
                 return _parse_scan(body, header)
             if code in (BASELINE, EXTENDED, PROGRESSIVE):
                 _parse_frame(code, body, header)
@@ -147,9 +154,7 @@ class Segments:
                 _parse_huffman(body, header)
             elif code == DRI:
                 header.restart = _unpack(">H", body, "DRI")[0]
-            elif code == DNL:
-                raise StreamError("this JPEG file gives its height in a DNL segment, which is not supported")
-            else:
+            elif code != DNL:  # whose number of lines was looked up where it is needed, and is ignored elsewhere
                 _parse_application(code, body, header)
 
     def _marker(self) -> int:
@@ -182,6 +187,22 @@ class Segments:
                 return data[position + 1]
             position += 1
 
+    def _lines(self) -> int:
+        """The number of lines that the DNL segment behind the coming scan gives (T.81 B.2.5)."""
+        behind, code = Segments(self.data), 0
+        behind.position = self.position
+        try:
+            while code < 0xC0 or 0xD0 <= code <= 0xD7:
+                behind.position = max(self.data.find(b"\xff", behind.position), behind.position)
+                code = behind._marker()
+            body = behind._body(code)
+        except StreamError:
+            body = b""
+        lines = int.from_bytes(body, "big")
+        if code != DNL or len(body) != 2 or lines == 0:
+            raise StreamError("the JPEG file is cut or damaged: its height is 0, and no DNL segment gives it")
+        return lines
+
     def _body(self, code: int) -> bytes:
         start = self.position
         length = int.from_bytes(self.data[start : start + 2], "big")
@@ -203,8 +224,6 @@ def _parse_frame(code: int, body: bytes, header: Header) -> None:
     precision, height, width, n = _unpack(">BHHB", body, "SOF")
     if precision != 8:
         raise StreamError(f"this JPEG file has {precision}-bit samples; only 8-bit ones are supported")
-    if height == 0:
-        raise StreamError("this JPEG file leaves its height to a DNL segment, which is not supported")
     if width == 0 or n not in (1, 3, 4) or len(body) != 6 + 3 * n:
         raise StreamError(f"this JPEG frame has {n} components and width {width}: pictures have 1, 3 or 4 components")
     components = []

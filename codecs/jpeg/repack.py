@@ -9,15 +9,18 @@ script, Huffman tables and restart intervals, so `unpack` codes each scan as it 
        └── without them: skeleton ─ deflate ─┴─→ .ckt
 
 An encoder has freedom in how it codes given coefficients (which bits fill the last byte, whether runs of ended blocks
-are joined …). The usual choices are modelled, libjpeg's and its descendants'. Whether a file follows them is not
-guessed: it is restored and compared, and if a byte differs, or the file is damaged or no JPEG file at all, it is stored
-as it is. So every file comes back identical.
+are joined …). The usual choices are modelled, libjpeg's and its descendants'. What stands behind a scan's data
+(padding, restart markers that are left over) belongs to the skeleton. What else is odd about restart markers (another
+numbering, fill bytes before them, one that is lost) is written down as *edits* of the data that the model gives.
+Whether that is all is not guessed: the file is restored and compared, and if a byte differs, or the file is damaged or
+no JPEG file at all, it is stored as it is. So every file comes back identical.
 
 Blocks beyond the picture's edge, which pad it to whole MCUs, belong to the file: planes here are those of whole MCUs.
 
 Source of the principle: M. Stirner and G. Seelmann, "Improved Redundancy Reduction for JPEG Files", PCS 2007 (packJPG).
 """
 
+import re
 import zlib
 from dataclasses import dataclass
 
@@ -31,14 +34,15 @@ from ...primitives.picture import MAX_PIXELS, Picture, check_size
 from ...primitives.stage import Stage
 from .. import profiles
 from . import kernels, markers, tables
-from .huffman import JpegHuffman, _Reader, coded_bytes, describe, scan_tokens
+from .huffman import JpegHuffman, PaddedReader, coded_bytes, describe, scan_tokens
 from .markers import Header, Scan, Segments
+from .recovery import mcu_layout, mcu_order, sources
 
 #: The codec whose streams these are.
 NAME = "jpeg-repack"
 
-#: What the payload holds.
-STORED, MODELLED = 1, 2
+#: What the payload holds: the file; skeleton and coefficients; edits, skeleton and coefficients.
+STORED, MODELLED, EDITED = 1, 2, 3
 
 #: Files with more scans than any encoder makes are stored.
 _MOST_SCANS = 128
@@ -80,7 +84,9 @@ class Repacked(Stage):
         """Size and colour model; raises `StreamError` where the file is not JPEG."""
         reader = ByteReader(payload)
         mode, _ = reader.byte(), reader.raw(4)
-        data = _skeleton(reader) if mode == MODELLED else reader.rest()
+        if mode == EDITED:
+            _inflated(reader)
+        data = _inflated(reader) if mode in (MODELLED, EDITED) else reader.rest()
         size, _, details = describe(data)
         return size, details["colour"]
 
@@ -111,15 +117,15 @@ def unpack(stream: bytes, max_pixels: int = MAX_PIXELS) -> bytes:
 
 def is_modelled(stream: bytes) -> bool:
     """Whether a stream of `repack` holds coefficients, not the file as it was."""
-    return container.unpack(stream).payload[:1] == bytes([MODELLED])
+    return container.unpack(stream).payload[:1] in (bytes([MODELLED]), bytes([EDITED]))
 
 
 def pack_file(data: bytes) -> bytes:
     """The payload of a file: `unpack_file`'s inverse."""
     check = zlib.crc32(data).to_bytes(4, "big")
     try:
-        modelled = _modelled(data)
-        payload = bytes([MODELLED]) + check + modelled
+        mode, modelled = _modelled(data)
+        payload = bytes([mode]) + check + modelled
         if len(modelled) <= len(data) and unpack_file(payload) == data:
             return payload
     except StreamError:
@@ -137,10 +143,11 @@ def unpack_file(payload: bytes, max_pixels: int = MAX_PIXELS) -> bytes:
     mode, check = reader.byte(), reader.raw(4)
     if mode == STORED:
         data = reader.rest()
-    elif mode == MODELLED:
-        skeleton, fill = _skeleton(reader), reader.byte() & 1
+    elif mode in (MODELLED, EDITED):
+        edits = _read_edits(_inflated(reader)) if mode == EDITED else []
+        skeleton, fill = _inflated(reader), reader.byte() & 1
         frame = _Frame(skeleton, max_pixels)
-        data = frame.file(frame.blocks(decode_blocks(reader.rest(), frame.grids, frame.tables)), fill)
+        data = frame.file(frame.blocks(decode_blocks(reader.rest(), frame.grids, frame.tables)), fill, edits)
     else:
         raise StreamError(f"a repacked JPEG file of an unknown kind, {mode}")
     if zlib.crc32(data) != int.from_bytes(check, "big"):
@@ -148,79 +155,151 @@ def unpack_file(payload: bytes, max_pixels: int = MAX_PIXELS) -> bytes:
     return data
 
 
-def _skeleton(reader) -> bytes:
-    """Inflate the skeleton, whose length stands before it."""
+def _deflated(out: ByteWriter, data: bytes) -> None:
+    """Write a length and deflated bytes."""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zdict=_DICTIONARY)
+    out.varint(len(data))
+    out.block(deflate.compress(data) + deflate.flush())
+
+
+def _inflated(reader: ByteReader) -> bytes:
+    """The inverse of `_deflated`."""
     length = reader.varint()
     inflate = zlib.decompressobj(-15, zdict=_DICTIONARY)
     try:
-        skeleton = inflate.decompress(reader.block(), max(length, 1))
+        data = inflate.decompress(reader.block(), max(length, 1))
     except zlib.error as error:
         raise StreamError(f"the repacked file's segments are damaged: {error}") from error
-    if len(skeleton) != length or not inflate.eof:
+    if len(data) != length or not inflate.eof:
         raise StreamError("the repacked file's segments are damaged: their length does not match")
-    return skeleton
+    return data
 
 
-def _modelled(data: bytes) -> bytes:
-    """Skeleton and coefficients of a file that follows the model; `StreamError` for others."""
-    reader = _PaddedReader(data, MAX_PIXELS)
-    pieces, last, scans = [], 0, 0
+def _modelled(data: bytes) -> tuple[int, bytes]:
+    """Kind and payload of a file that follows the model; `StreamError` for others."""
+    reader = PaddedReader(data, MAX_PIXELS)
+    heads, spans, last = [], [], 0
     while (scan := reader.segments.parse(reader.header)) is not None:
-        pieces.append(data[last : reader.segments.position])
+        first = reader.segments.position
+        heads.append(data[last:first])
         reader.scan(scan)
-        last, scans = reader.segments.position, scans + 1
-        if scans > _MOST_SCANS:
+        last = reader.segments.position
+        spans.append(data[first:last])
+        if len(spans) > _MOST_SCANS:
             raise StreamError(f"more than {_MOST_SCANS} scans")
-    skeleton = b"".join([*pieces, data[last:]])
-    frame = _Frame(skeleton, MAX_PIXELS)
-    blocks = reader.blocks[:-1]
-    fill = 1 if frame.file(blocks, 1) == data else 0  # if neither restores the file, its CRC-32 will say so
-    deflate = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zdict=_DICTIONARY)
+    frame, blocks = _Frame(b"".join([*heads, data[last:]]), MAX_PIXELS), reader.blocks[:-1]
+    found = []
+    for fill in 1, 0:
+        try:
+            found.append((fill, *_differences(frame.scans_of(blocks, fill), spans)))
+        except StreamError as error:
+            refusal = error
+        if found and not found[0][2]:
+            break
+    if not found:
+        raise refusal
+    fill, tails, edits = min(found, key=lambda each: sum(8 + len(edit.inserted) for edit in each[2]))
     out = ByteWriter()
-    out.varint(len(skeleton))
-    out.block(deflate.compress(skeleton) + deflate.flush())
+    if edits:
+        _deflated(out, _written_edits(edits))
+    _deflated(out, b"".join(part for pair in zip(heads, tails, strict=True) for part in pair) + data[last:])
     out.byte(fill)
     out.raw(encode_blocks(frame.planes(blocks), frame.tables))
+    return EDITED if edits else MODELLED, out.getvalue()
+
+
+@dataclass(frozen=True)
+class _Edit:
+    """Bytes that take the place of others, which begin with a restart marker: the `marker`-th of all scans' data."""
+
+    marker: int
+    removed: int
+    inserted: bytes
+
+
+def _written_edits(edits: list[_Edit]) -> bytes:
+    """Edits as bytes: their number, and for each the markers since the one before, bytes removed, bytes inserted."""
+    out, last = ByteWriter(), 0
+    out.varint(len(edits))
+    for edit in edits:
+        out.varint(edit.marker - last)
+        out.varint(edit.removed)
+        out.block(edit.inserted)
+        last = edit.marker
     return out.getvalue()
 
 
-def _mcu_layout(header: Header) -> np.ndarray:
-    """Layout of the frame's components in blocks of whole MCUs."""
-    layout = np.zeros((len(header.components), 7), np.int64)
-    v_max, h_max = (max(getattr(c, side) for c in header.components) for side in ("v", "h"))
-    high, wide = -(-header.size[0] // (8 * v_max)), -(-header.size[1] // (8 * h_max))
-    offset = 0
-    for i, c in enumerate(header.components):
-        # A lone component is not interleaved: its MCU is a block.
-        h, v = (1, 1) if len(header.components) == 1 else (c.h, c.v)
-        if len(header.components) == 1:
-            high, wide = -(-header.size[0] // 8), -(-header.size[1] // 8)
-        layout[i] = offset, wide * h, high * v, h, v, 0, 0
-        offset += wide * h * high * v
-    return layout
+def _read_edits(data: bytes) -> list[_Edit]:
+    """The inverse of `_written_edits`."""
+    reader, edits, last = ByteReader(data), [], 0
+    for _ in range(reader.varint()):
+        last += reader.varint()
+        edits.append(_Edit(last, reader.varint(), reader.block()))
+    return edits
 
 
-def _order(header: Header, scan: Scan, layout: np.ndarray) -> tuple[np.ndarray, int]:
-    """As `kernels.visit`, for planes of whole MCUs: a scan of one component leaves the padding out."""
-    if len(scan.components) > 1:
-        return kernels.visit(layout)
-    frame = Picture((), header.size, tuple((c.v, c.h) for c in header.components))
-    height, width = frame.plane_sizes[scan.components[0]]
-    rows, columns = np.arange(-(-height // 8)), np.arange(-(-width // 8))
-    order = np.zeros((len(rows) * len(columns), 2), np.int32)
-    order[:, 0] = (layout[0, kernels.OFFSET] + rows[:, None] * layout[0, kernels.WIDE] + columns).ravel()
-    return order, 1
+def _edited(scan: bytes, marks: list[int], edits: list[_Edit], before: int) -> bytes:
+    """The coded data of a scan with its edits; `marks` are its restart markers, `before` others there are before it."""
+    pieces, last = [], 0
+    for edit in edits:
+        place = marks[edit.marker - before]
+        if not last <= place <= place + edit.removed <= len(scan):
+            raise StreamError("the repacked file's edits do not fit its scans")
+        pieces += [scan[last:place], edit.inserted]
+        last = place + edit.removed
+    return b"".join([*pieces, scan[last:]])
 
 
-class _PaddedReader(_Reader):
-    """A reader that keeps the blocks of whole MCUs."""
+def _marks(scan: bytes) -> list[int]:
+    """Where restart markers stand in coded data without fill bytes."""
+    found = np.frombuffer(scan, np.uint8)
+    return np.flatnonzero((found[:-1] == 0xFF) & (found[1:] & 0xF8 == 0xD0)).tolist()
 
-    def start_frame(self) -> None:
-        super().start_frame()
-        self.layout = _mcu_layout(self.header)
 
-    def order(self, scan: Scan, layout: np.ndarray) -> tuple[np.ndarray, int]:
-        return _order(self.header, scan, layout)
+def _differences(regular: list[bytes], spans: list[bytes]) -> tuple[list[bytes], list[_Edit]]:
+    """How a file's scans differ from what the model gives: what follows each scan's data, and edits.
+
+    Raises:
+        StreamError: they differ before the first restart marker.
+    """
+    tails, edits, markers_before = [], [], 0
+    for model, span in zip(regular, spans, strict=True):
+        marks: list[int] = []
+        if span.startswith(model):
+            tails.append(span[len(model) :])
+        else:
+            marks = _marks(model)
+            tail, found = _aligned(model, marks, span)
+            tails.append(tail)
+            edits += [_Edit(markers_before + edit.marker, edit.removed, edit.inserted) for edit in found]
+        markers_before += len(marks or _marks(model))
+    return tails, edits
+
+
+def _aligned(model: bytes, marks: list[int], span: bytes) -> tuple[bytes, list[_Edit]]:
+    """What follows a scan's data, and its edits: intervals that are the same in both are found by their pieces."""
+    found = list(re.finditer(rb"\xff+([\x01-\xbf\xd0-\xd7])", span))
+    begins = [0, *(match.end() for match in found)]
+    ends = [*(match.start() for match in found), len(span)]
+    pieces = sources([*(match[1][0] for match in found), 0], len(marks) + 1)
+    bounds = [*marks, len(model)]
+    edits: list[_Edit] = []
+    at = same = 0  # up to where the file and the model are told
+    first = None  # the marker with which what is not told yet begins
+    for number, piece in enumerate(pieces):
+        interval = model[marks[number - 1] + 2 if number else 0 : bounds[number]]
+        if piece >= 0 and span[begins[piece] : ends[piece]].startswith(interval):
+            start = bounds[number] - len(interval)
+            if number and model[same:start] != span[at : begins[piece]]:
+                edits.append(_Edit(number - 1 if first is None else first, start - same, span[at : begins[piece]]))
+            at, same, first = begins[piece] + len(interval), bounds[number], None
+        elif number == 0:
+            raise StreamError("the file's first restart interval is not coded as the model has it")
+        elif first is None:
+            first = number - 1
+    if first is None:
+        return span[at:], edits
+    return b"", [*edits, _Edit(first, len(model) - same, span[at:])]
 
 
 class _Frame:
@@ -243,7 +322,7 @@ class _Frame:
         if not self.scans:
             raise StreamError("the repacked file has no scans")
         check_size(self.header.size, max_pixels)
-        self.layout = _mcu_layout(self.header)
+        self.layout = mcu_layout(self.header)
         self.grids = [(int(high), int(wide)) for _, wide, high, *_ in self.layout]
         self.tables = [steps.get(c, np.full((8, 8), 16)) for c in range(len(self.grids))]
 
@@ -257,21 +336,38 @@ class _Frame:
         """The inverse of `planes`."""
         return np.concatenate([plane.reshape(-1, 64) for plane in planes])
 
-    def file(self, blocks: np.ndarray, fill: int) -> bytes:
-        """The skeleton with its scans coded again.
+    def file(self, blocks: np.ndarray, fill: int, edits: list[_Edit]) -> bytes:
+        """The skeleton with its scans coded again, and edited.
+
+        Raises:
+            StreamError: the blocks cannot be coded so.
+        """
+        pieces, last, before = [], 0, 0
+        for (position, *_), scan in zip(self.scans, self.scans_of(blocks, fill), strict=True):
+            if edits:
+                marks = _marks(scan)
+                these = [edit for edit in edits if before <= edit.marker < before + len(marks)]
+                scan, before = _edited(scan, marks, these, before), before + len(marks)
+            pieces += [self.skeleton[last:position], scan]
+            last = position
+        if edits and edits[-1].marker >= before:
+            raise StreamError("the repacked file's edits do not fit its scans")
+        return b"".join([*pieces, self.skeleton[last:]])
+
+    def scans_of(self, blocks: np.ndarray, fill: int) -> list[bytes]:
+        """The coded data of each scan.
 
         Raises:
             StreamError: the blocks cannot be coded so.
         """
         if blocks.min() < -_LARGEST or blocks.max() > _LARGEST:
             raise StreamError("the repacked file holds coefficients that no JPEG file has")
-        pieces, last = [], 0
+        coded = []
         progressive = self.header.process == markers.PROGRESSIVE
-        for position, scan, huffman, restart in self.scans:
+        for _, scan, huffman, restart in self.scans:
             layout = self.layout[list(scan.components)]
             layout[:, kernels.DC :] = scan.tables
-            order, blocks_in_mcu = _order(self.header, scan, layout)
+            order, blocks_in_mcu = mcu_order(self.header, scan, layout)
             found, counts = scan_tokens(blocks, order, layout, restart * blocks_in_mcu, scan, progressive)
-            pieces += [self.skeleton[last:position], coded_bytes(found, counts, huffman, fill)]
-            last = position
-        return b"".join([*pieces, self.skeleton[last:]])
+            coded.append(coded_bytes(found, counts, huffman, fill))
+        return coded

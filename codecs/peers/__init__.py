@@ -14,7 +14,9 @@ def _entry(
     summary: str,
     extension: str,
     magic: Magic = (),
+    brands: tuple[bytes, ...] = (),
     quality: tuple[float, float] = (1, 100),
+    whole: bool = True,
     module: str = "stills",
     requires: tuple[str, ...] = (),
 ) -> Entry:
@@ -24,10 +26,12 @@ def _entry(
         family="library",
         media="image",
         quality=quality,
+        whole=whole,
         summary=summary,
         factory=f"codeckit.codecs.peers.{module}:{name}",
         extension=extension,
         magic=magic,
+        brands=brands,
         describer="codeckit.codecs.peers.stills:describe",
         requires=requires,
         install=f"pip install 'codeckit[{name}]'" if requires else "",
@@ -36,7 +40,8 @@ def _entry(
 
 LIBJPEG = _entry("libjpeg", "libjpeg-turbo, through Pillow", ".jpg")
 WEBP = _entry("webp", "WebP (libwebp), through Pillow", ".webp", (((0, b"RIFF"), (8, b"WEBP")),))
-AVIF = _entry("avif", "AVIF (libaom), through Pillow", ".avif", (((4, b"ftypavif"),),))
+# A picture, or a sequence; the brand may stand after others (mif1: any picture of HEIF).
+AVIF = _entry("avif", "AVIF (libaom), through Pillow", ".avif", brands=(b"avif", b"avis"))
 PNG = _entry("png", "PNG: lossless", ".png", (((0, b"\x89PNG\r\n\x1a\n"),),), quality=(100, 100))
 # A JPEG 2000 or JPEG XL file is a container of boxes, or a bare codestream.
 JPEG2000 = _entry(
@@ -44,6 +49,7 @@ JPEG2000 = _entry(
     "JPEG 2000 (OpenJPEG), through Pillow",
     ".jp2",
     (((0, b"\0\0\0\x0cjP  \r\n\x87\n"),), ((0, b"\xff\x4f\xff\x51"),)),
+    whole=False,
 )
 JPEGXL = _entry(
     "jpegxl",

@@ -45,4 +45,4 @@ def _info(metadata: Metadata) -> dict[str, bytes]:
     return {name: contents for name, contents in named.items() if contents}
 
 
-Image.register_open(Jpeg2000File.format, Jpeg2000File, Jpeg2KImagePlugin._accept)
+Image.register_open("JPEG2000", Jpeg2000File, Jpeg2KImagePlugin._accept)

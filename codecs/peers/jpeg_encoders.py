@@ -16,6 +16,7 @@ from ...primitives.stage import Stage
 from ..base import Codec
 from ..file_formats import HOLDS
 from .boxes import anatomy_of_file
+from .sides import check_sides
 from .stills import PillowCoded, check_quality
 
 
@@ -55,6 +56,7 @@ class MozjpegCoded(_JpegFile):
 
     def forward(self, image: np.ndarray) -> bytes:
         """Encode uint8 [H,W,3] or [H,W]."""
+        check_sides("JPEG", image)
         try:
             import pyvips
         except (ImportError, OSError) as error:
@@ -88,6 +90,7 @@ class JpegliCoded(_JpegFile):
 
     def forward(self, image: np.ndarray) -> bytes:
         """Encode uint8 [H,W,3] or [H,W]."""
+        check_sides("JPEG", image)
         try:
             import pyjpegli
         except ImportError as error:

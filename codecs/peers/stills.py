@@ -15,10 +15,11 @@ from ...primitives.picture import MAX_PIXELS
 from ...primitives.stage import Stage
 from ..base import Codec
 from ..file_formats import HOLDS
-from ..file_formats.depth import sample_bits
+from ..file_formats.depth import frame_count, sample_bits
 from ..image_io import STRICT, Reading, image_file, opened, read_metadata, stored_pixels
 from ..metadata import describe_profile, orientation_of
 from .boxes import anatomy_of_file
+from .sides import check_sides
 
 #: Formats whose grey files can have a profile: WebP and AVIF code grey as colour here.
 _GREY_PROFILES = ("PNG", "JPEG", "JPEG2000")
@@ -50,6 +51,7 @@ class PillowCoded(Stage):
 
     def forward(self, image: np.ndarray) -> bytes:
         """Encode uint8 [H,W,3] or [H,W] into a file of the format."""
+        check_sides(self.format, image)
         _load_plugin(self.format)
         try:
             return image_file(image, self.format, **dict(self.options))
@@ -246,7 +248,7 @@ def describe(data: bytes) -> tuple[tuple[int, int], int, dict]:
             "format": image.format,
             "bits": sample_bits(image, data),
             "alpha": image.has_transparency_data,
-            "frames": getattr(image, "n_frames", 1),
+            "frames": frame_count(image),
         }
     except Exception as error:  # whatever a parser raises at damaged bytes
         raise StreamError(f"the image file is damaged: {error}") from error

@@ -12,6 +12,7 @@ def _entry(name: str, highest: int, summary: str, requires: tuple[str, ...] = ()
         family="library",
         media="image, video",
         quality=(0, highest),
+        whole=True,
         summary=summary,
         factory=f"codeckit.codecs.standards.codec:{name}",
         requires=requires,

@@ -27,8 +27,9 @@ from ...primitives.errors import StreamError
 from ...primitives.picture import MAX_PIXELS, check_size, pad_edge
 from ...primitives.subsample import downsample, upsample
 from ..base import Codec
+from ..frames import Frames
 from ..video import VideoStage
-from .encoders import STANDARDS, Decoder, Settings, open_encoder
+from .encoders import STANDARDS, Decoder, File, Settings, open_encoder
 
 _CHROMA = ("grey", "4:2:0", "4:2:2", "4:4:4")
 _FACTORS = {"grey": (1, 1), "4:2:0": (2, 2), "4:2:2": (1, 2), "4:4:4": (1, 1)}
@@ -73,9 +74,9 @@ class StandardCoded(VideoStage):
         except ValueError:
             if self.standard != "vvc":
                 raise
-            # FFmpeg gives VVenC a byte a pixel for a packet, which noise at the finest steps exceeds; rows that repeat
-            # the last one cost next to nothing, and the decoder cuts them off.
-            below = ((0, image.shape[0]), (0, 0), (0, 0))
+            height, width = image.shape[:2]
+            rows = max(height, _with_room((height, max(width, STANDARDS["vvc"].smallest)))[0] - height)
+            below = ((0, rows), (0, 0), (0, 0))
             packets = self._still(np.pad(image, below[: image.ndim], mode="edge"), settings)
         out = ByteWriter()
         out.varint(image.shape[0])
@@ -114,8 +115,11 @@ class StandardCoded(VideoStage):
                 if encoder is None:
                     settings = self._settings(grey)
                     yield bytes([_color_byte(settings, grey)])
-                    encoder = open_encoder(settings, padded(size, settings), fps)
-                yield from encoder.encode(to_planes(frame, settings))
+                    coded = padded(size, settings)
+                    if self.standard == "vvc":
+                        coded = _with_room(coded)
+                    encoder = open_encoder(settings, coded, fps)
+                yield from encoder.encode(to_planes(frame, settings, coded))
             if encoder is not None:
                 yield from encoder.flush()
         finally:
@@ -135,10 +139,14 @@ class StandardCoded(VideoStage):
         for picture in decoder.flush():
             yield from_planes(*picture, size, color[0])
 
-    def write_file(
-        self, frames: Iterable[np.ndarray], size: tuple[int, int], fps: Fraction, path: str, form: str
-    ) -> None:
-        """Encode a video into a file of FFmpeg's format `form`, colour tags included.
+    def write_file(self, frames: Iterable[np.ndarray], video: Frames, path: str, form: str) -> None:
+        """Encode frames into a file of FFmpeg's format `form`, with colour tags.
+
+        Args:
+            frames: the frames of `video`.
+            video: their size, time stamps and the shape of their pixels.
+            path: the file to write.
+            form: ``"mp4"``, or what else `codecs.video.FORMATS` has.
 
         Raises:
             ValueError: the format cannot hold it, or the size needs padding, which only a `.ckt` can note.
@@ -148,12 +156,8 @@ class StandardCoded(VideoStage):
             for frame in frames:
                 if encoder is None:
                     settings = self._settings(frame.ndim == 2)
-                    if padded(size, settings) != size:
-                        raise ValueError(
-                            f"{self.standard} with {settings.chroma} cannot hold {size[1]}×{size[0]} pixels without "
-                            "padding, and such a file cannot note the true size; write .ckt, or crop to even sides"
-                        )
-                    encoder = open_encoder(settings, size, fps, path, form)
+                    check_unpadded(video.size, settings)
+                    encoder = open_encoder(settings, video.size, video.fps, File(path, form, video.clock, video.aspect))
                 encoder.encode(to_planes(frame, settings))
             if encoder is not None:
                 encoder.flush()
@@ -206,9 +210,48 @@ def padded(size: tuple[int, int], s: Settings) -> tuple[int, int]:
     )
 
 
-def to_planes(image: np.ndarray, s: Settings) -> tuple[np.ndarray, ...]:
-    """The planes that the encoder codes: converted, padded, chroma subsampled. `from_planes` is the inverse."""
-    height, width = padded(image.shape[:2], s)
+def check_unpadded(size: tuple[int, int], s: Settings) -> None:
+    """Refuse a size (H, W) that needs padding.
+
+    >>> check_unpadded((32, 48), Settings("av1", 30))
+    Traceback (most recent call last):
+    ...
+    ValueError: av1 codes no sides below 64 pixels unpadded, and files other than .ckt cannot note the true size of 48×32; write .ckt
+    """  # noqa: E501
+    if padded(size, s) == size:
+        return
+    smallest, true = STANDARDS[s.standard].smallest, f"the true size of {size[1]}×{size[0]}"
+    if min(size) < smallest:
+        raise ValueError(
+            f"{s.standard} codes no sides below {smallest} pixels unpadded, and files other than .ckt cannot note "
+            f"{true}; write .ckt"
+        )
+    sides = "an even width" if s.chroma == "4:2:2" else "even sides"
+    raise ValueError(
+        f"{s.standard} with {s.chroma} codes {sides}, and files other than .ckt cannot note {true}; write .ckt, or "
+        f"crop to {sides}"
+    )
+
+
+def _with_room(size: tuple[int, int]) -> tuple[int, int]:
+    """A size (H, W) for VVenC with rows added to small pictures.
+
+    FFmpeg gives VVenC a byte a pixel for a packet, which headers exceed in small pictures, and noise at the finest
+    steps in any. Rows that repeat the last one cost next to nothing, and the decoder cuts them off.
+    """
+    height, width = size
+    return max(height, -(-4096 // width) + 1 & ~1), width
+
+
+def to_planes(image: np.ndarray, s: Settings, coded: tuple[int, int] | None = None) -> tuple[np.ndarray, ...]:
+    """The planes that the encoder codes: converted, padded, chroma subsampled. `from_planes` is the inverse.
+
+    Args:
+        image: uint8 [H,W,3] or [H,W].
+        s: how to code.
+        coded: (H, W) to pad to, by default what `padded` says.
+    """
+    height, width = coded or padded(image.shape[:2], s)
     v, h = _FACTORS[s.chroma]
     first, *chroma = (pad_edge(plane, height, width) for plane in rgb_to_planes(image, s.matrix, s.value_range, s.bits))
     if image.ndim == 2 and s.chroma != "grey":  # the encoder has no grey format

@@ -16,6 +16,7 @@ scaler or colour converter of FFmpeg's is involved.
 """
 
 import os
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -26,6 +27,7 @@ from fractions import Fraction
 import numpy as np
 
 from ...primitives.errors import StreamError
+from ..timing import Clock
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Standard:
         chroma: samplings that the encoder has; grey where it has a grey format.
         bits: sample depths that it has, the usual one first.
         smallest: the smallest side it codes; smaller pictures are padded.
+        largest: the most rows and columns that encoder and decoder take.
+        fastest: the most pictures a second that the encoder takes.
     """
 
     encoder: str
@@ -50,17 +54,35 @@ class Standard:
     chroma: tuple[str, ...]
     bits: tuple[int, ...]
     smallest: int
+    largest: tuple[int, int]
+    fastest: int = 1000
 
 
 _X26 = ("placebo", "veryslow", "slower", "slow", "medium", "fast", "faster", "veryfast", "superfast", "ultrafast")
 
 STANDARDS = {
-    "h264": Standard("libx264", "h264", 51, _X26, "medium", ("4:2:0", "4:2:2", "4:4:4", "grey"), (8, 10), 2),
-    "hevc": Standard("libx265", "hevc", 51, _X26, "medium", ("4:2:0", "4:2:2", "4:4:4", "grey"), (8, 10, 12), 16),
-    "av1": Standard("libsvtav1", "libdav1d", 63, tuple(map(str, range(14))), "4", ("4:2:0",), (10, 8), 64),
-    "vp9": Standard("libvpx-vp9", "vp9", 63, tuple(map(str, range(9))), "1", ("4:2:0", "4:2:2", "4:4:4"), (8,), 8),
+    "h264": Standard(
+        "libx264", "h264", 51, _X26, "medium", ("4:2:0", "4:2:2", "4:4:4", "grey"), (8, 10), 2, (16384, 16384)
+    ),
+    "hevc": Standard(
+        "libx265", "hevc", 51, _X26, "medium", ("4:2:0", "4:2:2", "4:4:4", "grey"), (8, 10, 12), 16, (1 << 20, 1 << 20)
+    ),
+    "av1": Standard(
+        "libsvtav1", "libdav1d", 63, tuple(map(str, range(14))), "4", ("4:2:0",), (10, 8), 64, (8704, 16384)
+    ),
+    "vp9": Standard(
+        "libvpx-vp9", "vp9", 63, tuple(map(str, range(9))), "1", ("4:2:0", "4:2:2", "4:4:4"), (8,), 8, (65536, 65536)
+    ),
     "vvc": Standard(
-        "libvvenc", "vvc", 63, ("slower", "slow", "medium", "fast", "faster"), "medium", ("4:2:0",), (10,), 16
+        "libvvenc",
+        "vvc",
+        63,
+        ("slower", "slow", "medium", "fast", "faster"),
+        "medium",
+        ("4:2:0",),
+        (10,),
+        16,
+        (25332, 25332),
     ),
 }
 
@@ -157,6 +179,23 @@ def encoder_options(s: Settings) -> dict[str, str]:
     return {**options, "qmin": str(s.level), "qmax": str(s.level), "crf": str(s.level)}
 
 
+@dataclass(frozen=True)
+class File:
+    """A file for an encoder's packets.
+
+    Attributes:
+        path: where it is.
+        form: FFmpeg's name of its format, such as ``"mp4"``, or of a raw bitstream's.
+        clock: when frames are shown; None for a constant rate.
+        aspect: width by height of a pixel.
+    """
+
+    path: str
+    form: str
+    clock: Clock | None = None
+    aspect: Fraction = Fraction(1)
+
+
 def configure(context, s: Settings, size: tuple[int, int], fps: Fraction) -> None:
     """Set an encoder's PyAV context up: size (H, W), pixel format, colour tags, options."""
     context.height, context.width = size
@@ -198,23 +237,31 @@ def from_frame(frame) -> tuple[tuple[np.ndarray, ...], int]:
     return tuple(planes), bits
 
 
-def open_encoder(
-    settings: Settings, size: tuple[int, int], fps: Fraction = Fraction(25), path: str = "", form: str = ""
-):
+def open_encoder(settings: Settings, size: tuple[int, int], fps: Fraction = Fraction(25), file: File | None = None):
     """An encoder at work: ``encode(planes)`` a picture at a time, then ``flush()``, each returning the packets done.
 
     Args:
         settings: how to code.
         size: (H, W) of the luma plane.
         fps: pictures a second.
-        path: a file for the packets, which are then not returned; closed by ``flush()``.
-        form: FFmpeg's name of the file's format, such as ``"mp4"``, or of a raw bitstream's.
+        file: a file for the packets, which are then not returned; closed by ``flush()``.
 
     Its ``close()`` lets go of the encoder, also before its end.
+
+    Raises:
+        ValueError: the encoder codes no pictures of that size.
     """
+    (height, width), (rows, columns) = size, STANDARDS[settings.standard].largest
+    if height > rows or width > columns:
+        raise ValueError(f"{settings.standard} codes pictures of at most {columns}×{rows} pixels, not {width}×{height}")
     if settings.standard == "vvc":
-        return _Vvenc(settings, size, fps, path, form or "vvc")
-    return _PyavFile(settings, size, fps, path, form) if path else _Pyav(settings, size, fps)
+        return _Vvenc(settings, size, fps, file)
+    fastest = Fraction(STANDARDS[settings.standard].fastest)
+    if not file:  # what holds the packets states the rate
+        return _Pyav(settings, size, min(fps, fastest))
+    if fps > fastest:
+        raise ValueError(f"{settings.standard} codes at most {fastest} pictures a second, not {float(fps):.6g}")
+    return _PyavFile(settings, size, fps, file)
 
 
 class _Pyav:
@@ -250,30 +297,38 @@ class _Pyav:
         try:
             return self._take(self._context.encode(frame))
         except (av.error.FFmpegError, ValueError) as error:
-            name = STANDARDS[self._settings.standard].encoder
-            size = f"{self._context.width}×{self._context.height}"
-            raise ValueError(f"{name} cannot code pictures of {size} with {self._settings}: {error}") from error
+            raise ValueError(self._complaint(error)) from error
 
     def _take(self, packets):
         packets = [bytes(packet) for packet in packets]
         return [without_sei(data, "h264") for data in packets] if self._settings.standard == "h264" else packets
 
+    def _complaint(self, error) -> str:
+        s, name = self._settings, STANDARDS[self._settings.standard].encoder
+        size = f"{self._context.width}×{self._context.height}"
+        what = f"{s.pixel_format} pictures of {size}, {float(self._fps):.6g} a second, with preset {s.preset!r}"
+        return f"{name} cannot code {what}: {_said(error)}"
+
 
 class _PyavFile(_Pyav):
     """The same with a file for its packets."""
 
-    def __init__(self, settings, size, fps, path, form):
-        self._path, self._form = path, form
+    def __init__(self, settings, size, fps, file):
+        self._target = file
         super().__init__(settings, size, fps)
+        if file.aspect != 1:
+            self._context.sample_aspect_ratio = file.aspect
+        if file.clock is not None:
+            self._stream.time_base = Fraction(1, file.clock.scale)
 
     def _open(self, settings, fps):
         import av
 
-        self._file = av.open(self._path, "w", format=self._form)
+        self._file = av.open(f"file:{self._target.path}", "w", format=self._target.form)
         try:
             self._stream = self._file.add_stream(STANDARDS[settings.standard].encoder, rate=fps)
         except ValueError as error:
-            raise ValueError(f"{self._form} files do not hold {settings.standard}: {error}") from error
+            raise ValueError(f"{self._target.form} files do not hold {settings.standard}: {error}") from error
         return self._stream.codec_context
 
     def _packets(self, frame):
@@ -281,9 +336,17 @@ class _PyavFile(_Pyav):
         import av
 
         try:
-            self._file.mux(self._stream.encode(frame))
+            packets = self._stream.encode(frame)
         except (av.error.FFmpegError, ValueError) as error:
-            raise ValueError(f"{self._settings} cannot be written as {self._form}: {error}") from error
+            raise ValueError(self._complaint(error)) from error
+        try:
+            for packet in packets:
+                if self._target.clock is not None:
+                    show_at(packet, self._target.clock, self._fps)
+                self._file.mux(packet)
+        except (av.error.FFmpegError, ValueError) as error:
+            standard, form = self._settings.standard, self._target.form
+            raise ValueError(f"{standard} cannot be written as {form}: {_said(error)}") from error
         return []
 
     def flush(self):
@@ -293,6 +356,21 @@ class _PyavFile(_Pyav):
 
     def close(self):
         self._file.close()
+
+
+def show_at(packet, clock: Clock, fps: Fraction) -> None:
+    """Give a packet, whose time stamps count frames at a constant rate, those of a clock."""
+    shown = round(packet.pts * packet.time_base * fps)
+    decoded = None if packet.dts is None else clock.at(round(packet.dts * packet.time_base * fps))
+    packet.time_base = Fraction(1, clock.scale)
+    packet.pts, packet.dts = clock.at(shown), decoded
+    packet.duration = clock.at(shown + 1) - clock.at(shown)
+
+
+def _said(error) -> str:
+    """What FFmpeg says of an error, without its number and the file's name; a temporary one tells nobody anything."""
+    log = getattr(error, "log", None)
+    return log[2].strip() if log else getattr(error, "strerror", None) or str(error)
 
 
 # Position of the type in a unit's header, and the types of supplemental information (H.264 7.3.1, H.266
@@ -315,16 +393,20 @@ def without_sei(data: bytes, standard: str) -> bytes:
 class _Vvenc:
     """VVenC in imageio-ffmpeg's FFmpeg, a process: raw pictures into its stdin, the bitstream from a pipe."""
 
-    def __init__(self, settings: Settings, size: tuple[int, int], fps: Fraction, path: str, form: str):
+    def __init__(self, settings: Settings, size: tuple[int, int], fps: Fraction, file: File | None):
         import av
 
-        self._settings, self._size = settings, size
+        self._settings, self._size, self._fps, self._file = settings, size, fps, file
+        self._count, self._done = 0, 0
         self._parser = av.CodecContext.create("vvc", "r")
         self._log = tempfile.TemporaryFile()
         receiver, sender = os.pipe()  # not stdout: VVenC writes warnings there
+        output = ["-f", file.form, f"file:{file.path}"] if file else ["-f", "vvc", f"pipe:{sender}"]
+        if file and file.aspect != 1:
+            output = ["-vf", f"setsar={file.aspect.numerator}/{file.aspect.denominator}", *output]
         try:
             self._process = subprocess.Popen(
-                vvenc_command(settings, size, fps, ["-f", form, path or f"pipe:{sender}"]),
+                vvenc_command(settings, size, fps, output),
                 stdin=subprocess.PIPE,
                 stdout=self._log,
                 stderr=self._log,
@@ -345,6 +427,7 @@ class _Vvenc:
                 self._written.append(block)
 
     def encode(self, planes):
+        self._count += 1
         try:
             for plane in planes:
                 self._process.stdin.write(np.ascontiguousarray(plane).data)
@@ -357,7 +440,13 @@ class _Vvenc:
         self._reader.join()
         if self._process.wait():
             self._fail()
-        return [*self._parse(), *(without_sei(bytes(packet), "vvc") for packet in self._parser.parse(None))]
+        packets = [*self._parse(), *self._taken(self._parser.parse(None))]
+        done = _packets_in(self._file) if self._file else self._done
+        if done != self._count:
+            raise ValueError(f"VVenC ended after {done} of {self._count} pictures")
+        if self._file and self._file.clock is not None:
+            retime(self._file, self._fps)
+        return packets
 
     def close(self):
         self._process.kill()
@@ -366,15 +455,54 @@ class _Vvenc:
     def _parse(self):
         packets = []
         while self._written:
-            packets += (without_sei(bytes(packet), "vvc") for packet in self._parser.parse(self._written.popleft()))
+            packets += self._taken(self._parser.parse(self._written.popleft()))
         return packets
+
+    def _taken(self, packets):
+        self._done += len(packets)
+        return [without_sei(bytes(packet), "vvc") for packet in packets]
 
     def _fail(self):
         self._process.wait()
         self._log.seek(0)
         said = self._log.read().decode(errors="replace").strip().splitlines() or ["it ended without a message"]
         height, width = self._size
-        raise ValueError(f"VVenC cannot code pictures of {width}×{height} with {self._settings}: {said[0]}")
+        what = f"pictures of {width}×{height} at QP {self._settings.level} with preset {self._settings.preset!r}"
+        reason = said[0].rpartition("] ")[2]
+        if "submitting" in reason:
+            reason += "; FFmpeg leaves it a byte a pixel, which noise at fine steps and pictures below 32×32 exceed"
+        raise ValueError(f"VVenC cannot code {what}: {reason}")
+
+
+def _packets_in(written: File) -> int:
+    """The number of packets of a written video."""
+    import av
+
+    try:
+        with av.open(f"file:{written.path}", format=written.form) as file:
+            return sum(packet.size > 0 for packet in file.demux(video=0))
+    except (av.error.FFmpegError, IndexError):
+        return 0  # an empty file
+
+
+def retime(file: File, fps: Fraction) -> None:
+    """Give a written video of constant rate the time stamps of the file's clock: its packets go into a new file."""
+    import av
+
+    with tempfile.NamedTemporaryFile(dir=os.path.dirname(file.path) or ".") as new:
+        with (
+            av.open(f"file:{file.path}", format=file.form) as before,
+            av.open(f"file:{new.name}", "w", file.form) as after,
+        ):
+            source = before.streams.video[0]
+            target = after.add_stream_from_template(source, opaque=True)
+            target.time_base = Fraction(1, file.clock.scale)
+            for packet in before.demux(source):
+                if packet.size:
+                    show_at(packet, file.clock, fps)
+                    packet.stream = target
+                    after.mux(packet)
+        shutil.copyfile(new.name, file.path)
 
 
 def vvenc_command(s: Settings, size: tuple[int, int], fps: Fraction, output: list[str]) -> list[str]:
@@ -398,7 +526,9 @@ def vvenc_command(s: Settings, size: tuple[int, int], fps: Fraction, output: lis
     tags += ["-colorspace", {"bt601": "smpte170m", "bt709": "bt709"}[s.matrix]]
     tags += ["-color_primaries", "bt709", "-color_trc", "iec61966-2-1"]
     source = ["-f", "rawvideo", "-pix_fmt", s.pixel_format, "-s", f"{width}x{height}", "-r", str(fps), *tags]
-    coder = ["-c:v", "libvvenc", "-preset", s.preset, "-qp", str(s.level), "-threads", str(s.threads), *tags]
+    coder = ["-c:v", "libvvenc", "-preset", s.preset, "-qp", str(s.level), *tags]
+    # With one thread it loses all pictures of a video that is shorter than it looks ahead, now and then.
+    coder += ["-threads", str(max(2, s.threads))]
     coder += ["-qpa", "0" if s.tune == "psnr" else "1", "-vvenc-params", private]
     return [get_ffmpeg_exe(), "-v", "error", "-y", *source, "-i", "pipe:0", *coder, *output]
 

@@ -48,6 +48,7 @@ TOKENS_FSQ = Entry(
     family="tokens",
     media="image",
     quality=(1, 8),
+    whole=True,
     summary="discrete tokenizer: 16×16 pixels a token of 3 to 48 small integers; decodes to pictures",
     factory="codeckit.codecs.tokens.fsq:tokens_fsq",
 )

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -458,14 +459,22 @@ def test_exif_of_jpegxl_behind_an_offset():
 
 
 def test_metadata_that_brotli_compressed():
+    brotli = pytest.importorskip("brotli")
     data = saved(picture(), "JXL", exif=EXIF, xmp=XMP, compress_metadata=True)
-    try:
-        import brotli  # noqa: F401
-    except ImportError:
-        with pytest.raises(ValueError, match="pip install brotli"):
-            jxl.extract(data)
-    else:
-        assert jxl.extract(data) == Metadata(exif=EXIF, xmp=XMP)
+    assert jxl.extract(data) == Metadata(exif=EXIF, xmp=XMP)
+    with pytest.raises(StreamError, match="unpacked"):
+        jxl.extract(boxes.write([Box(b"JXL ", b"\r\n\x87\n"), Box(b"brob", b"Exif" + bytes(20))]))
+    for packed in (brotli.compress(bytes(1 << 27)), brotli.compress(EXIF)[:-2]):
+        with pytest.raises(StreamError, match="cut, or of more than"):
+            jxl.extract(boxes.write([Box(b"JXL ", b"\r\n\x87\n"), Box(b"brob", b"Exif" + packed)]))
+
+
+def test_compressed_metadata_without_brotli(monkeypatch):
+    monkeypatch.setitem(sys.modules, "brotli", None)
+    data = saved(picture(), "JXL", exif=EXIF, xmp=XMP, compress_metadata=True)
+    with pytest.warns(UserWarning, match="pip install 'brotli"):
+        assert jxl.extract(data) == Metadata()
+    assert jxl.extract(jxl.insert(data, full("JXL"))) == full("JXL")
 
 
 # --- headers --------------------------------------------------------------------------------------------------------

@@ -143,6 +143,7 @@ class Network(nn.Module):
             quality=(1, len(cls.CHANNELS)),
             summary=cls.summary,
             factory=functools.partial(compose, cls),
+            whole=not cls.variable_rate,
             quality_steps=LEVEL_STEPS if cls.variable_rate else 1,
             requires=("torch",),
             install="pass weights=PATH",
