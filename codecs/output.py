@@ -16,7 +16,7 @@ from ..primitives.errors import StreamError
 from ..primitives.token_grid import Tokens
 from .file_formats import HOLDS, insert
 from .image_io import image_file, read_metadata, upright
-from .metadata import NOTHING, is_srgb, profile_space, set_upright, to_srgb
+from .metadata import NOTHING, changes_colours, profile_space, set_upright, to_srgb
 
 #: Picture formats that lose nothing, by ending: Pillow's name, options of its `save`.
 LOSSLESS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -117,9 +117,8 @@ def _in_colour(pixels: np.ndarray, icc: bytes, form: str, metadata: str) -> tupl
     if profile_space(icc) != space:
         return pixels, b""  # of the CMYK picture that the stream held, or damaged
     holds = form in _PROFILES[space]
-    if is_srgb(icc):
+    if not changes_colours(icc):
         return pixels, icc if metadata == "keep" and holds else b""
     if metadata != "drop" and holds:
         return pixels, icc
-    converted = to_srgb(Image.fromarray(pixels), icc)
-    return (pixels if converted is None else np.asarray(converted)), b""
+    return np.asarray(to_srgb(Image.fromarray(pixels), icc)), b""
