@@ -30,7 +30,7 @@ import numpy as np
 
 from ..primitives.errors import StreamError
 from ..primitives.picture import MAX_PIXELS, check_size
-from .image_io import EXTENSIONS, flatten, read_image
+from .image_io import EXTENSIONS, Reading, naming, picture_files, read_frames, read_image
 from .timing import Clock, average_rate, given_times, is_regular
 
 #: File name endings that count as videos, those of raw samples without a header, and those of pictures that may move.
@@ -216,9 +216,7 @@ def _iterable(source: Iterable) -> Frames:
 
 
 def _folder(path: Path) -> Frames:
-    paths = sorted(file for file in path.iterdir() if file.suffix.lower() in EXTENSIONS and file.is_file())
-    if not paths:
-        raise ValueError(f"no pictures in {path}")
+    paths = picture_files(path)
     return Frames(read_image(paths[0]).shape[:2], DEFAULT_FPS, len(paths), lambda: iter(paths), path.name)
 
 
@@ -261,37 +259,11 @@ def _picture(path: Path, background) -> Frames:
 
 def _animation(path: Path, background) -> Iterator[tuple[np.ndarray, Fraction]]:
     """The frames of a picture and the seconds that each lasts, 0 where the file does not say."""
-    from PIL import Image
-
-    if path.suffix.lower() not in ANIMATED_EXTENSIONS:
-        yield (read_image(path) if background is None else flatten(path, background)), Fraction(0)
-        return
-    try:
-        with Image.open(path) as image:
-            for number in range(int(image.info.get("default_image", False)), getattr(image, "n_frames", 1)):
-                image.seek(number)
-                image.load()
-                frame = image.copy()
-                lasts = Fraction(image.info.get("duration") or 0).limit_denominator(1000) / 1000
-                if image.format == "GIF" and lasts < Fraction(2, 100):
-                    lasts = Fraction(1, 10)  # as browsers do: old GIFs say 0 and mean "as fast as you can"
-                if frame.has_transparency_data:
-                    yield _without_alpha(np.asarray(frame.convert("RGBA")), background, path.name), lasts
-                else:
-                    yield read_image(frame), lasts
-    except StreamError:
-        raise
-    except (OSError, SyntaxError, RuntimeError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        raise StreamError(f"{path.name} is not a picture that Pillow can read, or damaged: {error}") from error
-
-
-def _without_alpha(pixels: np.ndarray, background, name: str) -> np.ndarray:
-    """Pixels [H,W,4] without their alpha: dropped where all are opaque, blended where there is a background."""
-    if (pixels[..., 3] == 255).all():
-        return np.ascontiguousarray(pixels[..., :3])
-    if background is None:
-        raise ValueError(f"{name} has transparent pixels; codecs take no alpha channel: blend it, background='white'")
-    return flatten(pixels, background)
+    for frame, milliseconds in read_frames(path, Reading(background=background)):
+        lasts = Fraction(milliseconds).limit_denominator(1000) / 1000
+        if path.suffix.lower() == ".gif" and lasts < Fraction(2, 100):
+            lasts = Fraction(1, 10)  # as browsers do: old GIFs say 0 and mean "as fast as you can"
+        yield frame, lasts
 
 
 # --- files that FFmpeg reads ----------------------------------------------------------------------------------------
@@ -575,7 +547,8 @@ def to_rgb(frame, background: Any = None, name: str = "the video") -> np.ndarray
     from .standards.encoders import from_frame
 
     if any(component.is_alpha for component in frame.format.components) or frame.format.name == "pal8":
-        return _without_alpha(frame.to_ndarray(format="rgba"), background, name)
+        with naming(name):
+            return read_image(frame.to_ndarray(format="rgba"), Reading(background=background))
     layout = _PLANAR.fullmatch(frame.format.name)
     matrix = {1: "bt709", 2: "bt601" if frame.height < 720 else "bt709", 5: "bt601", 6: "bt601"}.get(
         int(frame.colorspace)

@@ -22,7 +22,7 @@ import contextlib
 import io
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,7 +32,7 @@ from ..primitives import container
 from ..primitives.errors import ReadingError, StreamError
 from ..primitives.files import new_file, write_atomically  # noqa: F401 - for those who look for it here
 from ..primitives.picture import MAX_PIXELS, check_size
-from .file_formats import HOLDS, extract, format_of, insert
+from .file_formats import extract, format_of
 from .file_formats.depth import frame_count, has_frames, sample_bits
 from .metadata import (
     NOTHING,
@@ -180,6 +180,33 @@ def read_image(source: Any, reading: Reading = STRICT) -> np.ndarray:
     return open_image(source, reading).pixels
 
 
+def read_frames(source: Any, reading: Reading = STRICT) -> Iterator[tuple[np.ndarray, float]]:
+    """The frames of an animated picture, upright and in sRGB, and how long each is shown.
+
+    Args:
+        source: a path or a binary file; a picture that does not move is one frame.
+        reading: what to do with what a codec cannot take.
+
+    Yields:
+        uint8 [H,W,3] or [H,W], and milliseconds, 0 where the file does not say.
+
+    Raises:
+        StreamError: damaged, also at the frame where the damage is.
+        ReadingError: the picture holds more than `reading` allows.
+    """
+    with naming(source):
+        image, data = _loaded(source, replace(reading, frame=0))
+        count = frame_count(image) if has_frames(image, data) else 1
+        # An APNG's first picture may be for those who know no animations, and none of its frames.
+        for number in range(int(count > 1 and bool(image.info.get("default_image"))), count):
+            with _damage():
+                image.seek(number)
+                image.load()
+            flat = _flat(_of_eight_bits(image, data, reading), reading)
+            pixels, _ = _in_colour(flat, _metadata(image, data).icc, reading, ())
+            yield turned(np.array(pixels), orientation_of(image)), float(image.info.get("duration") or 0)
+
+
 def stored_pixels(data: bytes, reading: Reading = STRICT, max_pixels: int = MAX_PIXELS, formats=None) -> np.ndarray:
     """The pixels of an image file as it stores them: not turned, and in its own colours if they are RGB.
 
@@ -216,32 +243,6 @@ def read_metadata(stream: Any) -> Metadata:
 
 #: The sections of `.ckt` streams that hold metadata.
 TAGS = {"exif": container.EXIF, "icc": container.ICC, "xmp": container.XMP}
-
-
-def write_image(path: Any, pixels: np.ndarray, metadata: Metadata | None = None) -> None:
-    """Write pixels into an image file of the format that the path's ending names.
-
-    Args:
-        path: ending in an extension that Pillow writes.
-        pixels: uint8 [H,W,3] or [H,W].
-        metadata: to be written, too, as far as the format holds them; a profile of another colour space is left out.
-
-    Raises:
-        ValueError: no format has that ending.
-    """
-    from PIL import Image
-
-    ending = Path(path).suffix.lower()
-    known = Image.registered_extensions()
-    if ending not in known or known[ending] not in Image.SAVE:
-        raise ValueError(f"{str(path)!r}: no image format has the ending {ending!r}; use .png")
-    form, metadata = known[ending], metadata or NOTHING
-    if form not in HOLDS:  # TIFF has places for both, and the others ignore what they have none for
-        write_atomically(path, image_file(pixels, form, icc_profile=metadata.icc or None, exif=metadata.exif))
-    else:
-        data = image_file(pixels, form)
-        kept = metadata.only(HOLDS[form])
-        write_atomically(path, data if kept == NOTHING else insert(data, kept))
 
 
 def image_file(pixels: np.ndarray, form: str, **options: Any) -> bytes:
@@ -399,14 +400,14 @@ def load_plugins(data: bytes) -> None:
 
 
 @quiet
-def _loaded(source, reading: Reading, max_pixels: int, formats=None):
+def _loaded(source, reading: Reading, max_pixels: int = MAX_PIXELS, formats=None):
     """A PIL image with the pixels of the frame that is asked for, and the file's bytes; none of an image in memory."""
     from PIL import Image
 
     if not isinstance(source, Image.Image | str | os.PathLike | io.IOBase):
         raise ValueError(f"an image is a uint8 array, a PIL image or a path, not {type(source).__name__}")
     data = b"" if isinstance(source, Image.Image) else read_stream(source)
-    try:
+    with _damage():
         if isinstance(source, Image.Image):
             image = source.copy()
             image.format = source.format
@@ -415,10 +416,17 @@ def _loaded(source, reading: Reading, max_pixels: int, formats=None):
             check_size((image.height, image.width), max_pixels)
             _seek(image, data, reading.frame)
         image.load()
-        return image, data
+    return image, data
+
+
+@contextlib.contextmanager
+def _damage() -> Iterator[None]:
+    """What parsers raise at damaged bytes, as a `StreamError`."""
+    try:
+        yield
     except (StreamError, ReadingError):
         raise
-    except Exception as error:  # whatever a parser raises at damaged bytes
+    except Exception as error:  # whatever it is
         raise StreamError(f"the image file is damaged: {_one_line(error)}") from error
 
 

@@ -8,7 +8,7 @@ import zlib
 import codeckit
 import numpy as np
 import pytest
-from codeckit.codecs.image_io import Reading, open_image, picture_files, read_image, stored_pixels, write_image
+from codeckit.codecs.image_io import Reading, picture_files, read_image, stored_pixels
 from codeckit.primitives import ReadingError, StreamError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -340,12 +340,3 @@ def test_options_of_every_codec(tmp_path):
     for bad in ({"depth": 10}, {"frame": -1}, {"frame": True}, {"metadata": "some"}, {"background": "greenish"}):
         with pytest.raises(ValueError, match=next(iter(bad))):
             codeckit.codec("webp", **bad)
-
-
-def test_write_image(tmp_path):
-    photo = open_image(PICTURE)
-    for name in ("a.png", "a.TIFF", "a.bmp"):
-        write_image(tmp_path / name, photo.pixels)
-        assert np.array_equal(np.asarray(Image.open(tmp_path / name)), PICTURE)
-    with pytest.raises(ValueError, match=r"no image format has the ending '\.xyz'"):
-        write_image(tmp_path / "a.xyz", photo.pixels)
