@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     _add_metadata(command)
     command.add_argument("--video", action="store_true", help="the folder's images are the frames of a video")
     command.add_argument("--fps", type=_positive, metavar="F", help="frames a second of the video")
-    command.add_argument("--size", type=_size, metavar="WxH", help="size of the frames of a .yuv file")
+    command.add_argument("--size", metavar="WxH", help="size of the frames of a .yuv file")
     command.add_argument(
         "--pixel-format", default="yuv420p", metavar="P", help="samples of a .yuv file: yuv420p, rgb24"
     )
@@ -225,11 +225,3 @@ def _port(text: str) -> int:
     if value > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
     return value
-
-
-def _size(text: str) -> tuple[int, int]:
-    """(H, W) of WIDTHxHEIGHT."""
-    width, times, height = text.partition("x")
-    if not (times and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, such as 416x240")
-    return int(height), int(width)

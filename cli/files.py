@@ -176,7 +176,12 @@ def _encode_video(options, data: bytes | None, name: str, settings: dict[str, An
         raise ValueError("a video is encoded at a --quality (or qp=, crf= of its codec), not at a target")
     output = console.placed(options.output, f"{Path(console.shown(options.input)).name}.ckt")
     console.check_output(options.input, output)
-    asked = {"size": options.size, "fps": options.fps, "pixel_format": options.pixel_format, "limit": options.frames}
+    asked = {
+        "size": _size(options.size),
+        "fps": options.fps,
+        "pixel_format": options.pixel_format,
+        "limit": options.frames,
+    }
     with _as_file(options.input, data, RAW_EXTENSIONS[0] if options.size else "") as path:
         frames, configured = read_video(path, **asked), codec(name, **settings)
         if not console.is_piped(output):
@@ -185,6 +190,16 @@ def _encode_video(options, data: bytes | None, name: str, settings: dict[str, An
         stream: Any = configured.encode_video(frames, progress=True)
     console.write(output, stream)
     return _print_video(stream, output, options.json, output)
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    """(H, W) of WIDTHxHEIGHT."""
+    if text is None:
+        return None
+    width, times, height = text.partition("x")
+    if not (times and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise ValueError(f"--size is WIDTHxHEIGHT, such as 416x240, not {text!r}")
+    return int(height), int(width)
 
 
 def _print_video(stream: str | bytes, name: str, as_json: bool, output: str = "") -> int:

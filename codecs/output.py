@@ -121,5 +121,4 @@ def _in_colour(pixels: np.ndarray, icc: bytes, form: str, metadata: str) -> tupl
         return pixels, icc if metadata == "keep" and holds else b""
     if metadata != "drop" and holds:
         return pixels, icc
-    converted = to_srgb(Image.fromarray(pixels), icc)
-    return (pixels if converted is None else np.asarray(converted)), b""
+    return np.asarray(to_srgb(Image.fromarray(pixels), icc)), b""

@@ -19,7 +19,7 @@ except ImportError:  # Python 3.10
 
 ROOT = Path(__file__).parent.parent
 
-FOLDERS = ("bench", "codecs", "metrics", "pages", "primitives", "testing", "training")
+FOLDERS = ("bench", "cli", "codecs", "metrics", "pages", "primitives", "testing", "training")
 
 
 def modules():
