@@ -230,19 +230,31 @@ def _encode_video(options, name, settings) -> int:
 
 
 def _print_video(path, as_json) -> int:
-    from .api import decode_video
+    from .codecs.info import info
 
-    video, size = decode_video(path), Path(path).stat().st_size
-    height, width = video.size
-    count = video.count or sum(1 for _ in video)
-    rate = 8 * size * float(video.fps) / count / 1000
-    facts = {"output": str(path), "codec": video.name, "size": [height, width], "frames": count}
-    facts |= {"fps": round(float(video.fps), 3), "bytes": size, "kbps": round(rate, 2)}
+    found = info(path)
+    (height, width), details = found.size, found.details
+    keys = ("frames", "fps", "seconds", "kbps", "variable frame rate", "rotation", "mirrored", "turned upright")
+    keys += ("pixel aspect ratio", "left out")
+    facts = {"output": str(path), "codec": found.codec, "size": [height, width], "bytes": found.bytes}
+    facts |= {key: details[key] for key in keys if key in details}
     if as_json:
         print(json.dumps(facts))
-    else:
-        shown = f"{width}×{height}, {count} frames at {facts['fps']:g} fps, {size} bytes, {rate:.1f} kbit/s"
-        print(f"{path}: {video.name}, {shown}")
+        return 0
+    shown = f"{width}×{height}, {facts['frames']} frames"
+    if "seconds" in facts:
+        shown += f" in {facts['seconds']:g} s"
+    shown += f" at {facts['fps']:.6g} fps" + (" (variable)" if facts["variable frame rate"] else "")
+    shown += f", {found.bytes} bytes" + (f", {facts['kbps']:.1f} kbit/s" if "kbps" in facts else "")
+    if "rotation" in facts:
+        mirrored = "mirrored and " if facts["mirrored"] else ""
+        applied = "" if facts["turned upright"] else " (not turned: no multiple of 90°)"
+        shown += f", {mirrored}to be turned by {facts['rotation']:g}°{applied}"
+    if "pixel aspect ratio" in facts:
+        shown += f", pixels {facts['pixel aspect ratio']}"
+    if "left out" in facts:
+        shown += f", not read: {facts['left out']}"
+    print(f"{path}: {found.codec}, {shown}")
     return 0
 
 
