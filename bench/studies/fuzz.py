@@ -522,7 +522,7 @@ def _attempt_video(case, start):
 
     with tempfile.TemporaryDirectory() as folder:
         source: Path | bytes = case.data
-        if len(case.data) % 2:
+        if len(case.data) % 2 or case.ending in (".h264", ".hevc", ".obu"):  # these are known by their ending alone
             source = Path(folder) / f"video{case.ending}"
             source.write_bytes(case.data)
         try:
@@ -551,7 +551,7 @@ def work(connection, warm_up, weights):
             register_weights(path)
 
     # Compiled code and libraries are loaded before the limit counts, and undamaged streams must be pictures.
-    outcomes = [attempt(each if isinstance(each, Case) else Case("warm-up", each)) for each in warm_up]
+    outcomes = [attempt(Case("warm-up", each) if isinstance(each, bytes) else each) for each in warm_up]
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + MEMORY, mapped + MEMORY))
     resting = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
