@@ -647,7 +647,7 @@ def main(argv=None) -> int:
         else:
             cases += [change(args.seed, number, jpegs, ckts) for number in range(args.count)]
         # Workers load torch before their memory limit counts: a changed codec number may reach a learned codec.
-        learned = [codec("balle2017", quality=4).encode(pictures.photo(16, 16))] if args.tokens else []
+        learned = [codec("balle2017", quality=4).encode(pictures.photo(16, 16))] if args.tokens or args.video else []
         results = run(cases, jpegs + ckts + learned, args.jobs, weights)
 
     verdicts = Counter(outcome.verdict for _, outcome in results)
