@@ -172,8 +172,10 @@ def _encode_video(options, data: bytes | None, name: str, settings: dict[str, An
     from ..codecs.frames import RAW_EXTENSIONS, read_video
     from ..codecs.registry import codec
 
-    if settings.keys() & {*_TARGETS, *_READING, "metadata"}:
+    if settings.keys() & set(_TARGETS):
         raise ValueError("a video is encoded at a --quality (or qp=, crf= of its codec), not at a target")
+    if given := settings.keys() & {"depth", "frame", "metadata"}:
+        raise ValueError(f"--{min(given)} is for pictures; of videos, every frame is coded in 8 bits, without metadata")
     output = console.placed(options.output, f"{Path(console.shown(options.input)).name}.ckt")
     console.check_output(options.input, output)
     asked = {
@@ -181,6 +183,7 @@ def _encode_video(options, data: bytes | None, name: str, settings: dict[str, An
         "fps": options.fps,
         "pixel_format": options.pixel_format,
         "limit": options.frames,
+        "background": settings.pop("background", None),
     }
     with _as_file(options.input, data, RAW_EXTENSIONS[0] if options.size else "") as path:
         frames, configured = read_video(path, **asked), codec(name, **settings)
@@ -202,23 +205,39 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return int(height), int(width)
 
 
+#: What `info` tells of a video, beside its size.
+_TOLD = (
+    "frames", "fps", "seconds", "kbps", "variable frame rate", "rotation", "mirrored", "turned upright",
+    "pixel aspect ratio", "left out",
+)  # fmt: skip
+
+
 def _print_video(stream: str | bytes, name: str, as_json: bool, output: str = "") -> int:
-    from ..api import decode_video
     from ..codecs.image_io import naming
+    from ..codecs.info import info
 
     with naming(name):
-        video = decode_video(stream)
-        count = video.count or sum(1 for _ in video)
-    size = len(stream) if isinstance(stream, bytes) else Path(stream).stat().st_size
-    height, width = video.size
-    rate = 8 * size * float(video.fps) / count / 1000
-    facts = {"output": name, "codec": video.name, "size": [height, width], "frames": count}
-    facts |= {"fps": round(float(video.fps), 3), "bytes": size, "kbps": round(rate, 2)}
+        found = info(stream)
+    (height, width), details = found.size, found.details
+    facts = {"output": name, "codec": found.codec, "size": [height, width], "bytes": found.bytes}
+    facts |= {key: details[key] for key in _TOLD if key in details}
     if as_json:
         console.say(json.dumps(facts), output)
-    else:
-        shown = f"{width}×{height}, {count} frames at {facts['fps']:g} fps, {size} bytes, {rate:.1f} kbit/s"
-        console.say(console.one_line(f"{name}: {video.name}, {shown}"), output)
+        return 0
+    shown = f"{width}×{height}, {facts['frames']} frames"
+    if "seconds" in facts:
+        shown += f" in {facts['seconds']:g} s"
+    shown += f" at {facts['fps']:.6g} fps" + (" (variable)" if facts["variable frame rate"] else "")
+    shown += f", {found.bytes} bytes" + (f", {facts['kbps']:.1f} kbit/s" if "kbps" in facts else "")
+    if "rotation" in facts:
+        mirrored = "mirrored and " if facts["mirrored"] else ""
+        applied = "" if facts["turned upright"] else " (not turned: no multiple of 90°)"
+        shown += f", {mirrored}to be turned by {facts['rotation']:g}°{applied}"
+    if "pixel aspect ratio" in facts:
+        shown += f", pixels {facts['pixel aspect ratio']}"
+    if "left out" in facts:
+        shown += f", not read: {facts['left out']}"
+    console.say(console.one_line(f"{name}: {found.codec}, {shown}"), output)
     return 0
 
 

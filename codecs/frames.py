@@ -58,6 +58,7 @@ class Frames:
         times: seconds at which the frames begin, the first at 0; None where they come at a constant rate.
         duration: seconds until the last frame ends; None if that is not known beforehand.
         aspect: width of a pixel by its height, 1 for square ones.
+        about: what a file that FFmpeg reads says of itself.
     """
 
     size: tuple[int, int]
@@ -68,6 +69,7 @@ class Frames:
     times: tuple[Fraction, ...] | None = None
     duration: Fraction | None = None
     aspect: Fraction = Fraction(1)
+    about: "Probe | None" = None
 
     def __post_init__(self):
         if self.duration is None and self.count is not None:
@@ -224,6 +226,9 @@ def _file(path: Path, size, fps, pixel_format, background) -> Frames:
     ending = path.suffix.lower()
     if ending in ANIMATED_EXTENSIONS or ending in EXTENSIONS:
         return _picture(path, background)
+    with open(path, "rb") as file:
+        if file.read(3) == b"ckt":
+            raise ValueError(f"{path.name} is a stream of codeckit's; codeckit.decode_video gives its frames")
     options, form = {}, None
     if ending in RAW_EXTENSIONS:
         if size is None:
@@ -388,7 +393,7 @@ def open_file(
 
     rate = min(found.rate, Fraction(1000))
     video = Frames(found.size, rate, found.count or None, lambda: (pixels for pixels, _ in frames()), name)
-    video = replace(video, aspect=found.aspect)
+    video = replace(video, aspect=found.aspect, about=found)
     if not found.stamps or is_regular(found.stamps, found.last):
         return video
     times = [(stamp - found.stamps[0]) * found.unit for stamp in found.stamps]

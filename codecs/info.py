@@ -1,6 +1,7 @@
 """What a stream says of itself, without decoding its pixels."""
 
 import math
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ from ..primitives import container
 from ..primitives.errors import StreamError
 from ..primitives.picture import MAX_PIXELS, check_size
 from ..primitives.stage import Weighted, spec
-from . import registry
+from . import registry, video
 from .image_io import TAGS, naming, read_stream
 from .metadata import describe_profile
 from .streams import find_weights, rebuild
@@ -23,9 +24,10 @@ class Info:
         size: (H, W) in pixels.
         channels: 1 for grey, 3 for colour, 0 for tokens.
         bytes: size of the stream.
-        bpp: bits a pixel; NaN where the size is not known (tokens that were encoded as such).
+        bpp: bits a pixel, of each frame of a video; NaN where the size is not known (tokens that were encoded as such).
         details: what else its format tells (stages of a `.ckt` and what their payload says, process and sampling of a
-            `.jpg`, metadata).
+            `.jpg`, metadata; of a video frames, frames a second, seconds, whether the rate varies, how its file says
+            that it is to be turned: clockwise, after mirroring).
     """
 
     codec: str
@@ -39,8 +41,10 @@ class Info:
 def info(stream, *, max_pixels: int = MAX_PIXELS) -> Info:
     """What a stream holds, without decoding its pixels.
 
+    Of a video in another file than a `.ckt`, all packets are read and the first frame is decoded.
+
     Args:
-        stream: bytes, or the path of a file.
+        stream: bytes, or the path of a file: a picture, a video, tokens.
         max_pixels: the largest picture to accept, as in `decode`: what `info` tells of, `decode` takes.
 
     Raises:
@@ -52,6 +56,8 @@ def info(stream, *, max_pixels: int = MAX_PIXELS) -> Info:
     >>> found.size, found.channels, found.details["process"], found.details["sampling"]
     ((20, 30), 3, 'baseline', '2x2,1x1,1x1')
     """
+    if isinstance(stream, str | os.PathLike | bytes | bytearray | memoryview) and video.is_video(stream):
+        return _of_video(stream)
     data = read_stream(stream)
     with naming(stream):
         if data[:3] == container.MAGIC:
@@ -63,6 +69,34 @@ def info(stream, *, max_pixels: int = MAX_PIXELS) -> Info:
         if channels:
             check_size(size, max_pixels)
     return Info(name, size, channels, len(data), 8 * len(data) / pixels if pixels else math.nan, details)
+
+
+def _of_video(stream) -> Info:
+    """A video's facts, without decoding more than a first frame."""
+    found = video.decode_video(stream, lambda held: registry.codec_for(held, "cpu"))
+    about, name, channels = found.about, found.name, 3
+    if about is None:
+        held = video.read_container(stream)
+        details: dict[str, Any] = {"format": f"ckt version {container.VERSION}", "revision": held.revision}
+        details["stages"] = _shown(rebuild(held, registry.named_by(held)[1]))
+    else:
+        name, channels = about.codec, about.channels
+        details = {"format": about.format, "pixel format": about.pixel_format}
+        if about.turn.angle or about.turn.mirrored:
+            details |= {"rotation": about.turn.angle, "mirrored": about.turn.mirrored}
+            details["turned upright"] = about.turn.quarters is not None
+        if about.others:
+            details["left out"] = ", ".join(about.others)
+    if found.aspect != 1:
+        details["pixel aspect ratio"] = f"{found.aspect.numerator}:{found.aspect.denominator}"
+    size = os.path.getsize(stream) if isinstance(stream, str | os.PathLike) else len(stream)
+    bpp = math.nan
+    details |= {"frames": found.count, "fps": round(float(found.fps), 6)}
+    details["variable frame rate"] = found.times is not None
+    if found.count and found.duration:
+        bpp = 8 * size / (found.size[0] * found.size[1] * found.count)
+        details |= {"seconds": round(float(found.duration), 6), "kbps": round(size / 125 / float(found.duration), 2)}
+    return Info(name, found.size, channels, size, bpp, details)
 
 
 def _of_ckt(held: container.Container) -> tuple[str, tuple[int, int], int, dict[str, Any]]:
@@ -79,11 +113,7 @@ def _of_ckt(held: container.Container) -> tuple[str, tuple[int, int], int, dict[
             known = False  # the size can be told all the same
     size, color = entropy.describe(held.payload)
     details: dict[str, Any] = {"format": f"ckt version {container.VERSION}", "revision": held.revision, "colour": color}
-    details["stages"] = {}
-    for role, stage in stages.items():
-        id, fields = spec(stage)
-        shown = ", ".join(f"{field}={value!r}" for field, value in fields.items())
-        details["stages"][role] = f"{id}({shown})" if shown else id
+    details["stages"] = _shown(stages)
     if known:
         details |= entropy.facts(held.payload)
     if held.weights:
@@ -92,3 +122,13 @@ def _of_ckt(held: container.Container) -> tuple[str, tuple[int, int], int, dict[
     if container.ICC in held.sections:
         details["profile"] = describe_profile(held.sections[container.ICC])
     return name, size, {"grey": 1, "tokens": 0}.get(color, 3), details
+
+
+def _shown(stages) -> dict[str, str]:
+    """Stages with their fields, by role."""
+    found = {}
+    for role, stage in stages.items():
+        id, fields = spec(stage)
+        shown = ", ".join(f"{field}={value!r}" for field, value in fields.items())
+        found[role] = f"{id}({shown})" if shown else id
+    return found

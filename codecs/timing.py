@@ -64,12 +64,17 @@ class Clock:
         return Fraction(self.ticks[-1], self.scale)
 
     def at(self, number: int) -> int:
-        """When a frame begins; numbers below 0 (decoders start so early) count back by the mean frame.
+        """When a frame begins.
+
+        Numbers below 0, at which decoders start that put frames in order, count back by the longest frame: so the time
+        that decoding takes is never shorter than the video, as MP4 expects.
 
         >>> [Clock((0, 2, 50), 50).at(number) for number in (-1, 0, 1)]
-        [-25, 0, 2]
+        [-96, 0, 2]
         """
-        return self.ticks[number] if number >= 0 else number * (self.ticks[-1] // (len(self.ticks) - 1))
+        if number >= 0:
+            return self.ticks[number]
+        return (number - 1) * max(end - begin for begin, end in pairwise(self.ticks))
 
 
 def pack(clock: Clock) -> bytes:

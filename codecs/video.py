@@ -41,7 +41,7 @@ from ..primitives.files import is_same_file, new_file
 from ..primitives.picture import MAX_PIXELS, check_size
 from ..primitives.stage import Stage
 from . import timing
-from .frames import VIDEO_EXTENSIONS, Frames, Probe, open_file, probe, read_video
+from .frames import VIDEO_EXTENSIONS, Frames, open_file, read_video
 from .streams import unfold
 
 #: FFmpeg's formats by file name ending: containers that players open, and raw bitstreams.
@@ -218,17 +218,10 @@ def decode_video(stream, codec_for: Callable[[Container], Any], *, max_pixels: i
     return Frames(size, fps, count, frames, codec.name, clock.times, clock.duration, aspect)
 
 
-def probe_video(stream, max_pixels: int = MAX_PIXELS) -> Probe:
-    """What a video that is no `.ckt` says of itself.
-
-    Args:
-        stream: bytes or a path.
-        max_pixels: the largest frame to accept.
-
-    Raises:
-        StreamError: no video, or damaged.
-    """
-    return probe(_for_ffmpeg(stream), _opener(stream)[1], max_pixels=max_pixels)
+def read_container(stream) -> Container:
+    """The container of a `.ckt` video, without its payload."""
+    with _named(stream), _opener(stream)[0]() as file:
+        return _read_head(file)[0]
 
 
 def _opener(stream) -> tuple[Callable[[], Any], str]:

@@ -6,6 +6,7 @@
     python -m codeckit.bench.studies.fuzz --tokens --count 5000         # `.ckt` files of tokens instead
     python -m codeckit.bench.studies.fuzz --repack --count 20000        # JPEG files, repacked and unpacked, are damaged
     python -m codeckit.bench.studies.fuzz --pictures --count 20000      # picture files of every format, to be encoded
+    python -m codeckit.bench.studies.fuzz --video --count 5000          # video files and `.ckt` videos instead
 
 Streams are small JPEG files of all kinds (Huffman-coded, arithmetic-coded, lossless) and `.ckt` files of every entropy
 stage. A mutation flips bits, changes, cuts, inserts or moves bytes, splices two streams, duplicates, removes or swaps
@@ -19,6 +20,8 @@ repacked files must give the original file or a `StreamError`, never another fil
 
 With `--pictures`, damaged files of all formats that Pillow writes, with alpha, 16 bits, frames and metadata, are read
 as `encode` reads them: they are encoded with all metadata kept, or refused with a `StreamError` or `ReadingError`.
+With `--video`, damaged video containers and bitstreams go through `info`, and all their frames are decoded, from a file
+or from memory. Other errors than `ValueError` are violations.
 
 Each stream is decoded (with `max_pixels` = 2²²) in a worker process whose address space may grow by 512 MB and no
 further, for 10 seconds at most. A *violation* is any other exception than `StreamError` (MemoryError among them), a
@@ -67,6 +70,7 @@ class Case:
 
     With `originals` it is a JPEG file to repack and unpack, or a repacked one to unpack: one of them must come back.
     With `is_input` it is a picture file to encode.
+    With `ending` it is a video, in a file with that ending.
     """
 
     name: str
@@ -74,6 +78,7 @@ class Case:
     must_fail: bool = False
     originals: tuple[bytes, ...] = ()
     is_input: bool = False
+    ending: str = ""
 
 
 @dataclass(frozen=True)
@@ -507,6 +512,68 @@ def _ckt_bombs():
                 yield Case(f"bomb: {stage} with {value[:8]}", pack(held.payload, stages))
 
 
+def video_files() -> list[Case]:
+    """Small videos in every container and bitstream, and as `.ckt` of every kind of codec."""
+    from ... import read_video
+
+    still = pictures.photo(64, 104, seed=4)
+    frames = [np.ascontiguousarray(still[:, 3 * n : 3 * n + 80]) for n in range(6)]
+    varying = read_video(frames, times=[0, 0.04, 0.08, 0.5, 1, 2])
+    fast = {"h264": "ultrafast", "hevc": "ultrafast", "av1": "12", "vp9": "8"}
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, endings in {
+            "h264": (".mp4", ".mkv", ".mov", ".h264"),
+            "hevc": (".mp4", ".mkv", ".hevc"),
+            "av1": (".mp4", ".webm", ".obu", ".ivf"),
+            "vp9": (".webm", ".mkv", ".ivf"),
+        }.items():
+            for video, raw in ((frames, True), (varying, False)):
+                for ending in endings if raw else endings[:2]:
+                    path = codec(name, preset=fast[name]).encode_video(video, Path(folder) / f"video{ending}")
+                    found.append(Case(f"{name}{ending}", path.read_bytes(), ending=ending))
+                stream = codec(name, preset=fast[name]).encode_video(video)
+                found.append(Case(f"{name}.ckt", stream, ending=".ckt"))
+    for name in "jpeg", "video-teaching", "webp":
+        found.append(Case(f"{name}.ckt", codec(name).encode_video(varying), ending=".ckt"))
+    planes = [frame[..., 0].tobytes() + bytes([128]) * (frame[..., 0].size // 2) for frame in frames]
+    y4m = b"YUV4MPEG2 W80 H64 F25:1 C420jpeg\n" + b"".join(b"FRAME\n" + plane for plane in planes)
+    return [*found, Case(".y4m", y4m, ending=".y4m"), Case(".avi", _avi(frames), ending=".avi")]
+
+
+def _avi(frames) -> bytes:
+    """Motion JPEG in an AVI file."""
+    import av
+
+    out = io.BytesIO()
+    with av.open(out, "w", format="avi") as file:
+        stream = file.add_stream("mjpeg", rate=25)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuvj420p"
+        for frame in frames:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24").reformat(format="yuvj420p")))
+        file.mux(stream.encode())
+    return out.getvalue()
+
+
+def mutate_video(seed: int, number: int, videos: Sequence[Case]) -> Case:
+    """Damage a video in one to three ways; three of four `.ckt` files get their CRC-32 repaired."""
+    rng = np.random.default_rng([seed, number, 23])
+    case, other = (videos[rng.integers(len(videos))] for _ in range(2))
+    ways = (flip_bits, set_bytes, set_header_bytes, cut, delete, insert, splice)
+    chosen = [ways[rng.integers(len(ways))] for _ in range(int(rng.integers(1, 4)))]
+    data = case.data
+    for way in chosen:
+        data = way(rng, data, other.data) if data else data
+    must_fail = False
+    if data[:3] == container.MAGIC and len(data) > 20:
+        if rng.random() < 0.75:
+            data = data[:-4] + zlib.crc32(data[:-4]).to_bytes(4, "big")
+        else:
+            must_fail = not container.is_whole(data)
+    return Case(f"{number} {case.name}: {', '.join(way.__name__ for way in chosen)}", data, must_fail, (), case.ending)
+
+
 # --- running --------------------------------------------------------------------------------------------------------
 
 
@@ -517,6 +584,8 @@ def attempt(case: Case) -> Outcome:
         return _attempt_repacked(case, start)
     if case.is_input:
         return _attempt_input(case, start)
+    if case.ending:
+        return _attempt_video(case, start)
     try:
         picture = decode(case.data, max_pixels=MAX_PIXELS)
     except StreamError as error:
@@ -567,6 +636,30 @@ def _attempt_input(case, start):
         except Exception as error:  # whatever it is, it is a finding
             return Outcome("violation", f"{type(error).__name__}: {error}", time.perf_counter() - start)
     return replace(verdict, seconds=time.perf_counter() - start)
+
+
+def _attempt_video(case, start):
+    """What a video's facts and frames come to; every second one is read from memory."""
+    from ... import decode_video, info
+
+    with tempfile.TemporaryDirectory() as folder:
+        source: Path | bytes = case.data
+        if len(case.data) % 2 or case.ending in (".h264", ".hevc", ".obu"):  # these are known by their ending alone
+            source = Path(folder) / f"video{case.ending}"
+            source.write_bytes(case.data)
+        try:
+            info(source)
+            count = sum(frame.size > 0 for frame in decode_video(source, max_pixels=MAX_PIXELS))
+        except ValueError as error:
+            return Outcome("StreamError", str(error), time.perf_counter() - start)
+        except Exception as error:  # whatever it is, it is a finding
+            return Outcome("violation", f"{type(error).__name__}: {error}", time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    if not count:
+        return Outcome("violation", "a video without frames went unnoticed", seconds)
+    if case.must_fail:
+        return Outcome("violation", "damage went unnoticed: the checksum is wrong, and frames came", seconds)
+    return Outcome("picture", "", seconds)
 
 
 def work(connection, warm_up, weights):
@@ -655,12 +748,16 @@ def main(argv=None) -> int:
     parser.add_argument("--tokens", action="store_true", help="streams of tokens; no bombs, no JPEG")
     parser.add_argument("--repack", action="store_true", help="JPEG files repacked and unpacked; no bombs")
     parser.add_argument("--pictures", action="store_true", help="picture files of every format, as input; no bombs")
+    parser.add_argument("--video", action="store_true", help="video files and `.ckt` videos; no bombs, no JPEG")
     parser.add_argument("--keep", type=Path, help="folder to write the offending streams to")
     args = parser.parse_args(argv)
 
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        if args.tokens:
+        videos = video_files() if args.video else []
+        if args.video:
+            jpegs, ckts, weights, cases = [], [], [], []
+        elif args.tokens:
             jpegs, ckts, weights, cases = [], token_streams(), [], []
         elif args.learned:
             jpegs, (ckts, weights), cases = [], learned_streams(Path(folder)), []
@@ -671,11 +768,14 @@ def main(argv=None) -> int:
         else:
             jpegs, ckts, weights, cases = jpeg_streams(), ckt_streams(), [], list(bombs())
         change = mutate_repacked if args.repack else mutate_input if args.pictures else mutate
-        cases += [change(args.seed, number, jpegs, ckts) for number in range(args.count)]
+        if args.video:
+            cases = [mutate_video(args.seed, number, videos) for number in range(args.count)]
+        else:
+            cases += [change(args.seed, number, jpegs, ckts) for number in range(args.count)]
         # Workers load torch before their memory limit counts: a changed codec number may reach a learned codec.
-        learned = [codec("balle2017", quality=4).encode(pictures.photo(16, 16))] if args.tokens else []
+        learned = [codec("balle2017", quality=4).encode(pictures.photo(16, 16))] if args.tokens or args.video else []
         warm_up = [Case("warm-up", data, is_input=args.pictures) for data in jpegs + ckts + learned]
-        results = run(cases, warm_up, args.jobs, weights)
+        results = run(cases, warm_up + videos, args.jobs, weights)
 
     verdicts = Counter(outcome.verdict for _, outcome in results)
     slowest, hungriest = (max(getattr(o, key) for _, o in results) for key in ("seconds", "peak_bytes"))

@@ -342,7 +342,12 @@ class _PyavFile(_Pyav):
         try:
             for packet in packets:
                 if self._target.clock is not None:
-                    show_at(packet, self._target.clock, self._fps)
+                    # Their time stamps count pictures at a constant rate.
+                    shown, decoded = (
+                        None if stamp is None else round(stamp * packet.time_base * self._fps)
+                        for stamp in (packet.pts, packet.dts)
+                    )
+                    show_at(packet, self._target.clock, shown, decoded)
                 self._file.mux(packet)
         except (av.error.FFmpegError, ValueError) as error:
             standard, form = self._settings.standard, self._target.form
@@ -358,12 +363,10 @@ class _PyavFile(_Pyav):
         self._file.close()
 
 
-def show_at(packet, clock: Clock, fps: Fraction) -> None:
-    """Give a packet, whose time stamps count frames at a constant rate, those of a clock."""
-    shown = round(packet.pts * packet.time_base * fps)
-    decoded = None if packet.dts is None else clock.at(round(packet.dts * packet.time_base * fps))
+def show_at(packet, clock: Clock, shown: int, decoded: int | None) -> None:
+    """Give a packet the time stamps of a clock, by its picture's numbers in the orders of display and decoding."""
     packet.time_base = Fraction(1, clock.scale)
-    packet.pts, packet.dts = clock.at(shown), decoded
+    packet.pts, packet.dts = clock.at(shown), None if decoded is None else clock.at(decoded)
     packet.duration = clock.at(shown + 1) - clock.at(shown)
 
 
@@ -489,19 +492,24 @@ def retime(file: File, fps: Fraction) -> None:
     """Give a written video of constant rate the time stamps of the file's clock: its packets go into a new file."""
     import av
 
+    def packets(video):
+        stream = video.streams.video[0]
+        for number, packet in enumerate(packet for packet in video.demux(stream) if packet.size):
+            yield number, round(packet.pts * packet.time_base * fps), packet
+
+    with av.open(f"file:{file.path}", format=file.form) as video:
+        delay = max(number - shown for number, shown, _ in packets(video))
     with tempfile.NamedTemporaryFile(dir=os.path.dirname(file.path) or ".") as new:
         with (
             av.open(f"file:{file.path}", format=file.form) as before,
             av.open(f"file:{new.name}", "w", file.form) as after,
         ):
-            source = before.streams.video[0]
-            target = after.add_stream_from_template(source, opaque=True)
+            target = after.add_stream_from_template(before.streams.video[0], opaque=True)
             target.time_base = Fraction(1, file.clock.scale)
-            for packet in before.demux(source):
-                if packet.size:
-                    show_at(packet, file.clock, fps)
-                    packet.stream = target
-                    after.mux(packet)
+            for number, shown, packet in packets(before):
+                show_at(packet, file.clock, shown, number - delay)
+                packet.stream = target
+                after.mux(packet)
         shutil.copyfile(new.name, file.path)
 
 

@@ -1,5 +1,6 @@
 """Bytes, containers, stage lists, picture headers and videos: docs/format.md."""
 
+import itertools
 import json
 import math
 import zlib
@@ -21,6 +22,7 @@ NUMBERS = {
 }  # fmt: skip
 
 STAGES, WEIGHTS, VIDEO = 1, 2, 3
+TIMES, ASPECT = 67, 68
 
 
 class DamagedStream(ValueError):
@@ -166,3 +168,13 @@ def video(held: Container) -> tuple[tuple[int, int], tuple[int, int], list[bytes
     reader.raw(4)
     check(not reader.rest(), "there are bytes behind the video")
     return (height, width), (numerator, denominator), chunks
+
+
+def times(held: Container) -> tuple[int, list[int]]:
+    """Ticks a second, and the ticks at which a video's frames begin, and at which the last one ends."""
+    reader, found = Reader(held.sections[TIMES]), [0]
+    scale = reader.varint()
+    while reader.position < len(reader.data):
+        found.append(found[-1] + reader.varint())
+    check(scale > 0 and all(late > early for early, late in itertools.pairwise(found)), "no time passes")
+    return scale, found
