@@ -224,10 +224,9 @@ def _print_video(stream: str | bytes, name: str, as_json: bool, output: str = ""
     if as_json:
         console.say(json.dumps(facts), output)
         return 0
-    shown = f"{width}×{height}, {facts['frames']} frames"
-    if "seconds" in facts:
-        shown += f" in {facts['seconds']:g} s"
-    shown += f" at {facts['fps']:.6g} fps" + (" (variable)" if facts["variable frame rate"] else "")
+    shown = f"{width}×{height}, {facts['frames']} frames at {facts['fps']:.6g} fps"
+    shown += " (variable)" if facts["variable frame rate"] else ""
+    shown += f", {facts['seconds']:g} s" if "seconds" in facts else ""
     shown += f", {found.bytes} bytes" + (f", {facts['kbps']:.1f} kbit/s" if "kbps" in facts else "")
     if "rotation" in facts:
         mirrored = "mirrored and " if facts["mirrored"] else ""
