@@ -1,6 +1,7 @@
 """Standard input and output, and how the command line says things."""
 
 import contextlib
+import errno
 import io
 import os
 import stat
@@ -159,6 +160,19 @@ def check_output(source: str, output: str) -> None:
     other = "/dev/stdout" if output == STANDARD else output
     if is_same_file(one, other):
         raise ValueError(f"{output!r} is the input itself; give the result another name")
+
+
+def check_folder(source: str, output: str) -> None:
+    """Refuse an output that cannot be the folder for several files.
+
+    Raises:
+        ValueError: it is standard output.
+        NotADirectoryError: something else has that name.
+    """
+    if output == STANDARD:
+        raise ValueError(f"what comes of {shown(source)} are several files; name a folder for them, not stdout")
+    if os.path.lexists(output) and not os.path.isdir(output):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), output)
 
 
 def is_folder(name: str) -> bool:

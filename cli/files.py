@@ -127,6 +127,7 @@ def _run(options, wanted: str, **searched) -> "Run":
     """The run over the files of the folder that is the input; failures are told of as they happen."""
     from ..codecs.folders import Run, files
 
+    console.check_folder(options.input, options.output)
     found = files(options.input, **searched)
     if not found:
         raise ValueError(f"no {wanted} in {options.input}")
@@ -349,11 +350,10 @@ def _decode_video(options, data: bytes | None) -> int:
     from ..api import decode_video
     from ..codecs.image_io import naming, write_atomically
 
-    if console.is_piped(options.output) or (Path(options.output).suffix and not os.path.isdir(options.output)):
+    if Path(options.output).suffix and not console.is_folder(options.output):
         shown = console.shown(options.input)
         raise ValueError(f"{shown} is a video: its frames go into a folder as .png files, not {options.output!r}")
-    if os.path.exists(options.output) and not os.path.isdir(options.output):
-        raise NotADirectoryError(20, os.strerror(20), options.output)
+    console.check_folder(options.input, options.output)
     number = 0
     on_a_terminal: Any = None  # whether the bar is shown
     limit = {} if options.max_pixels is None else {"max_pixels": options.max_pixels}
