@@ -28,7 +28,6 @@ import numpy as np
 from ...primitives.entropy.layout import ZIGZAG
 from ...primitives.errors import StreamError
 from ..metadata import Metadata
-from .tables import STANDARD
 
 SOI, EOI, SOS, DQT, DHT, DAC, DRI, DNL, COM = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xCC, 0xDD, 0xDC, 0xFE
 APP0, APP1, APP2, APP14 = 0xE0, 0xE1, 0xE2, 0xEE
@@ -183,6 +182,8 @@ class Segments:
                 if header.components and header.size[0] == 0:
                     header.size = self._lines(), header.size[1]
                 if header.process in (BASELINE, EXTENDED):
+                    from .tables import STANDARD  # here, for compiled code takes long to load
+
                     # Frames of motion JPEG leave the typical tables out, and libjpeg-turbo supplies them.
                     header.huffman = STANDARD | header.huffman
                 return _parse_scan(body, header)
