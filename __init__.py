@@ -25,7 +25,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "bench.sweep": ["evaluate"],
         "codecs.base": ["Codec"],
         "codecs.frames": ["read_video"],
-        "codecs.image_io": ["read_image", "read_metadata"],
+        "codecs.image_io": ["Reading", "read_image", "read_metadata"],
         "codecs.info": ["info"],
         "codecs.registry": ["codec", "list_codecs", "register_codec"],
         "primitives.errors": ["ReadingError", "StreamError"],

@@ -19,6 +19,7 @@ from .bench.report import compare as compare
 from .bench.sweep import evaluate as evaluate
 from .codecs.base import Codec as Codec
 from .codecs.frames import read_video as read_video
+from .codecs.image_io import Reading as Reading
 from .codecs.image_io import read_image as read_image
 from .codecs.image_io import read_metadata as read_metadata
 from .codecs.info import info as info

@@ -71,7 +71,8 @@ class Reading:
             as far as the codec's files can hold them; ``"drop"`` keeps nothing. Pixels whose profile is not kept are
             converted to sRGB.
 
-    >>> Reading(background="white").background
+    >>> import codeckit
+    >>> codeckit.Reading(background="white").background
     (255, 255, 255)
     >>> Reading(depth=10)
     Traceback (most recent call last):

@@ -26,7 +26,7 @@ NAMES = {
     "bench.sweep": ("evaluate",),
     "codecs.base": ("Codec",),
     "codecs.frames": ("read_video",),
-    "codecs.image_io": ("read_image", "read_metadata"),
+    "codecs.image_io": ("Reading", "read_image", "read_metadata"),
     "codecs.info": ("info",),
     "codecs.registry": ("list_codecs", "register_codec"),
     "primitives.errors": ("ReadingError", "StreamError"),
