@@ -341,6 +341,9 @@ class _PyavFile(_Pyav):
             raise ValueError(self._complaint(error)) from error
         try:
             for packet in packets:
+                if self._settings.standard == "hevc" and self._count <= 2:
+                    # x265 leaves the time of decoding unset where a video is shorter than its delay by reordering.
+                    packet.dts = packet.pts
                 if self._target.clock is not None:
                     # Their time stamps count pictures at a constant rate.
                     shown, decoded = (
