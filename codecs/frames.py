@@ -466,9 +466,9 @@ def probe(
         rate, unit = Fraction(stream.average_rate or DEFAULT_FPS), Fraction(stream.time_base)
         last = _last(file, stream, stamps, lasting)
         if len(stamps) > 1 and is_regular(stamps, last):
-            # Where the file states another rate than its frames come at, these count.
+            # Where the file states another rate than its frames come at, these count; no frames come within a tick.
             span = (stamps[-1] - stamps[0]) * unit
-            if abs(span * rate - (len(stamps) - 1)) > Fraction(1, 2) + unit * rate:
+            if unit * rate > 1 or abs(span * rate - (len(stamps) - 1)) > Fraction(1, 2) + unit * rate:
                 rate = average_rate(len(stamps) - 1, span)
         others = [other for other in file.streams if other.index != stream.index]
         return Probe(

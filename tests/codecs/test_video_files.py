@@ -284,3 +284,17 @@ def test_what_is_wrong_with_a_file_is_said_with_its_name(tmp_path):
 def test_names_with_signs(tmp_path):
     path = fast("h264").encode_video(clip(2), tmp_path / "a:b %03d 画.mp4")
     assert read_video(path).count == 2 and codeckit.info(path).details["frames"] == 2
+
+
+def test_videos_of_few_slow_frames(tmp_path):
+    # x265 leaves times of decoding unset; IVF states no rate but ticks, which may be longer than FFmpeg's guess.
+    cases = [("hevc", ".mp4"), ("hevc", ".mkv"), ("h264", ".mp4"), ("vp9", ".ivf"), ("av1", ".mkv")]
+    for name, ending in cases:
+        for count, rate in (2, Fraction(1, 2)), (2, Fraction(2)), (2, Fraction(3, 5)), (1, Fraction(2)):
+            video = codeckit.decode_video(fast(name).encode_video(clip(count), tmp_path / f"a{ending}", fps=rate))
+            assert len(list(video)) == count and video.times is None
+            assert count == 1 or abs(video.fps - rate) < 0.01
+        if ending != ".ivf":
+            source = read_video(clip(2), times=[0, 1, 5])
+            again = codeckit.decode_video(fast(name).encode_video(source, tmp_path / f"b{ending}"))
+            assert (again.times, again.duration) == ((0, 1), 5)
