@@ -237,7 +237,7 @@ def _file(path: Path, size, fps, pixel_format, background) -> Frames:
             )
         form, options = "rawvideo", {"video_size": f"{size[1]}x{size[0]}", "pixel_format": pixel_format}
         options["framerate"] = str(fps or DEFAULT_FPS)
-    return open_file(lambda: f"file:{path}", path.name, form, options, background=background)
+    return open_file(lambda: f"file:{path}", str(path), form, options, background=background)
 
 
 # --- animated pictures ----------------------------------------------------------------------------------------------
@@ -364,7 +364,7 @@ def open_file(
 
     Args:
         opener: returns a path or a binary file, afresh each time.
-        name: for messages.
+        name: for messages; of a path, its last part names the video.
         form: FFmpeg's name of the format, None to find it out.
         options: FFmpeg's options for it.
         max_pixels: the largest frame to accept.
@@ -389,10 +389,10 @@ def open_file(
                         )
                     yield pixels, frame.pts
             except (av.error.FFmpegError, MemoryError) as error:
-                raise StreamError(f"{name} is damaged: {error}") from error
+                raise StreamError(f"{name} is damaged: {_said(error)}") from error
 
     rate = min(found.rate, Fraction(1000))
-    video = Frames(found.size, rate, found.count or None, lambda: (pixels for pixels, _ in frames()), name)
+    video = Frames(found.size, rate, found.count or None, lambda: (pixels for pixels, _ in frames()), Path(name).name)
     video = replace(video, aspect=found.aspect, about=found)
     if not found.stamps or is_regular(found.stamps, found.last):
         return video
@@ -454,7 +454,7 @@ def probe(
                     lasting[packet.pts] = packet.duration or 0
         except (av.error.FFmpegError, MemoryError) as error:
             if first is None:  # later damage is told where it is met
-                raise StreamError(f"{name} is damaged: {error}") from error
+                raise StreamError(f"{name} is damaged: {_said(error)}") from error
         if first is None:
             raise StreamError(f"{name} holds no frames" + (" that can be decoded" if packets else ""))
         turn = _turn(first)
@@ -527,7 +527,13 @@ def _open(file, name, form, options):
     try:
         return av.open(file, format=form, options=options)
     except (av.error.FFmpegError, ValueError) as error:
-        raise StreamError(f"{name} is not a video that FFmpeg can read: {error}") from error
+        raise StreamError(f"{name} is not a video that FFmpeg can read: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    from .standards.encoders import said
+
+    return said(error)
 
 
 def _video_stream(file, name, max_pixels):

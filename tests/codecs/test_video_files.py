@@ -1,6 +1,7 @@
 """Videos as people have them: turned, of variable rate, with other pixels than square, animated, damaged, tiny."""
 
 import struct
+import subprocess
 from fractions import Fraction
 
 import codeckit
@@ -298,3 +299,39 @@ def test_videos_of_few_slow_frames(tmp_path):
             source = read_video(clip(2), times=[0, 1, 5])
             again = codeckit.decode_video(fast(name).encode_video(source, tmp_path / f"b{ending}"))
             assert (again.times, again.duration) == ((0, 1), 5)
+
+
+@pytest.mark.parametrize("angle", [90, 180, 270])
+def test_the_display_orientation_of_h264(angle, tmp_path):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
+    fast("h264", gop=1).encode_video([flat()] * 2, tmp_path / "plain.h264")
+    insert = f"h264_metadata=display_orientation=insert:rotate={angle}"  # counterclockwise, as H.264 D.2.31 has it
+    for ending in "h264", "mp4", "mkv":
+        out = tmp_path / f"turned.{ending}"
+        made = [ffmpeg, "-v", "quiet", "-i", tmp_path / "plain.h264", "-c", "copy", "-bsf:v", insert, out]
+        subprocess.run(made, check=True)
+        first = next(iter(read_video(out)))
+        expected = np.rot90(next(iter(read_video(tmp_path / "plain.h264"))), angle // 90)
+        assert np.array_equal(first, expected)
+        assert codeckit.info(out).details["rotation"] == 360 - angle
+
+
+@pytest.mark.parametrize("name", ["jpeg", "h264", "video-teaching"])
+def test_info_tells_grey_videos_and_keeps_the_limit(name, tmp_path):
+    codec = fast(name) if name == "h264" else codeckit.codec(name)
+    for channels, frames in (3, clip(2)), (1, [frame[..., 0] for frame in clip(2)]):
+        stream = codec.encode_video(frames)
+        assert codeckit.info(stream).channels == channels
+        with pytest.raises(StreamError, match="max_pixels"):
+            codeckit.info(stream, max_pixels=100)
+
+
+def test_errors_give_the_whole_path_and_what_ffmpeg_says(tmp_path):
+    path = tmp_path / "cut.mp4"
+    fast("h264").encode_video(clip(2), path)
+    path.write_bytes(path.read_bytes()[:-2000])
+    for read in codeckit.info, read_video, codeckit.decode_video:
+        with pytest.raises(StreamError) as caught:
+            read(path)
+        assert str(caught.value).startswith(f"{path} is not a video that FFmpeg can read: ")
+        assert "Errno" not in str(caught.value) and str(caught.value).count("cut.mp4") == 1
