@@ -158,12 +158,12 @@ def read_video(
 def _rate(fps) -> Fraction:
     """What a user says of frames a second."""
     try:
-        rate = Fraction(float(fps) if isinstance(fps, np.number) else fps).limit_denominator(1001)
+        rate = Fraction(float(fps) if isinstance(fps, np.number) else fps)
     except (TypeError, ValueError, ArithmeticError):
         rate = Fraction(0)
-    if not 0 < rate <= 1000:
-        raise ValueError(f"fps is a number from above 0 to 1000, not {fps!r}")
-    return rate
+    if not Fraction(1, 1001) <= rate <= 1000:
+        raise ValueError(f"fps is a number from 1/1001 to 1000, not {fps!r}")
+    return rate.limit_denominator(1001)
 
 
 def _timed(video: Frames, times: tuple[Fraction, ...]) -> Frames:
