@@ -500,8 +500,10 @@ def _last(file, stream, stamps, lasting) -> int:
     if not stamps:
         return 0
     end = stamps[-1] + lasting[stamps[-1]]
-    if "mp4" in file.format.name:  # packets' durations are those of decoding; the track has one of its own
-        end = (stream.start_time or 0) + (stream.duration or 0)
+    if "mp4" in file.format.name and not stream.start_time:
+        # Packets' durations are those of decoding; the track has one of its own. That of a track that begins later
+        # counts from its first decoding, so it is of no use.
+        end = stream.duration or 0
     elif not lasting[stamps[-1]] and len(file.streams) == 1 and file.duration:
         end = round(Fraction(file.duration, 1_000_000) / stream.time_base)
     return max(0, end - stamps[-1])

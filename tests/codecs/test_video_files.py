@@ -247,7 +247,7 @@ def test_sides_beyond_a_standard(name, size):
         assert "Settings" not in str(error.value)
 
 
-@pytest.mark.parametrize("fps", [float("inf"), float("nan"), -1, 0, 1e300, "often", None.__class__, "1/0"])
+@pytest.mark.parametrize("fps", [float("inf"), float("nan"), -1, 0, 1e-4, 1e300, "often", None.__class__, "1/0"])
 def test_impossible_rates(fps):
     with pytest.raises(ValueError, match="fps is a number"):
         read_video(clip(2), fps=fps)
@@ -335,3 +335,17 @@ def test_errors_give_the_whole_path_and_what_ffmpeg_says(tmp_path):
             read(path)
         assert str(caught.value).startswith(f"{path} is not a video that FFmpeg can read: ")
         assert "Errno" not in str(caught.value) and str(caught.value).count("cut.mp4") == 1
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mov", "mkv"])
+def test_a_late_start_changes_no_times(ending, tmp_path):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
+    times = [Fraction(n, 25) for n in (0, 1, 2, 5, 6, 25, 26, 50, 51, 75, 100)]
+    codec = codeckit.codec("h264", preset="medium", gop=5)  # with pictures that are coded in another order
+    codec.encode_video(read_video(clip(10), times=times), tmp_path / "a.mp4")
+    late = tmp_path / f"late.{ending}"
+    made = [ffmpeg, "-v", "quiet", "-itsoffset", "5", "-i", tmp_path / "a.mp4", "-c", "copy", late]
+    subprocess.run(made, check=True)
+    for path in tmp_path / "a.mp4", late:
+        video = read_video(path)
+        assert (video.times, video.duration) == (tuple(times[:-1]), times[-1])
