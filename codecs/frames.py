@@ -158,12 +158,12 @@ def read_video(
 def _rate(fps) -> Fraction:
     """What a user says of frames a second."""
     try:
-        rate = Fraction(float(fps) if isinstance(fps, np.number) else fps).limit_denominator(1001)
+        rate = Fraction(float(fps) if isinstance(fps, np.number) else fps)
     except (TypeError, ValueError, ArithmeticError):
         rate = Fraction(0)
-    if not 0 < rate <= 1000:
-        raise ValueError(f"fps is a number from above 0 to 1000, not {fps!r}")
-    return rate
+    if not Fraction(1, 1001) <= rate <= 1000:
+        raise ValueError(f"fps is a number from 1/1001 to 1000, not {fps!r}")
+    return rate.limit_denominator(1001)
 
 
 def _timed(video: Frames, times: tuple[Fraction, ...]) -> Frames:
@@ -237,7 +237,7 @@ def _file(path: Path, size, fps, pixel_format, background) -> Frames:
             )
         form, options = "rawvideo", {"video_size": f"{size[1]}x{size[0]}", "pixel_format": pixel_format}
         options["framerate"] = str(fps or DEFAULT_FPS)
-    return open_file(lambda: f"file:{path}", path.name, form, options, background=background)
+    return open_file(lambda: f"file:{path}", str(path), form, options, background=background)
 
 
 # --- animated pictures ----------------------------------------------------------------------------------------------
@@ -364,7 +364,7 @@ def open_file(
 
     Args:
         opener: returns a path or a binary file, afresh each time.
-        name: for messages.
+        name: for messages; of a path, its last part names the video.
         form: FFmpeg's name of the format, None to find it out.
         options: FFmpeg's options for it.
         max_pixels: the largest frame to accept.
@@ -389,10 +389,10 @@ def open_file(
                         )
                     yield pixels, frame.pts
             except (av.error.FFmpegError, MemoryError) as error:
-                raise StreamError(f"{name} is damaged: {error}") from error
+                raise StreamError(f"{name} is damaged: {_said(error)}") from error
 
     rate = min(found.rate, Fraction(1000))
-    video = Frames(found.size, rate, found.count or None, lambda: (pixels for pixels, _ in frames()), name)
+    video = Frames(found.size, rate, found.count or None, lambda: (pixels for pixels, _ in frames()), Path(name).name)
     video = replace(video, aspect=found.aspect, about=found)
     if not found.stamps or is_regular(found.stamps, found.last):
         return video
@@ -454,7 +454,7 @@ def probe(
                     lasting[packet.pts] = packet.duration or 0
         except (av.error.FFmpegError, MemoryError) as error:
             if first is None:  # later damage is told where it is met
-                raise StreamError(f"{name} is damaged: {error}") from error
+                raise StreamError(f"{name} is damaged: {_said(error)}") from error
         if first is None:
             raise StreamError(f"{name} holds no frames" + (" that can be decoded" if packets else ""))
         turn = _turn(first)
@@ -466,9 +466,9 @@ def probe(
         rate, unit = Fraction(stream.average_rate or DEFAULT_FPS), Fraction(stream.time_base)
         last = _last(file, stream, stamps, lasting)
         if len(stamps) > 1 and is_regular(stamps, last):
-            # Where the file states another rate than its frames come at, these count.
+            # Where the file states another rate than its frames come at, these count; no frames come within a tick.
             span = (stamps[-1] - stamps[0]) * unit
-            if abs(span * rate - (len(stamps) - 1)) > Fraction(1, 2) + unit * rate:
+            if unit * rate > 1 or abs(span * rate - (len(stamps) - 1)) > Fraction(1, 2) + unit * rate:
                 rate = average_rate(len(stamps) - 1, span)
         others = [other for other in file.streams if other.index != stream.index]
         return Probe(
@@ -500,8 +500,10 @@ def _last(file, stream, stamps, lasting) -> int:
     if not stamps:
         return 0
     end = stamps[-1] + lasting[stamps[-1]]
-    if "mp4" in file.format.name:  # packets' durations are those of decoding; the track has one of its own
-        end = (stream.start_time or 0) + (stream.duration or 0)
+    if "mp4" in file.format.name and not stream.start_time:
+        # Packets' durations are those of decoding; the track has one of its own. That of a track that begins later
+        # counts from its first decoding, so it is of no use.
+        end = stream.duration or 0
     elif not lasting[stamps[-1]] and len(file.streams) == 1 and file.duration:
         end = round(Fraction(file.duration, 1_000_000) / stream.time_base)
     return max(0, end - stamps[-1])
@@ -527,7 +529,13 @@ def _open(file, name, form, options):
     try:
         return av.open(file, format=form, options=options)
     except (av.error.FFmpegError, ValueError) as error:
-        raise StreamError(f"{name} is not a video that FFmpeg can read: {error}") from error
+        raise StreamError(f"{name} is not a video that FFmpeg can read: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    from .standards.encoders import said
+
+    return said(error)
 
 
 def _video_stream(file, name, max_pixels):

@@ -41,7 +41,7 @@ class Info:
 def info(stream, *, max_pixels: int = MAX_PIXELS) -> Info:
     """What a stream holds, without decoding its pixels.
 
-    Of a video in another file than a `.ckt`, all packets are read and the first frame is decoded.
+    Of a video, the first frame is decoded; of one in another file than a `.ckt`, all packets are read besides.
 
     Args:
         stream: bytes, or the path of a file: a picture, a video, tokens.
@@ -57,7 +57,7 @@ def info(stream, *, max_pixels: int = MAX_PIXELS) -> Info:
     ((20, 30), 3, 'baseline', '2x2,1x1,1x1')
     """
     if isinstance(stream, str | os.PathLike | bytes | bytearray | memoryview) and video.is_video(stream):
-        return _of_video(stream)
+        return _of_video(stream, max_pixels)
     data = read_stream(stream)
     with naming(stream):
         if data[:3] == container.MAGIC:
@@ -71,11 +71,12 @@ def info(stream, *, max_pixels: int = MAX_PIXELS) -> Info:
     return Info(name, size, channels, len(data), 8 * len(data) / pixels if pixels else math.nan, details)
 
 
-def _of_video(stream) -> Info:
+def _of_video(stream, max_pixels: int) -> Info:
     """A video's facts, without decoding more than a first frame."""
-    found = video.decode_video(stream, lambda held: registry.codec_for(held, "cpu"))
-    about, name, channels = found.about, found.name, 3
+    found = video.decode_video(stream, lambda held: registry.codec_for(held, "cpu"), max_pixels=max_pixels)
+    about, name = found.about, found.name
     if about is None:
+        channels = 1 if next(iter(found)).ndim == 2 else 3
         held = video.read_container(stream)
         details: dict[str, Any] = {"format": f"ckt version {container.VERSION}", "revision": held.revision}
         details["stages"] = _shown(rebuild(held, registry.named_by(held)[1]))

@@ -227,7 +227,7 @@ def read_container(stream) -> Container:
 def _opener(stream) -> tuple[Callable[[], Any], str]:
     """What opens a stream as a binary file, and its name for messages."""
     if isinstance(stream, str | os.PathLike):
-        return lambda: open(stream, "rb"), Path(stream).name
+        return lambda: open(stream, "rb"), os.fspath(stream)
     if isinstance(stream, bytes | bytearray | memoryview):
         return lambda: io.BytesIO(stream), "the stream"
     raise ValueError(f"a video is bytes or the path of a file, not {type(stream).__name__}")
@@ -246,7 +246,7 @@ def _named(stream):
     except StreamError as error:
         if not isinstance(stream, str | os.PathLike):
             raise
-        raise StreamError(f"{Path(stream).name}: {error}") from error
+        raise StreamError(f"{os.fspath(stream)}: {error}") from error
 
 
 def is_video(stream) -> bool:

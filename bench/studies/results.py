@@ -89,8 +89,9 @@ VIDEOS = (
 
 _VIDEO_TEXT = (
     "Frames go in and come out as 8-bit RGB; bpp is bits a pixel of a frame, the measures are means over the frames, "
-    "times are for the whole clip on one thread. The clips were coded before (H.264), so that all measure how well "
-    "they code a decoded video. Presets are the codecs' defaults unless named; `jpeg` codes every frame on its own."
+    "times are for the whole clip on one thread (VVenC was timed with one, too, and takes two by now). The clips were "
+    "coded before (H.264), so that all measure how well they code a decoded video. Presets are the codecs' defaults "
+    "unless named; `jpeg` codes every frame on its own."
 )
 
 SECTIONS = (

@@ -306,16 +306,17 @@ def _parse_scan(body: bytes, header: Header) -> Scan:
     for i in range(n):
         identifier, table = body[1 + 2 * i], body[2 + 2 * i]
         found = [p for p, c in enumerate(header.components) if c.identifier == identifier and p not in positions]
-        if not found or table >> 4 > 3 or table & 15 > 3:
-            raise StreamError(f"the JPEG file is damaged: a scan of component {identifier} with tables {table:#04x}")
+        if not found:
+            raise StreamError(f"the JPEG file is damaged: a scan of component {identifier}, which its frame lacks")
         positions.append(found[0])
         tables.append((table >> 4, table & 15))
     start, end, approximation = body[1 + 2 * n : 4 + 2 * n]
     if header.process == LOSSLESS:
-        return _lossless_scan(tuple(positions), start, approximation & 15, tuple(tables))
+        return _lossless_scan(tuple(positions), start, approximation & 15, _used(tables, 0, 0, 0))
     if not header.is_progressive:
         start, end, approximation = 0, 63, 0  # sequential scans hold everything, whatever these bytes say
     high, low = approximation >> 4, approximation & 15
+    tables = _used(tables, start, end, high)
     if not start <= end <= 63 or low > 13 or (high and high != low + 1):
         raise StreamError(f"the JPEG file is damaged: a scan of coefficients {start}…{end}, bits {high}, {low}")
     if header.is_progressive and (end != 0 if start == 0 else n > 1):
@@ -323,6 +324,22 @@ def _parse_scan(body: bytes, header: Header) -> Scan:
     if n > 1 and sum(header.components[p].h * header.components[p].v for p in positions) > 10:
         raise StreamError("the JPEG file is damaged: more than 10 blocks in an MCU")
     return Scan(tuple(positions), start, end, high, low, tuple(tables))
+
+
+def _used(tables: list[tuple[int, int]], start: int, end: int, high: int) -> tuple[tuple[int, int], ...]:
+    """The (DC, AC) tables of a scan's components, 0 in place of what the scan does not use, whatever is written there.
+
+    Raises:
+        StreamError: a table that it uses has no number from 0 to 3.
+    """
+    uses_dc, uses_ac = start == 0 and high == 0, end > 0  # a scan that refines DC values has plain bits
+    found = []
+    for dc, ac in tables:
+        pair = dc * uses_dc, ac * uses_ac
+        if max(pair) > 3:
+            raise StreamError(f"the JPEG file is damaged: a scan uses table {max(pair)}; they are numbered from 0 to 3")
+        found.append(pair)
+    return tuple(found)
 
 
 def _lossless_scan(positions, predictor, low, tables) -> Scan:

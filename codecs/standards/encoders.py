@@ -307,7 +307,7 @@ class _Pyav:
         s, name = self._settings, STANDARDS[self._settings.standard].encoder
         size = f"{self._context.width}×{self._context.height}"
         what = f"{s.pixel_format} pictures of {size}, {float(self._fps):.6g} a second, with preset {s.preset!r}"
-        return f"{name} cannot code {what}: {_said(error)}"
+        return f"{name} cannot code {what}: {said(error)}"
 
 
 class _PyavFile(_Pyav):
@@ -341,6 +341,9 @@ class _PyavFile(_Pyav):
             raise ValueError(self._complaint(error)) from error
         try:
             for packet in packets:
+                if self._settings.standard == "hevc" and self._count <= 2:
+                    # x265 leaves the time of decoding unset where a video is shorter than its delay by reordering.
+                    packet.dts = packet.pts
                 if self._target.clock is not None:
                     # Their time stamps count pictures at a constant rate.
                     shown, decoded = (
@@ -351,7 +354,7 @@ class _PyavFile(_Pyav):
                 self._file.mux(packet)
         except (av.error.FFmpegError, ValueError) as error:
             standard, form = self._settings.standard, self._target.form
-            raise ValueError(f"{standard} cannot be written as {form}: {_said(error)}") from error
+            raise ValueError(f"{standard} cannot be written as {form}: {said(error)}") from error
         return []
 
     def flush(self):
@@ -370,7 +373,7 @@ def show_at(packet, clock: Clock, shown: int, decoded: int | None) -> None:
     packet.duration = clock.at(shown + 1) - clock.at(shown)
 
 
-def _said(error) -> str:
+def said(error) -> str:
     """What FFmpeg says of an error, without its number and the file's name; a temporary one tells nobody anything."""
     log = getattr(error, "log", None)
     return log[2].strip() if log else getattr(error, "strerror", None) or str(error)

@@ -92,6 +92,27 @@ def test_a_table_alone_is_supplied(number):
         assert_like_pillow(bare)
 
 
+@pytest.mark.parametrize("kind", ["progressive", "arithmetic"])
+def test_numbers_of_tables_that_a_scan_does_not_use(kind):
+    if kind == "progressive":
+        data = file("progressive")
+    else:
+        data = codeckit.codec("jpeg", arithmetic=True, progressive=True).encode(pictures.photo(40, 50, 3, seed=2))
+    odd = bytearray(data)
+    for at in (i for i in range(len(data)) if data[i : i + 2] == b"\xff\xda"):
+        n = data[at + 4]
+        start, _, bits = data[at + 5 + 2 * n : at + 8 + 2 * n]
+        for table in range(at + 6, at + 6 + 2 * n, 2):
+            odd[table] |= (0x0F if bits < 16 else 0xFF) if start == 0 else 0xF0
+    assert odd != data
+    assert_like_pillow(bytes(odd))
+    assert_kept_whole(bytes(odd), codeckit.info(data).size)
+    first = odd.index(b"\xff\xda") + 6
+    odd[first] = 0x40
+    with pytest.raises(StreamError, match=r"uses table 4; they are numbered from 0 to 3"):
+        codeckit.decode(bytes(odd))
+
+
 def test_other_tables_are_not_supplied():
     data = file("4:2:0")
     renumbered = bytearray(without(data, 0xC4))

@@ -1,6 +1,7 @@
 """Videos as people have them: turned, of variable rate, with other pixels than square, animated, damaged, tiny."""
 
 import struct
+import subprocess
 from fractions import Fraction
 
 import codeckit
@@ -246,7 +247,7 @@ def test_sides_beyond_a_standard(name, size):
         assert "Settings" not in str(error.value)
 
 
-@pytest.mark.parametrize("fps", [float("inf"), float("nan"), -1, 0, 1e300, "often", None.__class__, "1/0"])
+@pytest.mark.parametrize("fps", [float("inf"), float("nan"), -1, 0, 1e-4, 1e300, "often", None.__class__, "1/0"])
 def test_impossible_rates(fps):
     with pytest.raises(ValueError, match="fps is a number"):
         read_video(clip(2), fps=fps)
@@ -284,3 +285,67 @@ def test_what_is_wrong_with_a_file_is_said_with_its_name(tmp_path):
 def test_names_with_signs(tmp_path):
     path = fast("h264").encode_video(clip(2), tmp_path / "a:b %03d 画.mp4")
     assert read_video(path).count == 2 and codeckit.info(path).details["frames"] == 2
+
+
+def test_videos_of_few_slow_frames(tmp_path):
+    # x265 leaves times of decoding unset; IVF states no rate but ticks, which may be longer than FFmpeg's guess.
+    cases = [("hevc", ".mp4"), ("hevc", ".mkv"), ("h264", ".mp4"), ("vp9", ".ivf"), ("av1", ".mkv")]
+    for name, ending in cases:
+        for count, rate in (2, Fraction(1, 2)), (2, Fraction(2)), (2, Fraction(3, 5)), (1, Fraction(2)):
+            video = codeckit.decode_video(fast(name).encode_video(clip(count), tmp_path / f"a{ending}", fps=rate))
+            assert len(list(video)) == count and video.times is None
+            assert count == 1 or abs(video.fps - rate) < 0.01
+        if ending != ".ivf":
+            source = read_video(clip(2), times=[0, 1, 5])
+            again = codeckit.decode_video(fast(name).encode_video(source, tmp_path / f"b{ending}"))
+            assert (again.times, again.duration) == ((0, 1), 5)
+
+
+@pytest.mark.parametrize("angle", [90, 180, 270])
+def test_the_display_orientation_of_h264(angle, tmp_path):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
+    fast("h264", gop=1).encode_video([flat()] * 2, tmp_path / "plain.h264")
+    insert = f"h264_metadata=display_orientation=insert:rotate={angle}"  # counterclockwise, as H.264 D.2.31 has it
+    for ending in "h264", "mp4", "mkv":
+        out = tmp_path / f"turned.{ending}"
+        made = [ffmpeg, "-v", "quiet", "-i", tmp_path / "plain.h264", "-c", "copy", "-bsf:v", insert, out]
+        subprocess.run(made, check=True)
+        first = next(iter(read_video(out)))
+        expected = np.rot90(next(iter(read_video(tmp_path / "plain.h264"))), angle // 90)
+        assert np.array_equal(first, expected)
+        assert codeckit.info(out).details["rotation"] == 360 - angle
+
+
+@pytest.mark.parametrize("name", ["jpeg", "h264", "video-teaching"])
+def test_info_tells_grey_videos_and_keeps_the_limit(name, tmp_path):
+    codec = fast(name) if name == "h264" else codeckit.codec(name)
+    for channels, frames in (3, clip(2)), (1, [frame[..., 0] for frame in clip(2)]):
+        stream = codec.encode_video(frames)
+        assert codeckit.info(stream).channels == channels
+        with pytest.raises(StreamError, match="max_pixels"):
+            codeckit.info(stream, max_pixels=100)
+
+
+def test_errors_give_the_whole_path_and_what_ffmpeg_says(tmp_path):
+    path = tmp_path / "cut.mp4"
+    fast("h264").encode_video(clip(2), path)
+    path.write_bytes(path.read_bytes()[:-2000])
+    for read in codeckit.info, read_video, codeckit.decode_video:
+        with pytest.raises(StreamError) as caught:
+            read(path)
+        assert str(caught.value).startswith(f"{path} is not a video that FFmpeg can read: ")
+        assert "Errno" not in str(caught.value) and str(caught.value).count("cut.mp4") == 1
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mov", "mkv"])
+def test_a_late_start_changes_no_times(ending, tmp_path):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
+    times = [Fraction(n, 25) for n in (0, 1, 2, 5, 6, 25, 26, 50, 51, 75, 100)]
+    codec = codeckit.codec("h264", preset="medium", gop=5)  # with pictures that are coded in another order
+    codec.encode_video(read_video(clip(10), times=times), tmp_path / "a.mp4")
+    late = tmp_path / f"late.{ending}"
+    made = [ffmpeg, "-v", "quiet", "-itsoffset", "5", "-i", tmp_path / "a.mp4", "-c", "copy", late]
+    subprocess.run(made, check=True)
+    for path in tmp_path / "a.mp4", late:
+        video = read_video(path)
+        assert (video.times, video.duration) == (tuple(times[:-1]), times[-1])
