@@ -21,6 +21,7 @@ Exif, XMP, comment      left out, or kept: ``metadata``
 import contextlib
 import io
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +33,7 @@ from ..primitives import container
 from ..primitives.errors import ReadingError, StreamError
 from ..primitives.files import new_file, write_atomically  # noqa: F401 - for those who look for it here
 from ..primitives.picture import MAX_PIXELS, check_size
-from .file_formats import extract, format_of, jxl
+from .file_formats import extract, format_of, jxl, webp
 from .file_formats.depth import frame_count, has_frames, sample_bits
 from .metadata import (
     NOTHING,
@@ -93,9 +94,9 @@ class Reading:
         if self.depth is not None and self.depth != 8:
             raise ValueError(f"depth is 8 (or None), not {self.depth!r}")
         number = self.frame
-        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
+        if number is not None and (isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 0):
             raise ValueError(f"frame is a whole number from 0 on, not {number!r}")
-        if self.metadata not in _KEPT:
+        if self.metadata not in tuple(_KEPT):
             raise ValueError(f"metadata is {', '.join(map(repr, _KEPT))}, not {self.metadata!r}")
 
 
@@ -108,7 +109,8 @@ def _colour(background) -> tuple[int, ...]:
         except ValueError as error:
             raise ValueError(f"background is a colour such as 'white' or '#8090a0', not {background!r}") from error
     values = tuple(background) if isinstance(background, list | tuple | np.ndarray) else ()
-    if len(values) != 3 or not all(0 <= value <= 255 and int(value) == value for value in values):
+    numbers = all(isinstance(value, int | float | np.number) for value in values)
+    if len(values) != 3 or not numbers or not all(0 <= value <= 255 and int(value) == value for value in values):
         raise ValueError(f"background is a colour (R, G, B) of 0 to 255, or the name of one, not {background!r}")
     return tuple(map(int, values))
 
@@ -383,16 +385,19 @@ def opened(data: bytes, formats: Iterable[str] | None = None):
         for form, factory, accept in signed:
             if form == known or _accepted(accept, data):
                 try:
-                    return _corrected(factory(io.BytesIO(data), b""))
+                    with _without_pillows_limit():
+                        return _corrected(factory(io.BytesIO(data), b""))
                 except Exception as error:  # whatever a parser raises
                     reason = reason or StreamError(
                         f"the {form} file is damaged, or of a kind that is not read: {_one_line(error)}"
                     )
-        if reason:
+        if reason and known:
             raise reason
-        for _, factory, _ in others:  # formats without a signature
+        for _, factory, _ in others:  # formats without a signature; TGA can begin like cursors of Windows
             with contextlib.suppress(Exception):
                 return factory(io.BytesIO(data), b"")
+    if reason:
+        raise reason
     raise StreamError("not an image file that Pillow can read")
 
 
@@ -417,13 +422,39 @@ def _corrected(image):
 
 
 def check_before_opening(data: bytes, max_pixels: int) -> None:
-    """Refuse a JPEG XL picture that is too large: its reader decodes as it opens, all others when pixels are loaded.
+    """Refuse a JPEG XL or WebP picture that is too large: opening it decodes it, or takes the memory of its pixels.
 
     Raises:
         StreamError: too large, or damaged.
     """
-    if format_of(data) == "JXL":
+    form = format_of(data)
+    if form == "JXL":
         check_size(jxl.header(data).size, max_pixels)
+    elif form == "WEBP":
+        check_size(webp.size(data), max_pixels)
+
+
+_unlimited = threading.Lock()
+_readers, _limits = [], []
+
+
+@contextlib.contextmanager
+def _without_pillows_limit() -> Iterator[None]:
+    """Pillow refuses some large pictures by a limit of the whole process, which is lifted while anybody reads here."""
+    from PIL import Image
+
+    with _unlimited:
+        if not _readers:
+            _limits[:] = [Image.MAX_IMAGE_PIXELS]
+            Image.MAX_IMAGE_PIXELS = None
+        _readers.append(None)
+    try:
+        yield
+    finally:
+        with _unlimited:
+            _readers.pop()
+            if not _readers:
+                Image.MAX_IMAGE_PIXELS = _limits.pop()
 
 
 def _one_line(error: Exception) -> str:
@@ -463,9 +494,10 @@ def _loaded(source, reading: Reading, max_pixels: int = MAX_PIXELS, formats=None
 
 @contextlib.contextmanager
 def _damage() -> Iterator[None]:
-    """What parsers raise at damaged bytes, as a `StreamError`."""
+    """What parsers raise at damaged bytes, as a `StreamError`; no limit but ours counts meanwhile."""
     try:
-        yield
+        with _without_pillows_limit():
+            yield
     except (StreamError, ReadingError):
         raise
     except Exception as error:  # whatever it is

@@ -10,7 +10,7 @@ import codeckit
 import numpy as np
 import pytest
 from codeckit.codecs.file_formats import boxes
-from codeckit.codecs.image_io import Reading, picture_files, read_image, read_metadata, stored_pixels
+from codeckit.codecs.image_io import Reading, open_image, picture_files, read_image, read_metadata, stored_pixels
 from codeckit.primitives import ReadingError, StreamError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -500,3 +500,36 @@ def test_profiles_of_jpegxl(tmp_path):
         assert np.abs(read_image(path).astype(int) - read_image(jpeg)).mean() < 3
         assert read_metadata(codeckit.codec("webp").encode(path)).icc == icc
         assert codeckit.info(path).details.get("icc_bytes", 0) == len(icc)
+
+
+def test_pillows_limit_does_not_count():
+    """Of TIFF strips and WebP pictures, Pillow checks the size apart from opening them."""
+    before = Image.MAX_IMAGE_PIXELS
+    strip = tiff(np.zeros((16000, 1), np.uint8), 1).replace(
+        struct.pack("<HHII", 256, 4, 1, 1), struct.pack("<HHII", 256, 4, 1, 12000)
+    )
+    with pytest.raises(StreamError, match="more than the limit of 1000"):
+        open_image(io.BytesIO(strip), max_pixels=1000)
+    with pytest.raises(StreamError, match=r"damaged: (?!.*bomb)"):
+        read_image(io.BytesIO(strip))
+    chunk = b"VP8X" + struct.pack("<I", 10) + bytes(4) + (2**24 - 1).to_bytes(3, "little") * 2
+    huge = b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk
+    for call in (codeckit.info, codeckit.decode, lambda data: read_image(io.BytesIO(data))):
+        with pytest.raises(StreamError, match="16777216×16777216 pixels, more than the limit"):
+            call(huge)
+    assert Image.MAX_IMAGE_PIXELS == before
+
+
+def test_options_are_checked():
+    assert Reading(frame=np.int64(1)).frame == 1
+    for options in ({"background": ("1", "2", "3")}, {"background": (1, 2, None)}, {"metadata": ["keep"]}):
+        with pytest.raises(ValueError, match=f"{next(iter(options))} is"):
+            Reading(**options)
+
+
+def test_metadata_that_do_not_fit_are_told_by_name(tmp_path):
+    exif = Image.Exif()
+    exif[0x010E] = "d" * 70000
+    path = on_disk(tmp_path, "wordy.png", file_of(PICTURE, "PNG", exif=exif))
+    with pytest.raises(ReadingError, match=r"wordy\.png: a JPEG file holds 65527 bytes of Exif"):
+        codeckit.codec("jpeg", metadata="keep").encode(path)
