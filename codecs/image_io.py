@@ -435,7 +435,8 @@ def check_before_opening(data: bytes, max_pixels: int) -> None:
 
 
 _unlimited = threading.Lock()
-_readers, _limits = [], []
+_readers: list[None] = []
+_limits: list[int | None] = []
 
 
 @contextlib.contextmanager

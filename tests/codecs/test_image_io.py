@@ -533,3 +533,11 @@ def test_metadata_that_do_not_fit_are_told_by_name(tmp_path):
     path = on_disk(tmp_path, "wordy.png", file_of(PICTURE, "PNG", exif=exif))
     with pytest.raises(ReadingError, match=r"wordy\.png: a JPEG file holds 65527 bytes of Exif"):
         codeckit.codec("jpeg", metadata="keep").encode(path)
+
+
+@pytest.mark.parametrize("name", ["jpeg", "webp", "balle2017"])
+def test_damaged_streams_among_many_are_named(tmp_path, name):
+    codec = codeckit.codec(name)
+    path = on_disk(tmp_path, "cut.file", codec.encode(PICTURE)[:-20])
+    with pytest.raises(StreamError, match=r"cut\.file: "):
+        list(codec.decode_many([codec.encode(PICTURE), path]))
