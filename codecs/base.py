@@ -126,7 +126,9 @@ class Codec:
             ValueError: not a picture, or one that holds more than `reading` allows (alpha, 16 bits, frames).
         """
         photo = self.read(image)
-        return self.wrap(*self.encoder.encode(self.stages, photo.pixels), photo.metadata)
+        stages, payload = self.encoder.encode(self.stages, photo.pixels)
+        with naming(image):
+            return self.wrap(stages, payload, photo.metadata)
 
     def encode_many(self, images: Iterable) -> Iterator[bytes]:
         """`encode` of many images; networks take those of one size together. See `codecs.batches.encode_many`."""

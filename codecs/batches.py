@@ -11,7 +11,7 @@ from ..primitives import container
 from ..primitives.errors import StreamError
 from ..primitives.picture import MAX_PIXELS
 from ..primitives.stage import Stage
-from .image_io import read_stream
+from .image_io import naming, read_stream
 
 #: Pictures that go through networks together have so many pixels, at most, unless one alone has more.
 BATCH_PIXELS = 1 << 21
@@ -78,19 +78,26 @@ def decode_each(codec, streams: Iterable, *, max_pixels: int = MAX_PIXELS) -> It
         return
     last = list(codec.stages.values())[-1]
 
-    def pixels(data):
+    def read(stream):
+        return stream, read_stream(stream)
+
+    def decode(stream, data):
+        with naming(stream):
+            return codec.decode(data, max_pixels=max_pixels)
+
+    def pixels(each):
         """How many pixels a stream's picture has; more than go into a batch where it does not say."""
         try:
-            (height, width), _ = last.describe(container.unpack(data).payload)
+            (height, width), _ = last.describe(container.unpack(each[1]).payload)
             return height * width
         except StreamError:
             return BATCH_PIXELS
 
-    for batch in _batched((attempt(read_stream, stream) for stream in streams), pixels):
-        sound = [data for data in batch if not isinstance(data, Exception)]
-        images = attempt(_decode_batch, codec, sound, max_pixels) if sound else []
+    for batch in _batched((attempt(read, stream) for stream in streams), pixels):
+        sound = [each for each in batch if not isinstance(each, Exception)]
+        images = attempt(_decode_batch, codec, [data for _, data in sound], max_pixels) if sound else []
         if images is None or isinstance(images, Exception):
-            images = (attempt(codec.decode, data, max_pixels=max_pixels) for data in sound)
+            images = (attempt(decode, *each) for each in sound)
         yield from _merged(batch, images)
 
 

@@ -21,6 +21,7 @@ Exif, XMP, comment      left out, or kept: ``metadata``
 import contextlib
 import io
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +33,7 @@ from ..primitives import container
 from ..primitives.errors import ReadingError, StreamError
 from ..primitives.files import new_file, write_atomically  # noqa: F401 - for those who look for it here
 from ..primitives.picture import MAX_PIXELS, check_size
-from .file_formats import extract, format_of
+from .file_formats import extract, format_of, jxl, webp
 from .file_formats.depth import frame_count, has_frames, sample_bits
 from .metadata import (
     NOTHING,
@@ -53,6 +54,9 @@ EXTENSIONS = (
     ".jpc", ".jpf", ".jpx", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico",
     ".icns", ".psd", ".qoi", ".dds", ".sgi", ".pcx",
 )  # fmt: skip
+
+#: TIFF's tags of what numbers mean: photometric interpretation, planar configuration, sample format.
+_PHOTOMETRIC, _PLANES, _SAMPLE_FORMAT = 262, 284, 339
 
 #: Kinds of metadata that are kept, by what `Reading.metadata` says.
 _KEPT = {"drop": (), "color": ("icc",), "keep": ("exif", "icc", "xmp", "comment")}
@@ -91,9 +95,9 @@ class Reading:
         if self.depth is not None and self.depth != 8:
             raise ValueError(f"depth is 8 (or None), not {self.depth!r}")
         number = self.frame
-        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
+        if number is not None and (isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 0):
             raise ValueError(f"frame is a whole number from 0 on, not {number!r}")
-        if self.metadata not in _KEPT:
+        if self.metadata not in tuple(_KEPT):
             raise ValueError(f"metadata is {', '.join(map(repr, _KEPT))}, not {self.metadata!r}")
 
 
@@ -106,7 +110,8 @@ def _colour(background) -> tuple[int, ...]:
         except ValueError as error:
             raise ValueError(f"background is a colour such as 'white' or '#8090a0', not {background!r}") from error
     values = tuple(background) if isinstance(background, list | tuple | np.ndarray) else ()
-    if len(values) != 3 or not all(0 <= value <= 255 and int(value) == value for value in values):
+    numbers = all(isinstance(value, int | float | np.number) for value in values)
+    if len(values) != 3 or not numbers or not all(0 <= value <= 255 and int(value) == value for value in values):
         raise ValueError(f"background is a colour (R, G, B) of 0 to 255, or the name of one, not {background!r}")
     return tuple(map(int, values))
 
@@ -152,7 +157,7 @@ def open_image(
         return Photo(_of_array(source, reading))
     with naming(source):
         image, data = _loaded(source, reading, max_pixels)
-        orientation, metadata = orientation_of(image), _metadata(image, data)
+        orientation, metadata = orientation_of(image), metadata_in(image, data)
         image = _of_eight_bits(image, data, reading)
         image, icc = _in_colour(_flat(image, reading), metadata.icc, reading, carries)
         metadata = metadata.only(set(_KEPT[reading.metadata]) & set(carries) - {"icc"})
@@ -204,7 +209,7 @@ def read_frames(source: Any, reading: Reading = STRICT) -> Iterator[tuple[np.nda
                 image.seek(number)
                 image.load()
             flat = _flat(_of_eight_bits(image, data, reading), reading)
-            pixels, _ = _in_colour(flat, _metadata(image, data).icc, reading, ())
+            pixels, _ = _in_colour(flat, metadata_in(image, data).icc, reading, ())
             yield turned(np.array(pixels), orientation_of(image)), float(image.info.get("duration") or 0)
 
 
@@ -222,11 +227,12 @@ def stored_pixels(data: bytes, reading: Reading = STRICT, max_pixels: int = MAX_
     return np.array(image if image.mode in ("L", "RGB") else _as_rgb(image))
 
 
-def read_metadata(stream: Any) -> Metadata:
+def read_metadata(stream: Any, max_pixels: int = MAX_PIXELS) -> Metadata:
     """What an image file or a `.ckt` stream says besides its pixels: ICC profile, Exif, XMP, comment.
 
     Args:
         stream: bytes, or the path of a file.
+        max_pixels: the largest JPEG XL picture to accept: the decoder alone knows its profile.
 
     Raises:
         StreamError: not a picture.
@@ -239,7 +245,10 @@ def read_metadata(stream: Any) -> Metadata:
         data = read_stream(stream)
         if data[:3] == container.MAGIC:
             return Metadata(**{kind: container.unpack(data).sections.get(tag, b"") for kind, tag in TAGS.items()})
-        return extract(data) if format_of(data) else metadata_of(opened(data))
+        if format_of(data) in ("", "JXL"):
+            check_before_opening(data, max_pixels)
+            return metadata_in(opened(data), data)
+        return extract(data)
 
 
 #: The sections of `.ckt` streams that hold metadata.
@@ -369,21 +378,85 @@ def opened(data: bytes, formats: Iterable[str] | None = None):
     reason = None
     for prepare in (Image.preinit, Image.init):  # the usual formats first: loading all takes long
         prepare()
+        signed, others = [], []
         for form in formats or Image.ID:
             factory, accept = Image.OPEN.get(form, (None, None))
-            if form == "EPS" or factory is None:
-                continue  # (EPS is a program, which Pillow has Ghostscript run)
-            if accept and form != known and accept(data[:16]) is not True:
-                continue
-            try:
+            if form != "EPS" and factory is not None:  # (EPS is a program, which Pillow has Ghostscript run)
+                (signed if accept else others).append((form, factory, accept))
+        for form, factory, accept in signed:
+            if form == known or _accepted(accept, data):
+                try:
+                    with _without_pillows_limit():
+                        return _corrected(factory(io.BytesIO(data), b""))
+                except Exception as error:  # whatever a parser raises
+                    reason = reason or StreamError(
+                        f"the {form} file is damaged, or of a kind that is not read: {_one_line(error)}"
+                    )
+        if reason and known:
+            raise reason
+        for _, factory, _ in others:  # formats without a signature; TGA can begin like cursors of Windows
+            with contextlib.suppress(Exception):
                 return factory(io.BytesIO(data), b"")
-            except Exception as error:  # whatever a parser raises
-                reason = error if accept else None  # a format without a signature tries every file
-        if reason:
-            break
     if reason:
-        raise StreamError(f"the image file is damaged: {_one_line(reason)}") from reason
+        raise reason
     raise StreamError("not an image file that Pillow can read")
+
+
+def _accepted(accept, data: bytes) -> bool:
+    """Whether a format takes a file by its first bytes; some parsers fail at very few."""
+    with contextlib.suppress(Exception):
+        return accept(data[:16]) is True
+    return False
+
+
+def _corrected(image):
+    """An opened image whose file Pillow reads right: of TIFF files with planes of 16 bits, it would read 8 of each."""
+    if image.format != "TIFF" or image.tag_v2.get(_PLANES) != 2:
+        return image
+    order = "L" if image.tag_v2.prefix == b"II" else "B"
+    if sample_bits(image, b"") == 8 and max(image.tag_v2.get(258, (1,))) == 16:
+        image.tile = [
+            tile._replace(args=(f"{tile.args[0]};16{order}", *tile.args[1:])) if tile.codec_name == "raw" else tile
+            for tile in image.tile
+        ]
+    return image
+
+
+def check_before_opening(data: bytes, max_pixels: int) -> None:
+    """Refuse a JPEG XL or WebP picture that is too large: opening it decodes it, or takes the memory of its pixels.
+
+    Raises:
+        StreamError: too large, or damaged.
+    """
+    form = format_of(data)
+    if form == "JXL":
+        check_size(jxl.header(data).size, max_pixels)
+    elif form == "WEBP":
+        check_size(webp.size(data), max_pixels)
+
+
+_unlimited = threading.Lock()
+_readers: list[None] = []
+_limits: list[int | None] = []
+
+
+@contextlib.contextmanager
+def _without_pillows_limit() -> Iterator[None]:
+    """Pillow refuses some large pictures by a limit of the whole process, which is lifted while anybody reads here."""
+    from PIL import Image
+
+    with _unlimited:
+        if not _readers:
+            _limits[:] = [Image.MAX_IMAGE_PIXELS]
+            Image.MAX_IMAGE_PIXELS = None
+        _readers.append(None)
+    try:
+        yield
+    finally:
+        with _unlimited:
+            _readers.pop()
+            if not _readers:
+                Image.MAX_IMAGE_PIXELS = _limits.pop()
 
 
 def _one_line(error: Exception) -> str:
@@ -397,7 +470,7 @@ def load_plugins(data: bytes) -> None:
         from .peers import jpeg2000_files  # noqa: F401
     if form == "JXL":
         with contextlib.suppress(ImportError):
-            import pillow_jxl  # noqa: F401
+            from .peers import jpegxl_files  # noqa: F401
 
 
 @quiet
@@ -413,6 +486,7 @@ def _loaded(source, reading: Reading, max_pixels: int = MAX_PIXELS, formats=None
             image = source.copy()
             image.format = source.format
         else:
+            check_before_opening(data, max_pixels)
             image = opened(data, formats)
             check_size((image.height, image.width), max_pixels)
             _seek(image, data, reading.frame)
@@ -422,9 +496,10 @@ def _loaded(source, reading: Reading, max_pixels: int = MAX_PIXELS, formats=None
 
 @contextlib.contextmanager
 def _damage() -> Iterator[None]:
-    """What parsers raise at damaged bytes, as a `StreamError`."""
+    """What parsers raise at damaged bytes, as a `StreamError`; no limit but ours counts meanwhile."""
     try:
-        yield
+        with _without_pillows_limit():
+            yield
     except (StreamError, ReadingError):
         raise
     except Exception as error:  # whatever it is
@@ -444,9 +519,17 @@ def _seek(image, data: bytes, number: int | None) -> None:
         image.seek(number)
 
 
-def _metadata(image, data: bytes) -> Metadata:
-    """What a file holds besides its pixels; where its parts are damaged, what Pillow makes of them."""
+def metadata_in(image, data: bytes) -> Metadata:
+    """What a file holds besides its pixels; where its parts are damaged, what Pillow makes of them.
+
+    Args:
+        image: the file, opened by Pillow.
+        data: the file's bytes; empty for an image in memory.
+    """
     with contextlib.suppress(StreamError):
+        if format_of(data) == "JXL":
+            icc = metadata_of(image).icc  # which libjxl makes up where the file names its colours by a number
+            return replace(extract(data), icc=icc if changes_colours(icc) else b"")
         if format_of(data):
             return extract(data)
     return metadata_of(image)
@@ -488,8 +571,16 @@ def _of_eight_bits(image, data: bytes, reading: Reading):
     """An image of 8 bits a sample at most."""
     from PIL import Image
 
-    bits = sample_bits(image, data)
+    bits, tags = sample_bits(image, data), image.tag_v2 if image.format == "TIFF" and data else {}
+    if 2 in tags.get(_SAMPLE_FORMAT, ()):
+        raise ReadingError(
+            f"the picture has signed samples of {bits} bits, numbers without a scale of their own; "
+            "scale them to 0…255, round, and encode the array of uint8"
+        )
+    transparent = image.info.get("transparency")
     if bits <= 8:
+        if bits in (2, 4) and image.mode == "L" and isinstance(transparent, int):  # Pillow scales the samples alone
+            image.info["transparency"] = transparent * 255 // ((1 << bits) - 1)
         return image
     if bits > 16:
         raise ReadingError(
@@ -498,15 +589,28 @@ def _of_eight_bits(image, data: bytes, reading: Reading):
         )
     if reading.depth is None:
         raise ReadingError(f"the picture has {bits} bits a sample, and codecs take 8: depth=8 takes the upper 8")
-    if not image.mode.startswith("I"):
-        return image  # Pillow has taken the upper 8
+    if not image.mode.startswith("I"):  # Pillow has taken the upper 8
+        return _without_transparent_colour(image, transparent) if isinstance(transparent, tuple) else image
     samples = np.asarray(image).astype(np.int64)
     stored = bits if image.format == "TIFF" else 16  # Pillow's other readers bring samples to 16 bits
+    if tags.get(_PHOTOMETRIC) == 0:  # 0 is white, which Pillow minds in 8 bits alone
+        samples = (1 << bits) - 1 - samples
     grey = Image.fromarray((samples >> (stored - 8)).clip(0, 255).astype(np.uint8))
-    transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         grey.putalpha(Image.fromarray(np.where(samples == transparent, 0, 255).astype(np.uint8)))
     return grey
+
+
+def _without_transparent_colour(image, colour: tuple[int, ...]):
+    """An image of 8 of 16 bits, of which one colour of 16 bits is transparent, if no pixel can be of that colour."""
+    image = image.copy()
+    del image.info["transparency"]
+    if (np.asarray(image)[..., :3] == [level >> 8 for level in colour]).all(-1).any():
+        raise ReadingError(
+            "the picture has one transparent colour of 16 bits, which 8 bits cannot tell from its neighbours: "
+            "store the picture with an alpha channel, or with 8 bits a sample"
+        )
+    return image
 
 
 def _without_alpha(image, reading: Reading):

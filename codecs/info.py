@@ -3,6 +3,7 @@
 import math
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..primitives import container
@@ -10,7 +11,7 @@ from ..primitives.errors import StreamError
 from ..primitives.picture import MAX_PIXELS, check_size
 from ..primitives.stage import Weighted, spec
 from . import registry, video
-from .image_io import TAGS, naming, read_stream
+from .image_io import TAGS, check_before_opening, naming, read_stream
 from .metadata import describe_profile
 from .streams import find_weights, rebuild
 
@@ -56,10 +57,14 @@ def info(stream, *, max_pixels: int = MAX_PIXELS) -> Info:
     >>> found.size, found.channels, found.details["process"], found.details["sampling"]
     ((20, 30), 3, 'baseline', '2x2,1x1,1x1')
     """
+    source = stream
+    if isinstance(stream, str | os.PathLike) and Path(stream).is_fifo():
+        stream = read_stream(stream)  # which can be read once
     if isinstance(stream, str | os.PathLike | bytes | bytearray | memoryview) and video.is_video(stream):
         return _of_video(stream, max_pixels)
     data = read_stream(stream)
-    with naming(stream):
+    with naming(source):
+        check_before_opening(data, max_pixels)
         if data[:3] == container.MAGIC:
             name, size, channels, details = _of_ckt(container.unpack(data))
         else:

@@ -43,6 +43,18 @@ def insert(data: bytes, metadata: Metadata) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
+def size(data: bytes) -> tuple[int, int]:
+    """(H, W) of the picture, or of an animation's canvas.
+
+    Raises:
+        StreamError: not made of chunks, or without a picture.
+    """
+    chunks = _chunks(data)
+    extended = next((contents for kind, contents in chunks if kind == b"VP8X"), b"")
+    sides = extended[4:10] if len(extended) >= 10 else _plain(chunks)[1]
+    return int.from_bytes(sides[3:], "little") + 1, int.from_bytes(sides[:3], "little") + 1
+
+
 def _chunks(data: bytes) -> list[tuple[bytes, bytes]]:
     if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
         raise StreamError("not a WebP file: it does not begin with RIFF and WEBP")

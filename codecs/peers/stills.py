@@ -16,7 +16,7 @@ from ...primitives.stage import Stage
 from ..base import Codec
 from ..file_formats import HOLDS
 from ..file_formats.depth import frame_count, sample_bits
-from ..image_io import STRICT, Reading, image_file, opened, read_metadata, stored_pixels
+from ..image_io import STRICT, Reading, image_file, metadata_in, opened, stored_pixels
 from ..metadata import describe_profile, orientation_of
 from .boxes import anatomy_of_file
 from .sides import check_sides
@@ -214,7 +214,7 @@ def _load_plugin(form: str) -> None:
         from . import jpeg2000_files  # noqa: F401
     if form == "JXL":
         try:
-            import pillow_jxl  # noqa: F401
+            from . import jpegxl_files  # noqa: F401
         except ImportError as error:
             # What begins like a JPEG XL file may come from anywhere, so whoever decodes gets the error of bad streams.
             raise StreamError("JPEG XL needs a plug-in of Pillow: pip install 'codeckit[jpegxl]'") from error
@@ -252,7 +252,7 @@ def describe(data: bytes) -> tuple[tuple[int, int], int, dict]:
         }
     except Exception as error:  # whatever a parser raises at damaged bytes
         raise StreamError(f"the image file is damaged: {error}") from error
-    metadata = read_metadata(data)
+    metadata = metadata_in(image, data)
     if (orientation := orientation_of(image)) != 1:
         details["orientation"] = orientation
     if metadata.icc:

@@ -3,16 +3,18 @@
 import io
 import os
 import struct
+import threading
 import zlib
 
 import codeckit
 import numpy as np
 import pytest
-from codeckit.codecs.image_io import Reading, picture_files, read_image, stored_pixels
+from codeckit.codecs.file_formats import boxes
+from codeckit.codecs.image_io import Reading, open_image, picture_files, read_image, read_metadata, stored_pixels
 from codeckit.primitives import ReadingError, StreamError
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 y, x = np.mgrid[:24, :40]
 PICTURE = np.dstack([x * 6, y * 10, x ^ y]).astype(np.uint8)
@@ -185,6 +187,93 @@ def test_numbers_without_a_scale():
     assert np.array_equal(read_image(RAMP, Reading(depth=8)), RAMP >> 8)
 
 
+def tiff(pixels, photometric, planes=1, signed=False):
+    """Uncompressed little-endian TIFF of one strip a plane, of kinds that Pillow does not write."""
+    planar = pixels.transpose(2, 0, 1) if planes == 2 else pixels
+    body, (height, width) = planar.tobytes(), pixels.shape[:2]
+    channels, bits = pixels.size // (height * width), 8 * pixels.itemsize
+    strips = channels if planes == 2 else 1
+    at, extra = 8 + len(body), []
+
+    def entry(tag, kind, values):
+        nonlocal at
+        packed = struct.pack(f"<{len(values)}{'H' if kind == 3 else 'I'}", *values)
+        if len(packed) > 4:
+            extra.append(packed)
+            packed, at = struct.pack("<I", at), at + len(packed)
+        return struct.pack("<HHI", tag, kind, len(values)) + packed.ljust(4, b"\0")
+
+    each = len(body) // strips
+    entries = [
+        entry(256, 4, [width]),
+        entry(257, 4, [height]),
+        entry(258, 3, [bits] * channels),
+        entry(259, 3, [1]),
+        entry(262, 3, [photometric]),
+        entry(273, 4, [8 + each * k for k in range(strips)]),
+        entry(277, 3, [channels]),
+        entry(278, 4, [height]),
+        entry(279, 4, [each] * strips),
+        entry(284, 3, [planes]),
+        entry(339, 3, [2 if signed else 1] * channels),
+    ]
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    return b"II*\0" + struct.pack("<I", at) + body + b"".join(extra) + directory
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_tiff_of_rare_kinds(dtype):
+    """White as 0, and planes of their own: what Pillow minds in 8 bits, it minds here in 16, too."""
+    scale, reading = np.iinfo(dtype).max // 255, Reading(depth=8)
+    pixels = PICTURE.astype(dtype) * dtype(scale)
+    negative = tiff(np.iinfo(dtype).max - pixels[..., 0], photometric=0)
+    assert np.array_equal(read_image(io.BytesIO(negative), reading), PICTURE[..., 0])
+    assert np.array_equal(read_image(io.BytesIO(tiff(pixels, 2, planes=2)), reading), PICTURE)
+    assert np.array_equal(read_image(io.BytesIO(tiff(pixels, 2)), reading), PICTURE)
+
+
+def test_tiff_of_kinds_that_are_not_read(tmp_path):
+    for dtype in (np.int8, np.int16):
+        path = on_disk(tmp_path, "signed.tif", tiff(PICTURE[..., 0].astype(dtype), 1, signed=True))
+        with pytest.raises(ReadingError, match=r"signed.tif: .*signed samples of"):
+            read_image(path, Reading(depth=8))
+    path = on_disk(tmp_path, "rare.tif", tiff(PICTURE.astype(np.int16), 2, signed=True))
+    with pytest.raises(StreamError, match=r"rare.tif: the TIFF file is damaged, or of a kind that is not read"):
+        read_image(path)
+
+
+def png(width, height, bits, kind, rows, transparent):
+    """A PNG file with a transparent colour."""
+
+    def chunk(name, body):
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0))
+    key = chunk(b"tRNS", struct.pack(f">{len(transparent)}H", *transparent))
+    return b"\x89PNG\r\n\x1a\n" + head + key + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("bits", "row"), [(1, b"\x50"), (2, b"\x1b"), (4, b"\x01\x23")])
+def test_transparent_levels_of_few_bits(bits, row):
+    data = png(4, 1, bits, 0, b"\0" + row, [1])
+    levels = {1: [0, 1, 0, 1], 2: [0, 1, 2, 3], 4: [0, 1, 2, 3]}[bits]
+    with pytest.raises(ReadingError, match="alpha"):
+        read_image(io.BytesIO(data))
+    seen = read_image(io.BytesIO(data), Reading("red"))[0].tolist()
+    assert seen == [[255, 0, 0] if level == 1 else [level * 255 // ((1 << bits) - 1)] * 3 for level in levels]
+
+
+def test_transparent_colours_of_16_bits():
+    """Pillow compares the lower 8 bits of such a colour with the upper 8 of the pixels."""
+    rows = b"\0" + np.array([[0x1451] * 3, [0x5100] * 3], ">u2").tobytes()
+    absent = png(2, 1, 16, 2, rows, [0x3351] * 3)
+    assert read_image(io.BytesIO(absent), Reading(depth=8))[0, :, 0].tolist() == [0x14, 0x51]
+    with pytest.raises(ReadingError, match="one transparent colour of 16 bits"):
+        read_image(io.BytesIO(png(2, 1, 16, 2, rows, [0x1451] * 3)), Reading("white", 8))
+    grey = png(2, 1, 16, 0, b"\0" + np.array([0x1451, 0x1452], ">u2").tobytes(), [0x1451])
+    assert read_image(io.BytesIO(grey), Reading("white", 8)).tolist() == [[255, 0x14]]
+
+
 # --- colour modes, frames, orientation ------------------------------------------------------------------------------
 
 
@@ -293,6 +382,27 @@ def test_what_is_no_picture(tmp_path):
         read_image(tmp_path)
 
 
+def test_what_is_too_short_for_its_parser(tmp_path):
+    """Every function that reads gives a typed error, and none but the file's name in front of it."""
+    for content in (b"x", b"\xff\xd8", b"\xff\xd8\xff", b"\xff\x0a", b"BM", b"P6", b"GIF89a", b"II*\0", b"qoif"):
+        path = on_disk(tmp_path, "short.file", content)
+        for call in (read_image, codeckit.decode, codeckit.info, codeckit.codec("webp").encode):
+            with pytest.raises(StreamError, match=r"short\.file: "):
+                call(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without FIFOs")
+@pytest.mark.parametrize("call", [read_image, codeckit.decode, codeckit.info])
+def test_pipes_are_read_once(tmp_path, call):
+    path, data = tmp_path / "pipe.png", file_of(PICTURE, "PNG")
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(data,), daemon=True)
+    writer.start()
+    found = call(path)
+    writer.join(20)
+    assert found.size == (24, 40) if call is codeckit.info else np.array_equal(found, PICTURE)
+
+
 def huge_png(width, height):
     head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
     rows = b"IDAT" + zlib.compress(b"\0")
@@ -340,3 +450,94 @@ def test_options_of_every_codec(tmp_path):
     for bad in ({"depth": 10}, {"frame": -1}, {"frame": True}, {"metadata": "some"}, {"background": "greenish"}):
         with pytest.raises(ValueError, match=next(iter(bad))):
             codeckit.codec("webp", **bad)
+
+
+# --- JPEG XL --------------------------------------------------------------------------------------------------------
+
+
+def test_jpegxl_is_refused_before_it_is_decoded(monkeypatch):
+    """Its plug-in decodes as it opens, so sizes are checked before."""
+    plugin = pytest.importorskip("pillow_jxl").JpegXLImagePlugin
+    stream = codeckit.codec("jpegxl").encode(PICTURE)
+
+    def decodes(*_, **__):
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(plugin, "Decoder", decodes)
+    for call in (codeckit.info, codeckit.decode):
+        with pytest.raises(StreamError, match="max_pixels"):
+            call(stream, max_pixels=100)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_jpegxl_is_turned_once(tmp_path, orientation):
+    """libjxl turns what the codestream says; Exif with the same orientation does not turn it again."""
+    pytest.importorskip("pillow_jxl")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    jpeg, path = on_disk(tmp_path, "a.jpg", file_of(PICTURE, "JPEG", quality=95, exif=exif)), tmp_path / "a.jxl"
+    with Image.open(jpeg) as image:
+        image.save(path, lossless_jpeg=True)  # whose codestream says the orientation
+    upright = read_image(jpeg).astype(int)
+    assert np.abs(read_image(path) - upright).mean() < 3
+    kept = [each for each in boxes.read(path.read_bytes()) if each.kind not in (b"jbrd", b"brob")]
+    path.write_bytes(boxes.write([*kept, boxes.Box(b"Exif", bytes(4) + exif.tobytes()[6:])]))
+    assert np.abs(read_image(path) - upright).mean() < 3
+
+
+def test_profiles_of_jpegxl(tmp_path):
+    """The decoder tells the profile, and none where the file says sRGB."""
+    pytest.importorskip("pillow_jxl")
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    at = profile.index(b"rXYZ", 128)
+    place = int.from_bytes(profile[at + 4 : at + 8], "big") + 8
+    profile[place : place + 4] = (int.from_bytes(profile[place : place + 4], "big") + 8000).to_bytes(4, "big")
+    jpeg, path = tmp_path / "a.jpg", tmp_path / "a.jxl"
+    for icc in (b"", bytes(profile)):
+        jpeg.write_bytes(file_of(PICTURE, "JPEG", quality=95, icc_profile=icc))
+        with Image.open(jpeg) as image:
+            image.save(path, lossless_jpeg=True)
+        assert np.abs(read_image(path).astype(int) - read_image(jpeg)).mean() < 3
+        assert read_metadata(codeckit.codec("webp").encode(path)).icc == icc
+        assert codeckit.info(path).details.get("icc_bytes", 0) == len(icc)
+
+
+def test_pillows_limit_does_not_count():
+    """Of TIFF strips and WebP pictures, Pillow checks the size apart from opening them."""
+    before = Image.MAX_IMAGE_PIXELS
+    strip = tiff(np.zeros((16000, 1), np.uint8), 1).replace(
+        struct.pack("<HHII", 256, 4, 1, 1), struct.pack("<HHII", 256, 4, 1, 12000)
+    )
+    with pytest.raises(StreamError, match="more than the limit of 1000"):
+        open_image(io.BytesIO(strip), max_pixels=1000)
+    with pytest.raises(StreamError, match=r"damaged: (?!.*bomb)"):
+        read_image(io.BytesIO(strip))
+    chunk = b"VP8X" + struct.pack("<I", 10) + bytes(4) + (2**24 - 1).to_bytes(3, "little") * 2
+    huge = b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk
+    for call in (codeckit.info, codeckit.decode, lambda data: read_image(io.BytesIO(data))):
+        with pytest.raises(StreamError, match="16777216×16777216 pixels, more than the limit"):
+            call(huge)
+    assert Image.MAX_IMAGE_PIXELS == before
+
+
+def test_options_are_checked():
+    assert Reading(frame=np.int64(1)).frame == 1
+    for options in ({"background": ("1", "2", "3")}, {"background": (1, 2, None)}, {"metadata": ["keep"]}):
+        with pytest.raises(ValueError, match=f"{next(iter(options))} is"):
+            Reading(**options)
+
+
+def test_metadata_that_do_not_fit_are_told_by_name(tmp_path):
+    exif = Image.Exif()
+    exif[0x010E] = "d" * 70000
+    path = on_disk(tmp_path, "wordy.png", file_of(PICTURE, "PNG", exif=exif))
+    with pytest.raises(ReadingError, match=r"wordy\.png: a JPEG file holds 65527 bytes of Exif"):
+        codeckit.codec("jpeg", metadata="keep").encode(path)
+
+
+@pytest.mark.parametrize("name", ["jpeg", "webp", "balle2017"])
+def test_damaged_streams_among_many_are_named(tmp_path, name):
+    codec = codeckit.codec(name)
+    path = on_disk(tmp_path, "cut.file", codec.encode(PICTURE)[:-20])
+    with pytest.raises(StreamError, match=r"cut\.file: "):
+        list(codec.decode_many([codec.encode(PICTURE), path]))
