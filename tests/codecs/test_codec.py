@@ -134,7 +134,7 @@ DCT = ["color", "codeckit:BlockDCT@1", {"size": 8, "method": "islow"}]
         ([PLAIN, PLAIN], "a stage twice"),
         ([["nothing", "codeckit:UniformCoded@1", {}]], "does not have"),
         ([["entropy", "codeckit:JpegHuffman@1", {}]], "file format of its own"),
-        ([DCT, PLAIN], "not blocks"),
+        ([DCT, PLAIN], "do not end in an image"),
         ([["subsample", "codeckit:YCbCr@1", {"matrix": "bt601"}], PLAIN], "no ycbcr image"),
     ],
 )

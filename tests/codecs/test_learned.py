@@ -514,7 +514,7 @@ def test_wrong_weights(files, tmp_path):
         codeckit.codec("balle2017", weights=files["mbt2018"])
     with pytest.raises(ValueError, match="serve the quality 2, not 5"):
         build(files, "mbt2018", quality=5)
-    with pytest.raises(ValueError, match="mbt2018 takes quality as a number from 1 to 8"):
+    with pytest.raises(ValueError, match="mbt2018 takes quality as a whole number from 1 to 8"):
         build(files, "mbt2018", quality=9)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         codeckit.codec("mbt2018", weights="nowhere.safetensors")

@@ -121,7 +121,7 @@ def test_damage_gives_a_picture_or_a_stream_error(picture):
 
 def test_bad_options_and_tokens():
     for quality in (0, 9, 2.5, True):
-        with pytest.raises(ValueError, match="an integer from 1 to 8"):
+        with pytest.raises(ValueError, match="a whole number from 1 to 8"):
             codec("tokens-fsq", quality=quality)
         with pytest.raises(ValueError, match="whole number from 1 to 8"):
             fsq.Tokenize(quality)

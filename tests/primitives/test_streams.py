@@ -85,7 +85,7 @@ def _packed(head: bytes) -> bytes:
 
 def test_sections_that_a_reader_does_not_know():
     """Tags from 64 up are skipped, others refused: what is added later is one or the other."""
-    skipped = _packed(b"ckt\2\7\3" + bytes([2 * WEIGHTS + 1, 1]) + b"w" + bytes([128, 1, 3]) + b"any" + b"payload")
+    skipped = _packed(b"ckt\2\7\3" + bytes([2 * WEIGHTS + 1, 1]) + b"w" + bytes([200, 1, 3]) + b"any" + b"payload")
     assert unpack(skipped) == Container(7, 1, b"payload", {WEIGHTS: b"w"})
     for sections, message in (
         (bytes([2 * 63, 1]) + b"x", "section 63"),
