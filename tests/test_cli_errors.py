@@ -245,6 +245,7 @@ USE = [
     ("lab --port 99999", 2, "--port"),
     ("lab --port x", 2, "--port"),
     ("train balle2017-small --data photo.png --out new", 1, "photo.png"),
+    ("train balle2017-small --data folder --out new", 1, "folder"),
     ("train balle2017-small --data photo.png --out new --minutes nan", 2, "--minutes"),
     ("train balle2017-small --data photo.png --out new --steps 0", 2, "--steps"),
     ("codecs --fast", 2, "--fast"),
