@@ -185,12 +185,12 @@ def _add_metadata(command: argparse.ArgumentParser) -> None:
 
 
 def _number(text: str) -> int | float:
-    """A number, an int where it is a whole one."""
+    """A number, an int where it is a whole one of few digits."""
     try:
         value = float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-    return int(value) if value.is_integer() else value
+    return int(value) if value.is_integer() and abs(value) < 1e15 else value
 
 
 def _numbers(text: str) -> list[int | float]:

@@ -48,7 +48,11 @@ def complain(text: Any) -> None:
 
 def say(text: Any, output: str = "") -> None:
     """Lines about a result on stdout; on stderr where stdout is the `output` that takes the result."""
-    print(text, file=sys.stderr if _is_stdout(output) else sys.stdout)
+    if _is_stdout(output):
+        print(text, file=sys.stderr)
+        return
+    with _naming_stdout():
+        print(text)
 
 
 def told(name: str, text: str) -> None:
@@ -73,9 +77,15 @@ def progress(items: Iterable[Any], total: int) -> Iterator[Any]:
 
 def flush() -> None:
     """Writes what Python holds back of stdout, so that errors come while somebody can tell of them."""
-    try:
+    with _naming_stdout():
         if sys.stdout is not None:
             sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _naming_stdout() -> Iterator[None]:
+    try:
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -98,7 +108,7 @@ def _is_stdout(name: str) -> bool:
     if name == STANDARD:
         return True
     try:
-        return bool(name) and not _is_regular(name) and os.path.samestat(os.stat(name), os.fstat(1))
+        return bool(name) and os.path.samestat(os.stat(name), os.fstat(1))  # also a file that the shell sends it to
     except OSError:
         return False
 
@@ -146,7 +156,8 @@ def write(name: str, data: bytes) -> None:
     if sys.stdout.isatty():
         raise ValueError("a terminal cannot show the result; name a file, or send stdout to one")
     flush()
-    sys.stdout.buffer.write(data)
+    with _naming_stdout():
+        sys.stdout.buffer.write(data)
     flush()
 
 

@@ -58,6 +58,10 @@ def encode(options) -> int:
     data = _piped(options.input)
     if _is_video_source(options, data):
         return _encode_video(options, data, name, settings)
+    if of_videos := given(options, "size", "fps", "frames"):
+        raise ValueError(f"--{min(of_videos)} is for videos, and {console.shown(options.input)} is none")
+    if "task" in settings and "accuracy" not in settings:
+        raise ValueError("--task says who reads for an --accuracy; give one, too")
     ending = ending_of(codec(name, **_without_targets(settings)))
     if console.is_folder(options.input):
         return _encode_folder(options, name, settings)
@@ -187,6 +191,10 @@ def _encode_video(options, data: bytes | None, name: str, settings: dict[str, An
         "background": settings.pop("background", None),
     }
     with _as_file(options.input, data, RAW_EXTENSIONS[0] if options.size else "") as path:
+        if options.size and Path(path).suffix.lower() not in RAW_EXTENSIONS:
+            raise ValueError(
+                f"--size is for files without a header ({', '.join(RAW_EXTENSIONS)}), not {options.input!r}"
+            )
         frames, configured = read_video(path, **asked), codec(name, **settings)
         if not console.is_piped(output):
             configured.encode_video(frames, output, progress=True)

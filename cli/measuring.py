@@ -118,6 +118,7 @@ def explain(options) -> int:
     """``codeckit explain``: a page that shows a picture's way through codecs."""
     from ..bench import dataset
     from ..codecs.endings import check_ending
+    from ..codecs.frames import Frames
     from ..codecs.image_io import write_atomically
     from ..codecs.registry import codec, parse_spec
     from ..pages import explain
@@ -127,12 +128,15 @@ def explain(options) -> int:
     (picture, *others) = dataset(options.image, reading=reading(options))
     if others:
         raise ValueError(f"explain takes one picture; {options.image!r} are {1 + len(others)}")
+    pixels = picture.load()
+    if isinstance(pixels, Frames):
+        raise ValueError(f"explain takes a picture, and {options.image!r} is a video")
     default = given(options, "quality")
     codecs = []
     for text in options.codec.split(","):
         name, settings = parse_spec(text)
         codecs.append(codec(name, **{**default, **settings}))
-    page = explain(picture.load(), codecs, name=picture.name).encode()
+    page = explain(pixels, codecs, name=picture.name).encode()
     write_atomically(options.out, page)
     say(f"{options.out}: {picture.name} through {options.codec}, {len(page) / 1e6:.1f} MB")
     return 0

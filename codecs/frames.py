@@ -229,12 +229,18 @@ def _file(path: Path, size, fps, pixel_format, background) -> Frames:
     with open(path, "rb") as file:
         if file.read(3) == b"ckt":
             raise ValueError(f"{path.name} is a stream of codeckit's; codeckit.decode_video gives its frames")
+    import av
+
     options, form = {}, None
     if ending in RAW_EXTENSIONS:
         if size is None:
             raise ValueError(
                 f"{path.name} has no header: say its size=(height, width), and pixel_format unless yuv420p"
             )
+        try:
+            av.VideoFormat(pixel_format, 2, 2)
+        except ValueError as error:
+            raise ValueError(f"pixel_format is FFmpeg's name of one, such as yuv420p, not {pixel_format!r}") from error
         form, options = "rawvideo", {"video_size": f"{size[1]}x{size[0]}", "pixel_format": pixel_format}
         options["framerate"] = str(fps or DEFAULT_FPS)
     return open_file(lambda: f"file:{path}", str(path), form, options, background=background)

@@ -19,6 +19,8 @@ Exif, XMP, comment      left out, or kept: ``metadata``
 """
 
 import contextlib
+import ctypes
+import functools
 import io
 import os
 import threading
@@ -471,6 +473,21 @@ def load_plugins(data: bytes) -> None:
     if form == "JXL":
         with contextlib.suppress(ImportError):
             from .peers import jpegxl_files  # noqa: F401
+    if data[:2] in (b"II", b"MM"):
+        _silence_libtiff()
+
+
+@functools.cache
+def _silence_libtiff() -> None:
+    """Errors in TIFF files are raised, so libtiff need not print them on stderr, too.
+
+    Pillow silences the warnings of its libtiff, but not its errors. Where Pillow's library does not show libtiff's
+    functions, all stays as it is.
+    """
+    from PIL import _imaging
+
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
 @quiet

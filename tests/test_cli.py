@@ -411,3 +411,31 @@ def test_reading_options_in_folders(codec, capsys):
     assert capsys.readouterr().err.count("\n") == 2 and not os.path.exists("out")
     assert main(["encode", "in", "out", "--codec", codec, "--background", "white", "--depth", "8"]) == 0
     assert len(tree("out")) == 2
+
+
+# --- what stands on stdout and stderr ---
+
+
+def test_text_does_not_follow_a_stream_into_a_file():
+    done = shell(
+        "codeckit encode photo.png /dev/stdout --codec jpeg > out.jpg; codeckit encode photo.png - --codec jpeg"
+    )
+    assert Path("out.jpg").read_bytes() == done.stdout
+    assert done.stderr.count(b"jpeg, 56") == 2
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_stdout_is_named():
+    done = shell("PYTHONUNBUFFERED=1 codeckit info photo.png > /dev/full; codeckit info photo.png > /dev/full")
+    assert done.stderr.decode().splitlines() == ["codeckit info: [Errno 28] No space left on device: 'stdout'"] * 2
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate"])
+def test_libtiff_does_not_speak(compression, capfd):
+    data = bytearray(encoded("TIFF", compression=compression))
+    middle = slice(len(data) // 3, len(data) // 3 + 12)
+    data[middle] = bytes(each ^ 0x5A for each in data[middle])
+    Path("damaged.tif").write_bytes(data)
+    assert main(["encode", "damaged.tif", "out.jpg", "--codec", "jpeg"]) == 1
+    told = capfd.readouterr().err
+    assert told.startswith("codeckit encode: damaged.tif: ") and told.count("\n") == 1, told

@@ -54,6 +54,7 @@ def inputs(tmp_path_factory) -> Path:
     }
     for name, data in files.items():
         (folder / name).write_bytes(data)
+    codeckit.codec("h264").encode_video([picture(), picture()], folder / "video.mp4")
     (folder / "folder").mkdir()
     (folder / "several").mkdir()
     for name in ("a.png", "b.png"):
@@ -189,6 +190,15 @@ USE = [
     ("encode raw.yuv new.ckt --codec jpeg --size 64x48 --fps 0", 2, "--fps"),
     ("encode raw.yuv new.ckt --codec jpeg --size 64x48 --frames 0", 2, "--frames"),
     ("encode raw.yuv new.png --codec jpeg --size 64x48", 2, ".png"),
+    ("encode raw.yuv new.ckt --codec jpeg --size 64x48 --pixel-format nope", 2, "nope"),
+    ("encode raw.yuv new.ckt --codec jpeg --size 64x48 --fps 1e300", 2, "1e+300"),
+    ("encode clip.mp4 new.ckt --codec jpeg --size 64x48", 2, "clip.mp4"),
+    ("encode photo.png new.jpg --codec jpeg --size 64x48", 2, "--size"),
+    ("encode photo.png new.jpg --codec jpeg --fps 3", 2, "--fps"),
+    ("encode several new --codec jpeg --frames 3", 2, "--frames"),
+    ("encode photo.png new.jpg --codec jpeg --task imagenet", 2, "--task"),
+    ("decode photo.ckt new.png --max-pixels 1e300", 2, "--max-pixels"),
+    ("explain video.mp4 --codec jpeg --out new.html", 2, "video.mp4"),
     ("encode clip.mp4 new.ckt --codec jpeg", 1, "clip.mp4"),
     ("encode clip.mp4 new.ckt --codec jpeg --bpp 2", 2, "target"),
     ("decode photo.jpg new.jpg", 2, ".png"),
@@ -235,6 +245,7 @@ USE = [
     ("lab --port 99999", 2, "--port"),
     ("lab --port x", 2, "--port"),
     ("train balle2017-small --data photo.png --out new", 1, "photo.png"),
+    ("train balle2017-small --data folder --out new", 1, "folder"),
     ("train balle2017-small --data photo.png --out new --minutes nan", 2, "--minutes"),
     ("train balle2017-small --data photo.png --out new --steps 0", 2, "--steps"),
     ("codecs --fast", 2, "--fast"),

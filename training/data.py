@@ -18,8 +18,10 @@ The Kodak photographs are refused: they are the test set.
 """
 
 import argparse
+import errno
 import io
 import json
+import os
 import re
 from dataclasses import dataclass
 
@@ -126,6 +128,8 @@ def load_pack(path) -> Pack:
         StreamError: another kind of file.
         FileNotFoundError: there is no such file.
     """
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     try:
         with safe_open(path, "pt") as file:
             about = json.loads(file.metadata()["pack"])

@@ -1,8 +1,8 @@
 """What libjpeg makes of JPEG files that are not as they should be, to the pixel.
 
-**Restart markers** (`decode_intervals`). They divide coded data into *pieces*, one for each restart interval. They count
-0 … 7 over and over, so that a decoder sees which one it has before it. libjpeg compares the marker behind a piece
-with the one that is due (``jpeg_resync_to_restart``):
+**Restart markers** (`decode_intervals`). They divide coded data into *pieces*, one for each restart interval, and count
+0 … 7 over and over, so that a decoder sees which one it has before it. libjpeg compares the marker behind a piece with
+the one that is due (``jpeg_resync_to_restart``):
 
 ==========================  ===================================================================================
 what stands there           what becomes of it
