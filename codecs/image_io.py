@@ -499,6 +499,8 @@ def _loaded(source, reading: Reading, max_pixels: int = MAX_PIXELS, formats=None
         raise ValueError(f"an image is a uint8 array, a PIL image or a path, not {type(source).__name__}")
     data = b"" if isinstance(source, Image.Image) else read_stream(source)
     with _damage():
+        if (image := _beyond_pillow(data, max_pixels)) is not None:
+            return image, data
         if isinstance(source, Image.Image):
             image = source.copy()
             image.format = source.format
@@ -509,6 +511,33 @@ def _loaded(source, reading: Reading, max_pixels: int = MAX_PIXELS, formats=None
             _seek(image, data, reading.frame)
         image.load()
     return image, data
+
+
+def _beyond_pillow(data: bytes, max_pixels: int):
+    """A PIL image of a JPEG file of the kinds that Pillow does not read, or not whole; None of any other file.
+
+    They are arithmetic-coded or lossless, or have their height in a DNL segment. CMYK is left to Pillow.
+    """
+    if format_of(data) != "JPEG":
+        return None
+    from PIL import Image
+
+    from ..primitives.color import YCbCr
+    from ..primitives.dct import BlockDCT
+    from ..primitives.quantizers.table import QuantTable
+    from ..primitives.subsample import Subsample
+    from .jpeg.huffman import JpegHuffman, is_beyond_pillow
+
+    if not is_beyond_pillow(data):
+        return None
+    picture = JpegHuffman().inverse(data, max_pixels)
+    for stage in QuantTable(50), BlockDCT(), Subsample("4:2:0"), YCbCr():
+        picture = stage.inverse(picture)
+    image = Image.fromarray(picture)
+    image.format = "JPEG"
+    if exif := extract(data).exif:
+        image.info["exif"] = b"Exif\0\0" + exif
+    return image
 
 
 @contextlib.contextmanager

@@ -109,6 +109,7 @@ class Header:
     huffman: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     conditioning: tuple[int, ...] = (0x10,) * 4 + (5,) * 4
     restart: int = 0
+    height_behind: bool = False  # in a DNL segment
     jfif: bool = False
     adobe: int | None = None
     exif: bytes = b""
@@ -180,7 +181,7 @@ class Segments:
             body = self._body(code)
             if code == SOS:
                 if header.components and header.size[0] == 0:
-                    header.size = self._lines(), header.size[1]
+                    header.size, header.height_behind = (self._lines(), header.size[1]), True
                 if header.process in (BASELINE, EXTENDED):
                     from .tables import STANDARD  # here, for compiled code takes long to load
 

@@ -389,3 +389,15 @@ GOLDEN = (
     "9884a1b2aaac8695b1ad8da5b185b983478c9f834bb8abb945406e60787c527a46ba9d6f6165414a454c6a7a32d06e6e0e060e06094646"
     "4186ff771980010bcc0fea0c881405016c2c0268224007dc62e000a90339100000fff075b9b2b27ba8cfdb9d"
 )
+
+
+def test_inputs_that_pillow_does_not_read(tmp_path):
+    noise = np.random.default_rng(1).integers(0, 256, (240, 360, 3), np.uint8)
+    large = codeckit.codec("jpeg", arithmetic=True, quality=95).encode(noise)
+    assert len(large) > 1 << 16
+    grey = codeckit.codec("jpeg", arithmetic=True).encode(noise[..., 0])
+    for name, data in ("large", large), ("grey", grey), ("lines", with_lines(file("4:2:0"), 0, 85)):
+        path = tmp_path / f"{name}.jpg"
+        path.write_bytes(data)
+        again = codeckit.decode(codeckit.encode(path, "png"))
+        np.testing.assert_array_equal(again, codeckit.decode(data))
