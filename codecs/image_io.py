@@ -520,16 +520,18 @@ def _beyond_pillow(data: bytes, max_pixels: int):
     """
     if format_of(data) != "JPEG":
         return None
+    from .jpeg.markers import is_beyond_pillow
+
+    if not is_beyond_pillow(data):
+        return None
     from PIL import Image
 
     from ..primitives.color import YCbCr
     from ..primitives.dct import BlockDCT
     from ..primitives.quantizers.table import QuantTable
     from ..primitives.subsample import Subsample
-    from .jpeg.huffman import JpegHuffman, is_beyond_pillow
+    from .jpeg.huffman import JpegHuffman
 
-    if not is_beyond_pillow(data):
-        return None
     picture = JpegHuffman().inverse(data, max_pixels)
     for stage in QuantTable(50), BlockDCT(), Subsample("4:2:0"), YCbCr():
         picture = stage.inverse(picture)

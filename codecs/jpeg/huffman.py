@@ -494,20 +494,3 @@ def describe(data: bytes) -> tuple[tuple[int, int], int, dict]:
     }
     details |= {f"{name}_bytes": len(data) for name, data in vars(header.metadata).items() if data}
     return header.size, 1 if len(header.components) == 1 else 3, details
-
-
-def is_beyond_pillow(data: bytes) -> bool:
-    """Whether a `.jpg` file is of a kind that Pillow does not read, or not whole, and is no CMYK picture.
-
-    >>> import codeckit
-    >>> codec = codeckit.codec("jpeg", arithmetic=True)
-    >>> is_beyond_pillow(codec.encode(np.zeros((8, 8), np.uint8)))
-    True
-    """
-    header = Header()
-    try:
-        markers.Segments(data).parse(header)
-    except StreamError:
-        return False
-    odd = header.is_arithmetic or header.process == markers.LOSSLESS or header.height_behind
-    return odd and len(header.components) != 4

@@ -28,6 +28,7 @@ import numpy as np
 from ...primitives.entropy.layout import ZIGZAG
 from ...primitives.errors import StreamError
 from ..metadata import Metadata
+from .typical import STANDARD
 
 SOI, EOI, SOS, DQT, DHT, DAC, DRI, DNL, COM = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xCC, 0xDD, 0xDC, 0xFE
 APP0, APP1, APP2, APP14 = 0xE0, 0xE1, 0xE2, 0xEE
@@ -183,8 +184,6 @@ class Segments:
                 if header.components and header.size[0] == 0:
                     header.size, header.height_behind = (self._lines(), header.size[1]), True
                 if header.process in (BASELINE, EXTENDED):
-                    from .tables import STANDARD  # here, for compiled code takes long to load
-
                     # Frames of motion JPEG leave the typical tables out, and libjpeg-turbo supplies them.
                     header.huffman = STANDARD | header.huffman
                 return _parse_scan(body, header)
@@ -397,6 +396,23 @@ def _parse_application(code: int, body: bytes, header: Header) -> None:
         header.icc[body[12]] = body[14:]
     elif code == COM:
         header.comment = header.comment or body
+
+
+def is_beyond_pillow(data: bytes) -> bool:
+    """Whether a `.jpg` file is of a kind that Pillow does not read, or not whole, and is no CMYK picture.
+
+    >>> import codeckit
+    >>> codec = codeckit.codec("jpeg", arithmetic=True)
+    >>> is_beyond_pillow(codec.encode(np.zeros((8, 8), np.uint8)))
+    True
+    """
+    header = Header()
+    try:
+        Segments(data).parse(header)
+    except StreamError:
+        return False
+    odd = header.is_arithmetic or header.process == LOSSLESS or header.height_behind
+    return odd and len(header.components) != 4
 
 
 def segment(code: int, body: bytes) -> bytes:
