@@ -105,7 +105,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--qualities", type=_numbers, metavar="Q,Q,…", help="default: a spread over each codec's scale"
     )
-    command.add_argument("--metrics", default="psnr,ms-ssim", metavar="M,M", help="default: psnr,ms-ssim")
+    command.add_argument("--metrics", type=_names, default="psnr,ms-ssim", metavar="M,M", help="default: psnr,ms-ssim")
     command.add_argument(
         "--tasks",
         default="",
@@ -118,7 +118,9 @@ def parser() -> argparse.ArgumentParser:
         "--executor", default="local", metavar="E", help="local (default), dask, ray, or dask:ADDRESS, ray:ADDRESS"
     )
     _add_reading(command)
-    command.add_argument("--out", required=True, metavar="DIR", help="folder for records, tables, plots and the report")
+    command.add_argument(
+        "--out", type=_path, required=True, metavar="DIR", help="folder for records, tables, plots and the report"
+    )
     command.add_argument("--keep", action="store_true", help="keep every stream in DIR/streams")
     command.add_argument("--json", action="store_true", help="print the results as JSON instead of tables")
     command.set_defaults(run=measuring.compare)
@@ -129,14 +131,16 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--codecs", required=True, metavar="A,B,C", help=codec_help)
     command.add_argument("--qualities", type=_numbers, metavar="Q,Q,…", help="default: a spread over each scale")
-    command.add_argument("--metrics", default="psnr", metavar="M,M", help="default: psnr")
+    command.add_argument("--metrics", type=_names, default="psnr", metavar="M,M", help="default: psnr")
     command.add_argument("--tasks", default="", metavar="T,T", help="accuracies to measure on labelled images")
     command.add_argument("--anchor", metavar="NAME", help="codec that BD-rates refer to")
     command.add_argument("--executor", default="local", metavar="E", help="local, dask, ray, dask:ADDRESS, ray:ADDRESS")
     command.add_argument("--jobs", type=_workers, default=1, metavar="N", help="worker processes; -1 for one a core")
     _add_reading(command)
     command.add_argument("--part", type=_from(1), default=1000, metavar="N", help="pictures of a part (default 1000)")
-    command.add_argument("--out", required=True, metavar="DIR", help="folder for records and the report of the means")
+    command.add_argument(
+        "--out", type=_path, required=True, metavar="DIR", help="folder for records and the report of the means"
+    )
     command.set_defaults(run=measuring.sweep)
 
     command = commands.add_parser("explain", help="show what codecs do to a picture, stage by stage, on a page")
@@ -144,7 +148,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--codec", required=True, metavar="A[,B]", help=codec_help + "; two stand side by side")
     command.add_argument("--quality", type=_number, metavar="Q", help="of every codec that names none itself")
     _add_reading(command)
-    command.add_argument("--out", required=True, metavar="PAGE", help="HTML file to write; it needs nothing else")
+    command.add_argument(
+        "--out", type=_path, required=True, metavar="PAGE", help="HTML file to write; it needs nothing else"
+    )
     command.set_defaults(run=measuring.explain)
 
     command = commands.add_parser("lab", help="a web app on this machine: a picture, two codecs, and what they do")
@@ -156,7 +162,9 @@ def parser() -> argparse.ArgumentParser:
         "recipe", metavar="RECIPE", help="balle2017-small, cheng2020-small, … (docs/training.md), or a network's name"
     )
     command.add_argument("--data", required=True, metavar="PACK", help="photographs that codeckit.training.data packed")
-    command.add_argument("--out", required=True, metavar="DIR", help="folder for checkpoint, weights and log")
+    command.add_argument(
+        "--out", type=_path, required=True, metavar="DIR", help="folder for checkpoint, weights and log"
+    )
     command.add_argument("--resume", action="store_true", help="go on from the checkpoint in DIR, if there is one")
     command.add_argument("--start", metavar="WEIGHTS", help="weights to begin with, of an earlier run")
     command.add_argument("--minutes", type=_positive, metavar="M", help="stop and save after this time")
@@ -195,6 +203,18 @@ def _number(text: str) -> int | float:
 
 def _numbers(text: str) -> list[int | float]:
     return [_number(part) for part in text.split(",")]
+
+
+def _path(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("a path is empty")
+    return text
+
+
+def _names(text: str) -> str:
+    if not text.strip(", "):
+        raise argparse.ArgumentTypeError(f"{text!r} names none")
+    return text
 
 
 def _positive(text: str) -> float:

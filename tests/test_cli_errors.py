@@ -131,6 +131,8 @@ USE = [
     ("encode photo.png new.ckt --codec balle2017:weights=none.safetensors", 1, "none.safetensors"),
     ("encode photo.png new.jpg", 2, "--codec"),
     ("compare photo.png --codecs nope --out new", 2, "nope"),
+    ("compare photo.png --codecs jpeg --metrics , --out new", 2, "--metrics"),
+    ("compare photo.png --codecs jpeg --out=", 2, "--out"),
     ("compare photo.png --codecs jpeg: --out new", 2, "jpeg:"),
     ("sweep photo.png --codecs jpeg,nope --out new", 2, "nope"),
     ("explain photo.png --codec nope --out new.html", 2, "nope"),
