@@ -18,37 +18,24 @@ Exif, XMP, comment      left out, or kept: ``metadata``
 ======================  ===============================================================================================
 """
 
-import contextlib
-import ctypes
-import functools
 import io
-import os
-import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from ..primitives import container
-from ..primitives.errors import ReadingError, StreamError
+from ..primitives.errors import StreamError
 from ..primitives.files import new_file, write_atomically  # noqa: F401 - for those who look for it here
-from ..primitives.picture import MAX_PIXELS, check_size
-from .file_formats import extract, format_of, jxl, webp
-from .file_formats.depth import frame_count, has_frames, sample_bits
-from .metadata import (
-    NOTHING,
-    Metadata,
-    changes_colours,
-    lab_to_srgb,
-    metadata_of,
-    orientation_of,
-    profile_space,
-    quiet,
-    set_upright,
-    to_srgb,
-)
+from ..primitives.picture import MAX_PIXELS
+from .conversion import as_rgb, flat, in_colour, of_eight_bits, without_alpha
+from .file_formats import extract, format_of
+from .file_formats.depth import frame_count, has_frames
+from .metadata import Metadata, orientation_of, set_upright
+from .opening import check_before_opening, damage, loaded, metadata_in, naming, opened, read_stream
+from .reading import KEPT, STRICT, Photo, Reading
 
 #: File name endings that count as pictures.
 EXTENSIONS = (
@@ -56,83 +43,6 @@ EXTENSIONS = (
     ".jpc", ".jpf", ".jpx", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico",
     ".icns", ".psd", ".qoi", ".dds", ".sgi", ".pcx",
 )  # fmt: skip
-
-#: TIFF's tags of what numbers mean: photometric interpretation, planar configuration, sample format.
-_PHOTOMETRIC, _PLANES, _SAMPLE_FORMAT = 262, 284, 339
-
-#: Kinds of metadata that are kept, by what `Reading.metadata` says.
-_KEPT = {"drop": (), "color": ("icc",), "keep": ("exif", "icc", "xmp", "comment")}
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How to read picture files that hold more than a codec takes. Every codec has these fields as options.
-
-    Attributes:
-        background: colour that transparent pixels are blended onto: (R, G, B), or a name or "#rrggbb" that Pillow
-            knows. None refuses pictures with transparent pixels.
-        depth: 8 takes the upper 8 bits of samples that have 9 to 16. None refuses them.
-        frame: number of the one to take of several frames or pages, from 0. None refuses pictures with several.
-        metadata: ``"color"`` keeps the ICC profile, unless it says sRGB; ``"keep"`` keeps Exif, XMP and comment, too,
-            as far as the codec's files can hold them; ``"drop"`` keeps nothing. Pixels whose profile is not kept are
-            converted to sRGB.
-
-    >>> import codeckit
-    >>> codeckit.Reading(background="white").background
-    (255, 255, 255)
-    >>> Reading(depth=10)
-    Traceback (most recent call last):
-    ...
-    ValueError: depth is 8 (or None), not 10
-    """
-
-    background: Any = None
-    depth: int | None = None
-    frame: int | None = None
-    metadata: Literal["color", "keep", "drop"] = "color"
-
-    def __post_init__(self):
-        if self.background is not None:
-            object.__setattr__(self, "background", _colour(self.background))
-        if self.depth is not None and self.depth != 8:
-            raise ValueError(f"depth is 8 (or None), not {self.depth!r}")
-        number = self.frame
-        if number is not None and (isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 0):
-            raise ValueError(f"frame is a whole number from 0 on, not {number!r}")
-        if self.metadata not in tuple(_KEPT):
-            raise ValueError(f"metadata is {', '.join(map(repr, _KEPT))}, not {self.metadata!r}")
-
-
-def _colour(background) -> tuple[int, ...]:
-    from PIL import ImageColor
-
-    if isinstance(background, str):
-        try:
-            return ImageColor.getrgb(background)[:3]
-        except ValueError as error:
-            raise ValueError(f"background is a colour such as 'white' or '#8090a0', not {background!r}") from error
-    values = tuple(background) if isinstance(background, list | tuple | np.ndarray) else ()
-    numbers = all(isinstance(value, int | float | np.number) for value in values)
-    if len(values) != 3 or not numbers or not all(0 <= value <= 255 and int(value) == value for value in values):
-        raise ValueError(f"background is a colour (R, G, B) of 0 to 255, or the name of one, not {background!r}")
-    return tuple(map(int, values))
-
-
-#: What files are read with unless somebody says otherwise.
-STRICT = Reading()
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A picture that has been read: what codecs encode.
-
-    Attributes:
-        pixels: uint8 [H,W,3] or [H,W], upright.
-        metadata: what a codec is to carry along; its profile is that of the pixels, which are sRGB without one.
-    """
-
-    pixels: np.ndarray
-    metadata: Metadata = NOTHING
 
 
 def open_image(
@@ -158,11 +68,11 @@ def open_image(
     if isinstance(source, np.ndarray):
         return Photo(_of_array(source, reading))
     with naming(source):
-        image, data = _loaded(source, reading, max_pixels)
+        image, data = loaded(source, reading, max_pixels)
         orientation, metadata = orientation_of(image), metadata_in(image, data)
-        image = _of_eight_bits(image, data, reading)
-        image, icc = _in_colour(_flat(image, reading), metadata.icc, reading, carries)
-        metadata = metadata.only(set(_KEPT[reading.metadata]) & set(carries) - {"icc"})
+        image = of_eight_bits(image, data, reading)
+        image, icc = in_colour(flat(image, reading), metadata.icc, reading, carries)
+        metadata = metadata.only(set(KEPT[reading.metadata]) & set(carries) - {"icc"})
         metadata = Metadata(metadata.exif, icc, metadata.xmp, metadata.comment)
         return Photo(turned(np.array(image), orientation), set_upright(metadata))
 
@@ -203,15 +113,15 @@ def read_frames(source: Any, reading: Reading = STRICT) -> Iterator[tuple[np.nda
         ReadingError: the picture holds more than `reading` allows.
     """
     with naming(source):
-        image, data = _loaded(source, replace(reading, frame=0))
+        image, data = loaded(source, replace(reading, frame=0))
         count = frame_count(image) if has_frames(image, data) else 1
         # An APNG's first picture may be for those who know no animations, and none of its frames.
         for number in range(int(count > 1 and bool(image.info.get("default_image"))), count):
-            with _damage():
+            with damage():
                 image.seek(number)
                 image.load()
-            flat = _flat(_of_eight_bits(image, data, reading), reading)
-            pixels, _ = _in_colour(flat, metadata_in(image, data).icc, reading, ())
+            opaque = flat(of_eight_bits(image, data, reading), reading)
+            pixels, _ = in_colour(opaque, metadata_in(image, data).icc, reading, ())
             yield turned(np.array(pixels), orientation_of(image)), float(image.info.get("duration") or 0)
 
 
@@ -224,9 +134,9 @@ def stored_pixels(data: bytes, reading: Reading = STRICT, max_pixels: int = MAX_
         max_pixels: the largest picture to accept.
         formats: Pillow's names of the formats to try; None for all.
     """
-    image, _ = _loaded(io.BytesIO(data), reading, max_pixels, formats)
-    image = _flat(_of_eight_bits(image, data, reading), reading)
-    return np.array(image if image.mode in ("L", "RGB") else _as_rgb(image))
+    image, _ = loaded(io.BytesIO(data), reading, max_pixels, formats)
+    image = flat(of_eight_bits(image, data, reading), reading)
+    return np.array(image if image.mode in ("L", "RGB") else as_rgb(image))
 
 
 def read_metadata(stream: Any, max_pixels: int = MAX_PIXELS) -> Metadata:
@@ -327,265 +237,6 @@ def is_hidden(file: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
-def read_stream(stream: Any) -> bytes:
-    """The bytes of a bytes-like object, or of the file at a path.
-
-    >>> read_stream(bytearray(b"ckt"))
-    b'ckt'
-    """
-    if isinstance(stream, bytes | bytearray | memoryview):
-        return bytes(stream)
-    if isinstance(stream, str | os.PathLike):
-        return Path(stream).read_bytes()
-    if isinstance(stream, io.IOBase):
-        return stream.read()
-    raise ValueError(f"a stream is bytes or the path of a file, not {type(stream).__name__}")
-
-
-@contextlib.contextmanager
-def naming(source: Any) -> Iterator[None]:
-    """Lets errors of data name the file that is being read, if `source` is one's path.
-
-    >>> with naming("a.png"):
-    ...     raise StreamError("the file is cut")
-    Traceback (most recent call last):
-    ...
-    codeckit.primitives.errors.StreamError: a.png: the file is cut
-    """
-    try:
-        yield
-    except (StreamError, ReadingError) as error:
-        name = os.fsdecode(source) if isinstance(source, str | os.PathLike) else ""
-        if not name or str(error).startswith(name):
-            raise
-        kind = StreamError if isinstance(error, StreamError) else ReadingError
-        raise kind(f"{name}: {error}") from error
-
-
-# --- opening --------------------------------------------------------------------------------------------------------
-
-
-@quiet
-def opened(data: bytes, formats: Iterable[str] | None = None):
-    """A PIL image of a file whose pixels have not been read.
-
-    Pillow's own `open` refuses pictures above a limit of its own; here `max_pixels` is the limit, for every format.
-    """
-    from PIL import Image
-
-    if not data:
-        raise StreamError("the file is empty")
-    load_plugins(data)
-    known = format_of(data)  # of AVIF, Pillow looks at the major brand alone
-    reason = None
-    for prepare in (Image.preinit, Image.init):  # the usual formats first: loading all takes long
-        prepare()
-        signed, others = [], []
-        for form in formats or Image.ID:
-            factory, accept = Image.OPEN.get(form, (None, None))
-            if form != "EPS" and factory is not None:  # (EPS is a program, which Pillow has Ghostscript run)
-                (signed if accept else others).append((form, factory, accept))
-        for form, factory, accept in signed:
-            if form == known or _accepted(accept, data):
-                try:
-                    with _without_pillows_limit():
-                        return _corrected(factory(io.BytesIO(data), b""))
-                except Exception as error:  # whatever a parser raises
-                    reason = reason or StreamError(
-                        f"the {form} file is damaged, or of a kind that is not read: {_one_line(error)}"
-                    )
-        if reason and known:
-            raise reason
-        for _, factory, _ in others:  # formats without a signature; TGA can begin like cursors of Windows
-            with contextlib.suppress(Exception):
-                return factory(io.BytesIO(data), b"")
-    if reason:
-        raise reason
-    raise StreamError("not an image file that Pillow can read")
-
-
-def _accepted(accept, data: bytes) -> bool:
-    """Whether a format takes a file by its first bytes; some parsers fail at very few."""
-    with contextlib.suppress(Exception):
-        return accept(data[:16]) is True
-    return False
-
-
-def _corrected(image):
-    """An opened image whose file Pillow reads right: of TIFF files with planes of 16 bits, it would read 8 of each."""
-    if image.format != "TIFF" or image.tag_v2.get(_PLANES) != 2:
-        return image
-    order = "L" if image.tag_v2.prefix == b"II" else "B"
-    if sample_bits(image, b"") == 8 and max(image.tag_v2.get(258, (1,))) == 16:
-        image.tile = [
-            tile._replace(args=(f"{tile.args[0]};16{order}", *tile.args[1:])) if tile.codec_name == "raw" else tile
-            for tile in image.tile
-        ]
-    return image
-
-
-def check_before_opening(data: bytes, max_pixels: int) -> None:
-    """Refuse a JPEG XL or WebP picture that is too large: opening it decodes it, or takes the memory of its pixels.
-
-    Raises:
-        StreamError: too large, or damaged.
-    """
-    form = format_of(data)
-    if form == "JXL":
-        check_size(jxl.header(data).size, max_pixels)
-    elif form == "WEBP":
-        check_size(webp.size(data), max_pixels)
-
-
-_unlimited = threading.Lock()
-_readers: list[None] = []
-_limits: list[int | None] = []
-
-
-@contextlib.contextmanager
-def _without_pillows_limit() -> Iterator[None]:
-    """Pillow refuses some large pictures by a limit of the whole process, which is lifted while anybody reads here."""
-    from PIL import Image
-
-    with _unlimited:
-        if not _readers:
-            _limits[:] = [Image.MAX_IMAGE_PIXELS]
-            Image.MAX_IMAGE_PIXELS = None
-        _readers.append(None)
-    try:
-        yield
-    finally:
-        with _unlimited:
-            _readers.pop()
-            if not _readers:
-                Image.MAX_IMAGE_PIXELS = _limits.pop()
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def load_plugins(data: bytes) -> None:
-    """Teach Pillow the formats that it has not from itself, where a file is of one of them."""
-    form = format_of(data)
-    if form == "JPEG2000":
-        from .peers import jpeg2000_files  # noqa: F401
-    if form == "JXL":
-        with contextlib.suppress(ImportError):
-            from .peers import jpegxl_files  # noqa: F401
-    if data[:2] in (b"II", b"MM"):
-        _silence_libtiff()
-
-
-@functools.cache
-def _silence_libtiff() -> None:
-    """Errors in TIFF files are raised, so libtiff need not print them on stderr, too.
-
-    Pillow silences the warnings of its libtiff, but not its errors. Where Pillow's library does not show libtiff's
-    functions, all stays as it is.
-    """
-    from PIL import _imaging
-
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
-
-
-@quiet
-def _loaded(source, reading: Reading, max_pixels: int = MAX_PIXELS, formats=None):
-    """A PIL image with the pixels of the frame that is asked for, and the file's bytes; none of an image in memory."""
-    from PIL import Image
-
-    if not isinstance(source, Image.Image | str | os.PathLike | io.IOBase):
-        raise ValueError(f"an image is a uint8 array, a PIL image or a path, not {type(source).__name__}")
-    data = b"" if isinstance(source, Image.Image) else read_stream(source)
-    with _damage():
-        if (image := _beyond_pillow(data, max_pixels)) is not None:
-            return image, data
-        if isinstance(source, Image.Image):
-            image = source.copy()
-            image.format = source.format
-        else:
-            check_before_opening(data, max_pixels)
-            image = opened(data, formats)
-            check_size((image.height, image.width), max_pixels)
-            _seek(image, data, reading.frame)
-        image.load()
-    return image, data
-
-
-def _beyond_pillow(data: bytes, max_pixels: int):
-    """A PIL image of a JPEG file of the kinds that Pillow does not read, or not whole; None of any other file.
-
-    They are arithmetic-coded or lossless, or have their height in a DNL segment. CMYK is left to Pillow.
-    """
-    if format_of(data) != "JPEG":
-        return None
-    from .jpeg.markers import is_beyond_pillow
-
-    if not is_beyond_pillow(data):
-        return None
-    from PIL import Image
-
-    from ..primitives.color import YCbCr
-    from ..primitives.dct import BlockDCT
-    from ..primitives.quantizers.table import QuantTable
-    from ..primitives.subsample import Subsample
-    from .jpeg.huffman import JpegHuffman
-
-    picture = JpegHuffman().inverse(data, max_pixels)
-    for stage in QuantTable(50), BlockDCT(), Subsample("4:2:0"), YCbCr():
-        picture = stage.inverse(picture)
-    image = Image.fromarray(picture)
-    image.format = "JPEG"
-    if exif := extract(data).exif:
-        image.info["exif"] = b"Exif\0\0" + exif
-    return image
-
-
-@contextlib.contextmanager
-def _damage() -> Iterator[None]:
-    """What parsers raise at damaged bytes, as a `StreamError`; no limit but ours counts meanwhile."""
-    try:
-        with _without_pillows_limit():
-            yield
-    except (StreamError, ReadingError):
-        raise
-    except Exception as error:  # whatever it is
-        raise StreamError(f"the image file is damaged: {_one_line(error)}") from error
-
-
-def _seek(image, data: bytes, number: int | None) -> None:
-    readable = frame_count(image)
-    if number is None and has_frames(image, data):
-        several = readable if readable > 1 else "several"  # of JPEG XL, the first one is read
-        raise ReadingError(
-            f"the picture has {several} frames or pages, and codecs of stills take one: frame=0 takes the first"
-        )
-    if number is not None and number >= readable:
-        raise ReadingError(f"{readable} frames of the picture can be read, numbered from 0; there is no frame {number}")
-    if number:
-        image.seek(number)
-
-
-def metadata_in(image, data: bytes) -> Metadata:
-    """What a file holds besides its pixels; where its parts are damaged, what Pillow makes of them.
-
-    Args:
-        image: the file, opened by Pillow.
-        data: the file's bytes; empty for an image in memory.
-    """
-    with contextlib.suppress(StreamError):
-        if format_of(data) == "JXL":
-            icc = metadata_of(image).icc  # which libjxl makes up where the file names its colours by a number
-            return replace(extract(data), icc=icc if changes_colours(icc) else b"")
-        if format_of(data):
-            return extract(data)
-    return metadata_of(image)
-
-
-# --- converting -----------------------------------------------------------------------------------------------------
-
-
 def _of_array(image: np.ndarray, reading: Reading) -> np.ndarray:
     if image.dtype == np.uint16 and reading.depth == 8:
         image = (image >> 8).astype(np.uint8)
@@ -600,102 +251,5 @@ def _of_array(image: np.ndarray, reading: Reading) -> np.ndarray:
     if image.ndim == 3 and image.shape[2] == 4:
         from PIL import Image
 
-        return np.array(_without_alpha(Image.fromarray(np.ascontiguousarray(image)), reading))
+        return np.array(without_alpha(Image.fromarray(np.ascontiguousarray(image)), reading))
     return np.ascontiguousarray(image)
-
-
-def _flat(image, reading: Reading):
-    """An image without alpha: of mode L, RGB, CMYK, LAB, YCbCr or HSV."""
-    image = _without_alpha(image, reading)
-    if image.mode in ("L", "RGB", "CMYK", "LAB", "YCbCr", "HSV"):
-        return image
-    try:
-        return image.convert("L" if image.mode == "1" else "RGB")
-    except (OSError, ValueError) as error:
-        raise StreamError(f"pictures of mode {image.mode} are not read: {error}") from error
-
-
-def _of_eight_bits(image, data: bytes, reading: Reading):
-    """An image of 8 bits a sample at most."""
-    from PIL import Image
-
-    bits, tags = sample_bits(image, data), image.tag_v2 if image.format == "TIFF" and data else {}
-    if 2 in tags.get(_SAMPLE_FORMAT, ()):
-        raise ReadingError(
-            f"the picture has signed samples of {bits} bits, numbers without a scale of their own; "
-            "scale them to 0…255, round, and encode the array of uint8"
-        )
-    transparent = image.info.get("transparency")
-    if bits <= 8:
-        if bits in (2, 4) and image.mode == "L" and isinstance(transparent, int):  # Pillow scales the samples alone
-            image.info["transparency"] = transparent * 255 // ((1 << bits) - 1)
-        return image
-    if bits > 16:
-        raise ReadingError(
-            f"the picture has {bits} bits a sample, numbers without a scale of their own; "
-            "scale them to 0…255, round, and encode the array of uint8"
-        )
-    if reading.depth is None:
-        raise ReadingError(f"the picture has {bits} bits a sample, and codecs take 8: depth=8 takes the upper 8")
-    if not image.mode.startswith("I"):  # Pillow has taken the upper 8
-        return _without_transparent_colour(image, transparent) if isinstance(transparent, tuple) else image
-    samples = np.asarray(image).astype(np.int64)
-    stored = bits if image.format == "TIFF" else 16  # Pillow's other readers bring samples to 16 bits
-    if tags.get(_PHOTOMETRIC) == 0:  # 0 is white, which Pillow minds in 8 bits alone
-        samples = (1 << bits) - 1 - samples
-    grey = Image.fromarray((samples >> (stored - 8)).clip(0, 255).astype(np.uint8))
-    if isinstance(transparent, int):
-        grey.putalpha(Image.fromarray(np.where(samples == transparent, 0, 255).astype(np.uint8)))
-    return grey
-
-
-def _without_transparent_colour(image, colour: tuple[int, ...]):
-    """An image of 8 of 16 bits, of which one colour of 16 bits is transparent, if no pixel can be of that colour."""
-    image = image.copy()
-    del image.info["transparency"]
-    if (np.asarray(image)[..., :3] == [level >> 8 for level in colour]).all(-1).any():
-        raise ReadingError(
-            "the picture has one transparent colour of 16 bits, which 8 bits cannot tell from its neighbours: "
-            "store the picture with an alpha channel, or with 8 bits a sample"
-        )
-    return image
-
-
-def _without_alpha(image, reading: Reading):
-    """An image without its alpha channel: left out where it is opaque, else blended onto the background."""
-    from PIL import Image
-
-    if not image.has_transparency_data:
-        return image
-    grey = image.mode in ("1", "L", "LA", "La")
-    mode = "LA" if grey else "RGBA"
-    image = image if image.mode == mode else image.convert(mode)
-    if image.getchannel("A").getextrema()[0] == 255:
-        return image.convert("L" if grey else "RGB")
-    if reading.background is None:
-        raise ReadingError(
-            "the picture has an alpha channel, and codecs store none: background='white' blends it onto a colour"
-        )
-    backdrop = Image.new("RGBA", image.size, reading.background)
-    blended = Image.alpha_composite(backdrop, image.convert("RGBA")).convert("RGB")
-    return blended.getchannel(0) if grey and len(set(reading.background)) == 1 else blended
-
-
-def _as_rgb(image):
-    return lab_to_srgb(image) if image.mode == "LAB" else image.convert("RGB")
-
-
-def _in_colour(image, icc: bytes, reading: Reading, carries: Iterable[str]):
-    """The image as L or RGB, and the profile that belongs to its numbers: none where they are sRGB."""
-    if image.mode not in ("L", "RGB"):
-        return (to_srgb(image, icc) if image.mode == "CMYK" else None) or _as_rgb(image), b""
-    space, kind = ("GRAY", "grey icc") if image.mode == "L" else ("RGB", "icc")
-    if not icc or profile_space(icc) not in (space, ""):
-        return image, b""  # a profile of another space says nothing of these numbers
-    if kind in carries and reading.metadata == "keep":
-        return image, icc
-    if not changes_colours(icc):
-        return image, b""
-    if kind in carries and reading.metadata == "color":
-        return image, icc
-    return to_srgb(image, icc), b""

@@ -11,8 +11,9 @@ from ..primitives.errors import StreamError
 from ..primitives.picture import MAX_PIXELS, check_size
 from ..primitives.stage import Weighted, spec
 from . import registry, video
-from .image_io import TAGS, check_before_opening, naming, read_stream
+from .image_io import TAGS, naming, read_stream
 from .metadata import describe_profile
+from .opening import check_before_opening
 from .streams import find_weights, rebuild
 
 
