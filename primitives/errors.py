@@ -16,7 +16,7 @@ class StreamError(ValueError):
 class ReadingError(ValueError):
     """A picture file that is whole, but holds what codecs do not take: transparency, more than 8 bits, several frames.
 
-    The message names the option that says what to do with it (`codecs.image_io.Reading`).
+    The message names the option that says what to do with it (`codecs.reading.Reading`).
 
     >>> raise ReadingError("the picture has 16 bits a sample: depth=8 takes the upper 8")
     Traceback (most recent call last):

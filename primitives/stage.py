@@ -97,7 +97,7 @@ class Stage:
         Args:
             data: a file of the stage's format, of any encoder.
             max_pixels: the largest picture to accept.
-            reading: what to do with transparent pixels, many bits and frames (`codecs.image_io.Reading`).
+            reading: what to do with transparent pixels, many bits and frames (`codecs.reading.Reading`).
         """
         inverse: Callable[..., Any] = self.inverse
         return inverse(data, max_pixels)

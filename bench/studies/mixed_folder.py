@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-import codeckit
-from codeckit.codecs.jpeg.repack import unpack
+from ...codecs.jpeg.repack import unpack
+from ...codecs.registry import codec
 
 #: Endings of the formats that are made, with Pillow's names of the formats and options of `save`.
 FORMATS = {
@@ -54,7 +54,7 @@ def encoded(ending: str, seed: int) -> bytes:
     """A file of the format that an ending names; every seventh is grey."""
     image = picture(seed)[..., 0] if seed % 7 == 0 else picture(seed)
     if ending == ".ckt":
-        return codeckit.codec("jpeg-context").encode(image)
+        return codec("jpeg-context").encode(image)
     if ending == ".jxl":
         import pillow_jxl  # noqa: F401 - teaches Pillow to write them
     form, options = FORMATS[ending]
