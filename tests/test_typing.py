@@ -150,6 +150,7 @@ CORE = (
     "testing/tasks",
     "primitives/anatomy",
     "primitives/bitstream",
+    "primitives/block_motion",
     "primitives/container",
     "primitives/errors",
     "primitives/pad",

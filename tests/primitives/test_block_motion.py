@@ -85,6 +85,7 @@ def test_vectors_of_any_size_are_safe():
     assert (overlapped(plane, far) == plane[0, 0]).all()
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 4), st.sampled_from([0, 1, 90]))
 def test_fields_come_back(seed, rows, columns, most):
     """Field by field with one memory."""
@@ -97,6 +98,7 @@ def test_fields_come_back(seed, rows, columns, most):
         assert (back.vectors == field.vectors).all() and (back.split == field.split).all()
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.binary(max_size=60))
 def test_damage_is_an_error_or_a_field(seed, garbage):
     """Whatever is decoded can be compensated with, and written again."""
