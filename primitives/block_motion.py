@@ -237,8 +237,11 @@ def _overlap(reference, vectors, split, filters, bits, side, out):
                         horizontal = column
                     for n in range(3):
                         dy, dx = vectors[vertical if n == 1 else row, horizontal if n == 2 else column]
-                        top, left = y + _MARGIN + (dy >> bits), x + _MARGIN + (dx >> bits)
                         block = predictions[n, :e, :e]
+                        if n and dy == vectors[row, column, 0] and dx == vectors[row, column, 1]:
+                            block[:] = predictions[0, :e, :e]  # most neighbours move alike
+                            continue
+                        top, left = y + _MARGIN + (dy >> bits), x + _MARGIN + (dx >> bits)
                         _predict_block(reference, top, left, dy & mask, dx & mask, filters, scratch, block)
                     _blend(predictions, e, down, right, out[y : y + e, x : x + e])
 
