@@ -153,6 +153,7 @@ CORE = (
     "testing/tasks",
     "primitives/anatomy",
     "primitives/bitstream",
+    "primitives/block_motion",
     "primitives/container",
     "primitives/errors",
     "primitives/pad",
