@@ -32,8 +32,8 @@ Stills code the noise of each frame anew, and the difference of two frames has t
 from one another keep what video codecs learn from nearly as it was. WebP without loss takes 6.5 times as much as the
 AVIF sequence (six other clips).
 
-**Crops or whole frames.** A pixel of a whole frame of 288 lines takes 2 % fewer bits than one of a crop. But whole
-frames come in several sizes, which make no single tensor, and crops come from twice as many moments. So crops.
+**Crops or whole frames.** A pixel of a whole frame of 288 lines takes 1 to 2 % fewer bits than one of a crop. But
+whole frames come in several sizes, which make no single tensor, and crops come from twice as many moments. So crops.
 
 **Held-out clips.** Some clips are set aside before everything else and give one sequence each. Shots of one clip, which
 differ by a number at the end of their names (``walk-0.mp4``, ``walk-1.mp4``), stay together. The choice depends on the
