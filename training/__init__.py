@@ -7,6 +7,8 @@ file             holds
 `callbacks`      around the steps: seeding, learning rates, averages, checkpoints
 `processes`      one process, or several that share each batch
 `data`           photographs packed into one file, and random patches of them
+`sequences`      short sequences of clips likewise, for video
+`synthetic`      sequences made from photographs
 `recipes`        the settings behind each weight file, one small file each
 ===============  ====================================================================
 

@@ -24,6 +24,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -79,10 +80,7 @@ def write_pack(
         ValueError: a Kodak photograph is among them, or fewer pictures are usable than needed.
         FileNotFoundError: a source does not exist.
     """
-    pictures = [path for source in sources for path in picture_files(source)]
-    for picture in pictures:
-        if _KODAK.search(picture.name):
-            raise ValueError(f"{picture.name} is a Kodak photograph: these are the test set, nothing may train on them")
+    pictures = photograph_files(sources)
     rng = np.random.default_rng(seed)
     rng.shuffle(pictures)
     streams: dict[bool, list[bytes]] = {True: [], False: []}  # for validation or not
@@ -119,6 +117,20 @@ def write_pack(
     about = {"crop": crop, "training": len(streams[False]), "validation": len(streams[True]), "seed": seed}
     write_atomically(out, save(tensors, {"pack": json.dumps(about)}))
     return load_pack(out)
+
+
+def photograph_files(sources) -> list[Path]:
+    """The image files of folders, and those named themselves.
+
+    Raises:
+        ValueError: a Kodak photograph is among them.
+        FileNotFoundError: a source does not exist.
+    """
+    pictures = [path for source in sources for path in picture_files(source)]
+    for picture in pictures:
+        if _KODAK.search(picture.name):
+            raise ValueError(f"{picture.name} is a Kodak photograph: these are the test set, nothing may train on them")
+    return pictures
 
 
 def load_pack(path) -> Pack:
@@ -176,10 +188,19 @@ def batch(crops: Tensor, size: int, patch: int, rng: np.random.Generator) -> Ten
     return patches.permute(0, 3, 1, 2).float() / 255
 
 
-def _random_crop(pixels, crop, rng):
-    height, width = pixels.shape[:2]
+def scaled_size(shape: tuple[int, ...], crop: int, rng: np.random.Generator) -> tuple[int, int]:
+    """The size (H, W) of a picture of a shape [H,W,…], scaled down by a random factor that leaves room for a crop.
+
+    >>> scaled_size((480, 640, 3), crop=480, rng=np.random.default_rng(0))
+    (480, 640)
+    """
+    height, width = shape[:2]
     scale = rng.uniform(max(MIN_SCALE, crop / min(height, width)), 1)
-    height, width = max(crop, round(height * scale)), max(crop, round(width * scale))
+    return max(crop, round(height * scale)), max(crop, round(width * scale))
+
+
+def _random_crop(pixels, crop, rng):
+    height, width = scaled_size(pixels.shape, crop, rng)
     top, left = rng.integers(height - crop + 1), rng.integers(width - crop + 1)
     scaled = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
     return scaled.crop((left, top, left + crop, top + crop))
