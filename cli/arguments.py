@@ -1,8 +1,10 @@
 """What the command line takes: commands, their arguments, and the checks of their values."""
 
 import argparse
+import contextlib
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import NoReturn
 
 from .. import __version__
@@ -45,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     _add_reading(command)
     _add_metadata(command)
     command.add_argument("--video", action="store_true", help="the folder's images are the frames of a video")
-    command.add_argument("--fps", type=_positive, metavar="F", help="frames a second of the video")
+    command.add_argument("--fps", type=_rate, metavar="F", help="frames a second of the video: 25, 29.97, 30000/1001")
     command.add_argument("--size", metavar="WxH", help="size of the frames of a .yuv file")
     command.add_argument(
         "--pixel-format", default="yuv420p", metavar="P", help="samples of a .yuv file: yuv420p, rgb24"
@@ -222,6 +224,14 @@ def _positive(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return value
+
+
+def _rate(text: str) -> Fraction:
+    """Frames a second, as a decimal or a fraction."""
+    with contextlib.suppress(ValueError, ZeroDivisionError):
+        if (value := Fraction(text)) > 0:
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
 
 
 def _from(least: int) -> Callable[[str], int]:

@@ -157,6 +157,8 @@ def _is_video_source(options, data: bytes | None) -> bool:
 
     if options.video or Path(options.input).suffix.lower() in VIDEO_EXTENSIONS + RAW_EXTENSIONS:
         return True
+    if data is None and options.input.lower().endswith(".ckt"):
+        return os.path.isfile(options.input) and is_video(options.input)
     return data is not None and (options.size is not None or is_video(data))
 
 
@@ -174,6 +176,7 @@ def _as_file(name: str, data: bytes | None, ending: str) -> Iterator[str]:
 
 
 def _encode_video(options, data: bytes | None, name: str, settings: dict[str, Any]) -> int:
+    from ..api import decode_video
     from ..codecs.frames import RAW_EXTENSIONS, read_video
     from ..codecs.registry import codec
 
@@ -195,7 +198,8 @@ def _encode_video(options, data: bytes | None, name: str, settings: dict[str, An
             raise ValueError(
                 f"--size is for files without a header ({', '.join(RAW_EXTENSIONS)}), not {options.input!r}"
             )
-        frames, configured = read_video(path, **asked), codec(name, **settings)
+        source = decode_video(path) if path.lower().endswith(".ckt") else path
+        frames, configured = read_video(source, **asked), codec(name, **settings)
         if not console.is_piped(output):
             configured.encode_video(frames, output, progress=True)
             return _print_video(output, output, options.json)
@@ -212,6 +216,10 @@ def _size(text: str | None) -> tuple[int, int] | None:
     if not (times and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise ValueError(f"--size is WIDTHxHEIGHT, such as 416x240, not {text!r}")
     return int(height), int(width)
+
+
+def _counted(frames: int) -> str:
+    return f"{frames} frame" + ("s" if frames != 1 else "")
 
 
 #: What `info` tells of a video, beside its size.
@@ -233,7 +241,7 @@ def _print_video(stream: str | bytes, name: str, as_json: bool, output: str = ""
     if as_json:
         console.say(json.dumps(facts), output)
         return 0
-    shown = f"{width}×{height}, {facts['frames']} frames at {facts['fps']:.6g} fps"
+    shown = f"{width}×{height}, {_counted(facts['frames'])} at {facts['fps']:.6g} fps"
     shown += " (variable)" if facts["variable frame rate"] else ""
     shown += f", {facts['seconds']:g} s" if "seconds" in facts else ""
     shown += f", {found.bytes} bytes" + (f", {facts['kbps']:.1f} kbit/s" if "kbps" in facts else "")
@@ -375,7 +383,7 @@ def _decode_video(options, data: bytes | None) -> int:
     if options.json:
         console.say(json.dumps(facts))
     else:
-        console.told(options.output, f"{number} frames of {video.size[1]}×{video.size[0]}")
+        console.told(options.output, f"{_counted(number)} of {video.size[1]}×{video.size[0]}")
     return 0
 
 

@@ -69,12 +69,13 @@ def open_image(
         return Photo(_of_array(source, reading))
     with naming(source):
         image, data = loaded(source, reading, max_pixels)
-        orientation, metadata = orientation_of(image), metadata_in(image, data)
-        image = of_eight_bits(image, data, reading)
-        image, icc = in_colour(flat(image, reading), metadata.icc, reading, carries)
+        with damage():
+            orientation, metadata = orientation_of(image), metadata_in(image, data)
+            image = of_eight_bits(image, data, reading)
+            image, icc = in_colour(flat(image, reading), metadata.icc, reading, carries)
+            pixels = turned(np.array(image), orientation)
         metadata = metadata.only(set(KEPT[reading.metadata]) & set(carries) - {"icc"})
-        metadata = Metadata(metadata.exif, icc, metadata.xmp, metadata.comment)
-        return Photo(turned(np.array(image), orientation), set_upright(metadata))
+        return Photo(pixels, set_upright(Metadata(metadata.exif, icc, metadata.xmp, metadata.comment)))
 
 
 def read_image(source: Any, reading: Reading = STRICT) -> np.ndarray:
@@ -120,9 +121,10 @@ def read_frames(source: Any, reading: Reading = STRICT) -> Iterator[tuple[np.nda
             with damage():
                 image.seek(number)
                 image.load()
-            opaque = flat(of_eight_bits(image, data, reading), reading)
-            pixels, _ = in_colour(opaque, metadata_in(image, data).icc, reading, ())
-            yield turned(np.array(pixels), orientation_of(image)), float(image.info.get("duration") or 0)
+                opaque = flat(of_eight_bits(image, data, reading), reading)
+                converted, _ = in_colour(opaque, metadata_in(image, data).icc, reading, ())
+                pixels = turned(np.array(converted), orientation_of(image))
+            yield pixels, float(image.info.get("duration") or 0)
 
 
 def stored_pixels(data: bytes, reading: Reading = STRICT, max_pixels: int = MAX_PIXELS, formats=None) -> np.ndarray:
@@ -135,8 +137,9 @@ def stored_pixels(data: bytes, reading: Reading = STRICT, max_pixels: int = MAX_
         formats: Pillow's names of the formats to try; None for all.
     """
     image, _ = loaded(io.BytesIO(data), reading, max_pixels, formats)
-    image = flat(of_eight_bits(image, data, reading), reading)
-    return np.array(image if image.mode in ("L", "RGB") else as_rgb(image))
+    with damage():
+        image = flat(of_eight_bits(image, data, reading), reading)
+        return np.array(image if image.mode in ("L", "RGB") else as_rgb(image))
 
 
 def read_metadata(stream: Any, max_pixels: int = MAX_PIXELS) -> Metadata:

@@ -67,6 +67,14 @@ class PillowCoded(Stage):
         _load_plugin(self.format)
         return stored_pixels(data, reading, max_pixels, [self.format])
 
+    def inverse_partial(self, payload: bytes, max_pixels: int):
+        """Files of libraries are decoded whole.
+
+        Raises:
+            StreamError: always.
+        """
+        raise StreamError(f"a part of a {self.format} file is not decoded")
+
     def anatomy(self, x: np.ndarray, payload: bytes) -> Anatomy:
         """Every field and cost of a JPEG file; the outer structure of others."""
         return anatomy_of_file(payload)
