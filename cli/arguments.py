@@ -229,9 +229,9 @@ def _positive(text: str) -> float:
 def _rate(text: str) -> Fraction:
     """Frames a second, as a decimal or a fraction."""
     with contextlib.suppress(ValueError, ZeroDivisionError):
-        if (value := Fraction(text)) > 0:
+        if 0 < (value := Fraction(text)) <= 1000:
             return value
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and up to 1000")
 
 
 def _from(least: int) -> Callable[[str], int]:

@@ -571,7 +571,8 @@ def mutate_video(seed: int, number: int, videos: Sequence[Case]) -> Case:
             data = data[:-4] + zlib.crc32(data[:-4]).to_bytes(4, "big")
         else:
             must_fail = not container.is_whole(data)
-    return Case(f"{number} {case.name}: {', '.join(way.__name__ for way in chosen)}", data, must_fail, (), case.ending)
+    name = f"{number} {case.name}: {', '.join(way.__name__ for way in chosen)}"
+    return Case(name, data, must_fail, ending=case.ending)
 
 
 # --- running --------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from ...primitives.picture import MAX_PIXELS
 from ...primitives.stage import Stage
 from ..base import Codec
 from ..file_formats import HOLDS
-from ..file_formats.depth import frame_count, sample_bits
+from ..file_formats.depth import sample_bits
 from ..image_io import STRICT, Reading, image_file, metadata_in, opened, stored_pixels
 from ..metadata import describe_profile, orientation_of
 from .boxes import anatomy_of_file
@@ -222,6 +222,8 @@ def _load_plugin(form: str) -> None:
         from . import jpeg2000_files  # noqa: F401
     if form == "JXL":
         try:
+            import pillow_jxl  # noqa: F401
+
             from . import jpegxl_files  # noqa: F401
         except ImportError as error:
             # What begins like a JPEG XL file may come from anywhere, so whoever decodes gets the error of bad streams.
@@ -256,7 +258,7 @@ def describe(data: bytes) -> tuple[tuple[int, int], int, dict]:
             "format": image.format,
             "bits": sample_bits(image, data),
             "alpha": image.has_transparency_data,
-            "frames": frame_count(image),
+            "frames": getattr(image, "n_frames", 1),
         }
     except Exception as error:  # whatever a parser raises at damaged bytes
         raise StreamError(f"the image file is damaged: {error}") from error
