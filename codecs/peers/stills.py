@@ -14,7 +14,7 @@ from ...primitives.errors import StreamError
 from ...primitives.picture import MAX_PIXELS
 from ...primitives.stage import Stage
 from ..base import Codec
-from ..file_formats import HOLDS
+from ..file_formats import HOLDS, extract
 from ..file_formats.depth import sample_bits
 from ..image_io import STRICT, Reading, image_file, metadata_in, opened, stored_pixels
 from ..metadata import describe_profile, orientation_of
@@ -262,6 +262,7 @@ def describe(data: bytes) -> tuple[tuple[int, int], int, dict]:
         }
     except Exception as error:  # whatever a parser raises at damaged bytes
         raise StreamError(f"the image file is damaged: {error}") from error
+    extract(data)  # tells of a file whose parts are cut or damaged
     metadata = metadata_in(image, data)
     if (orientation := orientation_of(image)) != 1:
         details["orientation"] = orientation
