@@ -1,5 +1,6 @@
 """The package itself: what it imports, what the wheel holds, and every docstring example."""
 
+import ast
 import doctest
 import importlib
 import pkgutil
@@ -91,7 +92,12 @@ def test_dependencies_are_declared():
             continue  # an app that marimo runs, which an extra brings
         if path.name == "jpegxl_files.py":
             continue  # what Pillow learns where the plug-in of the extra jpegxl is installed
-        for line in path.read_text().splitlines():
-            if line.startswith(("import ", "from ")) and not line.startswith("from ."):
-                module = line.split()[1].split(".")[0]
-                assert module in names or module in sys.stdlib_module_names, f"{path}: {line}"
+        for statement in ast.parse(path.read_text()).body:
+            if isinstance(statement, ast.Import):
+                imported = [alias.name for alias in statement.names]
+            elif isinstance(statement, ast.ImportFrom) and not statement.level:
+                imported = [statement.module]
+            else:
+                continue
+            for module in (name.split(".")[0] for name in imported):
+                assert module in names or module in sys.stdlib_module_names, f"{path}: {module}"

@@ -42,7 +42,7 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -674,7 +674,7 @@ def work(connection, warm_up, weights):
             register_weights(path)
 
     # Compiled code and libraries are loaded before the limit counts, and undamaged streams must be pictures.
-    outcomes = [attempt(case) for case in warm_up]
+    outcomes = [attempt(Case(*each)) for each in warm_up]
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + MEMORY, mapped + MEMORY))
     resting = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -696,7 +696,8 @@ class Worker:
         """Start the process and wait until it is warm."""
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        given = {"connection": theirs, "warm_up": self.warm_up, "weights": self.weights}
+        # As tuples: what unpickles them does not know yet where studies are.
+        given = {"connection": theirs, "warm_up": list(map(astuple, self.warm_up)), "weights": self.weights}
         worker = str(Path(__file__).with_name("fuzz_worker.py"))
         self.process = context.Process(target=runpy.run_path, args=(worker, given), daemon=True)
         self.process.start()
