@@ -372,7 +372,7 @@ def test_an_interrupt_stops_a_folder(command):
     fill("in", {f"{n:03}.jpg": encoded("JPEG", picture, quality=95) for n in range(300)})
     arguments = [sys.executable, "-m", "codeckit", *command.split()]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while process.poll() is None and not (os.path.isdir("out") and os.listdir("out")):
+    while process.poll() is None and not list(Path("out").glob("[!.]*")):  # not what is being written
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
