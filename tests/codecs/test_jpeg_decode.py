@@ -1,4 +1,3 @@
-import io
 import shutil
 
 import codeckit
@@ -7,20 +6,7 @@ import pytest
 import skimage.data
 from codeckit.bench.studies import jpeg_identity, pictures
 from codeckit.primitives import StreamError
-from PIL import Image
-
-
-def save(picture, mode=None, **options):
-    return jpeg_identity.save(Image.fromarray(picture, mode), **options)
-
-
-def pillow(data):
-    image = Image.open(io.BytesIO(data))
-    return np.asarray(image.convert("RGB") if image.mode == "CMYK" else image)
-
-
-def assert_like_pillow(data):
-    np.testing.assert_array_equal(codeckit.decode(data), pillow(data))
+from jpeg_reference import assert_like_pillow, save
 
 
 @pytest.mark.parametrize("restart", [0, 1, 7])

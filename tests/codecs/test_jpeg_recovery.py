@@ -4,7 +4,6 @@ Wherever Pillow shows a picture, it is the reference (libjpeg-turbo).
 """
 
 import hashlib
-import io
 
 import codeckit
 import numpy as np
@@ -16,20 +15,7 @@ from codeckit.codecs.jpeg import JpegHuffman
 from codeckit.codecs.jpeg.recovery import sources
 from codeckit.codecs.jpeg.repack import is_modelled, repack, unpack
 from codeckit.primitives import StreamError, container
-from PIL import Image
-
-
-def save(picture, mode=None, **options):
-    return jpeg_identity.save(Image.fromarray(picture, mode), **options)
-
-
-def pillow(data):
-    image = Image.open(io.BytesIO(data))
-    return np.asarray(image.convert("RGB") if image.mode == "CMYK" else image)
-
-
-def assert_like_pillow(data):
-    np.testing.assert_array_equal(codeckit.decode(data), pillow(data))
+from jpeg_reference import assert_like_pillow, pillow, save
 
 
 def assert_kept_whole(data, size):
