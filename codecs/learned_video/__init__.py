@@ -1,0 +1,1 @@
+"""Learned video codecs: predicted frames with the transforms, gain units and entropy coder of `balle2017`."""
