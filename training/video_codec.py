@@ -31,7 +31,7 @@ from ..codecs.learned.header import shipped
 from ..codecs.learned.lambdas import LAMBDAS, lambda_at
 from ..codecs.learned.weights import load_weights
 from ..codecs.learned_video.motion import luma, penalty_at
-from ..codecs.learned_video.networks import Dcvc, Dvc, PredictiveNetwork
+from ..codecs.learned_video.networks import NETWORKS, Dcvc, PredictiveNetwork
 from ..primitives.block_motion import SIDE, Field, encode_field, estimate_field, overlapped
 from ..primitives.learned.quantize import add_noise
 from .adaptive_rate import AdaptiveRate, laplace_bits
@@ -58,7 +58,6 @@ _START_CHAINS = 12
 #: Qualities and frames of the validation.
 _VALIDATED = (2, 4, 6)
 
-NETWORKS: dict[str, type[PredictiveNetwork]] = {"dvc": Dvc, "dcvc": Dcvc}
 
 
 def train(
@@ -278,7 +277,8 @@ def still(device):
 @torch.no_grad()
 def coded_still(network, frames: Tensor, quality: Tensor, device) -> Tensor:
     """Frames uint8 [N,3,H,W], coded and decoded by a still codec."""
-    out = network(frames.to(device).float() / 255, quality.to(device))
+    with torch.autocast(torch.device(device).type, torch.bfloat16):
+        out = network(frames.to(device).float() / 255, quality.to(device))
     return decoded(out.reconstruction * 255)
 
 

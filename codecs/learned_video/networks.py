@@ -181,3 +181,7 @@ def zero(layer):
     """The layer, with weights of zero."""
     nn.init.zeros_(layer.weight), nn.init.zeros_(layer.bias)
     return layer
+
+
+#: The networks by the names of their codecs.
+NETWORKS: dict[str, type[PredictiveNetwork]] = {"dvc": Dvc, "dcvc": Dcvc}
