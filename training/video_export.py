@@ -17,7 +17,7 @@ import torch
 from ..codecs.learned.header import shipped
 from ..codecs.learned.networks import LEVEL_STEPS
 from ..codecs.learned.weights import WeightFile
-from ..codecs.learned_video.codec import compose
+from ..codecs.registry import codec
 from ..codecs.learned_video.exact import ExactDecoder
 from ..codecs.learned_video.exact_still import ExactStill
 from ..codecs.learned_video.weights import Header, network_of, read_weights, write_weights
@@ -55,10 +55,10 @@ def export_run(run, data, out, note: str = "") -> Header:
     still = WeightFile(still_header.path).load()
     decoder = ExactDecoder.of(network, examples(network, still.network, pack.validation))
     pictures = [frames[0].numpy() for frames in pack.validation.frames]
-    exact_still = ExactStill.of(still.network, pictures)
+    exact_still = ExactStill.of(still, pictures)
     tensors = {f"network.{key}": value.numpy() for key, value in halves.items()}
     tensors |= {f"exact.{key}": value.numpy() for key, value in decoder.state(network).items()}
-    tensors |= {f"still.{key}": value.numpy() for key, value in exact_still.state(still.network).items()}
+    tensors |= {f"still.{key}": value.numpy() for key, value in exact_still.state(still).items()}
     note = note or f"recipe {recipe['name']}, {about['step']} of {recipe['steps']} steps"
     write_weights(out, name, still_header.fingerprint, note, tensors)
     return practise(out, pack.training)
@@ -88,11 +88,12 @@ def practise(path, sequences: Sequences) -> Header:
     header, still, tensors = read_weights(path)
     chosen = np.random.default_rng(0).permutation(len(sequences))[:_PRACTICE]
     for level in _PRACTISED:
-        codec = compose(header.architecture, 1 + level / LEVEL_STEPS, weights=path)
-        loop = codec.stages["entropy"].among(codec.stages)
+        stages = codec(header.architecture, quality=1 + level / LEVEL_STEPS, weights=path).stages
+        loop = stages["entropy"].among(stages)
         for number in chosen.tolist():
             for _ in loop.forward_frames(sequences.frames[number].numpy(), tuple(sequences.frames.shape[2:4]), 25):
                 pass
+            loop.experience = loop.learned
         tensors[f"experience.{level}"] = np.frombuffer(loop.learned[0].packed(), np.uint8)
     return write_weights(path, header.architecture, still, header.note, tensors)
 

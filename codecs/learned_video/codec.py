@@ -9,15 +9,14 @@
 import os
 
 from ..base import Codec
-from ..learned.header import Header, read_header
-from .motion import BlockMotion, Motion
+from .header import Header, read_header, shipped
+from .motion import BlockMotion
 from .networks import NETWORKS, Dcvc
 from .stages import ContextPrediction, DeadZoneRound, PredictedMixed, PredictedTransform, ResidualPrediction
-from .weights import FORMAT, VideoWeightFile, shipped
+from .weights import VideoWeightFile
 
 
-def compose(
-    name: str,
+def dvc(
     quality: float = 4,
     gop: int = 32,
     better: float = 1.0,
@@ -25,14 +24,13 @@ def compose(
     weights: str | os.PathLike | None = None,
     device: str = "cpu",
 ) -> Codec:
-    """The codec of a network of predicted frames.
+    """Residual coding of predicted frames, after DVC (Lu et al. 2019), with I-frames by `balle2017`.
 
     Args:
-        name: "dvc" or "dcvc".
         quality: 1 … 8, in steps of 1/8.
         gop: frames from one I-frame to the next.
         better: by how much the quality of I-frames is higher than that of predicted ones.
-        dead_zone: by how much of a step latents are brought nearer to zero before they are rounded.
+        dead_zone: by how much of a step latents are brought nearer to zero before they are rounded, 0 … 0.45.
         weights: path of a weight file; None for the weights that come with the package.
         device: where the networks run, "cpu" or "cuda". Streams and frames are the same everywhere.
 
@@ -40,6 +38,36 @@ def compose(
         ValueError: an option is illegal, or the weights are of another codec.
         FileNotFoundError: there is no such weight file.
     """
+    return compose("dvc", quality, gop, better, dead_zone, weights, device)
+
+
+def dcvc(
+    quality: float = 4,
+    gop: int = 32,
+    better: float = 1.0,
+    dead_zone: float = 0.15,
+    weights: str | os.PathLike | None = None,
+    device: str = "cpu",
+) -> Codec:
+    """Conditional coding of predicted frames, after DCVC (Li et al. 2021), with I-frames by `balle2017`.
+
+    Args:
+        quality: 1 … 8, in steps of 1/8.
+        gop: frames from one I-frame to the next.
+        better: by how much the quality of I-frames is higher than that of predicted ones.
+        dead_zone: by how much of a step latents are brought nearer to zero before they are rounded, 0 … 0.45.
+        weights: path of a weight file; None for the weights that come with the package.
+        device: where the networks run, "cpu" or "cuda". Streams and frames are the same everywhere.
+
+    Raises:
+        ValueError: an option is illegal, or the weights are of another codec.
+        FileNotFoundError: there is no such weight file.
+    """
+    return compose("dcvc", quality, gop, better, dead_zone, weights, device)
+
+
+def compose(name: str, quality: float, gop: int, better: float, dead_zone: float, weights, device: str) -> Codec:
+    """The codec of a network, "dvc" or "dcvc"; options and errors as of these functions."""
     header = _choose(name, weights)
     low, high = header.quality
     if not isinstance(quality, int | float) or not low <= quality <= high:
@@ -67,7 +95,7 @@ def compose(
 
 def _choose(name: str, weights) -> Header:
     if weights is not None:
-        header = read_header(weights, FORMAT)
+        header = read_header(weights)
     else:
         header = next((known for known in shipped() if known.architecture == name), None)
         if header is None:

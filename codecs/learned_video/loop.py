@@ -71,6 +71,10 @@ class Loop(VideoStage):
         last: the stage.
         stages: all of the codec.
 
+    Attributes:
+        see: called with a report of each frame that is encoded, if set.
+        experience: what the entropy coder begins groups with, if set, instead of what the weight file says.
+
     Raises:
         ValueError: a stage is missing, or of another kind.
     """
@@ -84,6 +88,7 @@ class Loop(VideoStage):
         self.transform: PredictedTransform = _of_kind(stages, PredictedTransform)
         self.rounding: DeadZoneRound = _of_kind(stages, DeadZoneRound)
         self.see: Callable[[FrameReport], None] | None = None
+        self.experience = None
 
     def forward_frames(self, frames: Iterable[np.ndarray], size: tuple[int, int], fps: Fraction) -> Iterator[bytes]:
         """A chunk for each frame."""
@@ -152,7 +157,7 @@ class _Group:
         self.weights = loop.last.loaded()
         self.shape = tuple(-(-side // BLOCK) for side in size)
         self.color = "rgb"
-        self.frame = self.motion = self.symbols = None
+        self.frame = self.motion = self.symbols = self.coder = None
         self.memory: dict = {}
 
     def encode_still(self, frame: np.ndarray) -> bytes:
@@ -176,8 +181,6 @@ class _Group:
             raise StreamError(f"an I-frame has the size {coded.size}, and the video {self.size} (H, W)")
         self.color = coded.color
         self.frame = self.weights.still.picture(coded.planes[0], coded.side["level"])
-        self.coder = None
-        self._start = level
         return self._image()
 
     def encode(self, frame: np.ndarray) -> bytes:
@@ -189,7 +192,7 @@ class _Group:
         packed = loop.motion.pack(motion, self.memory)
         prediction = loop.prediction.predict(loop.motion.predict(self.frame, motion), self.frame, level)
         symbols = loop.rounding.forward(loop.transform.analysis(wanted, prediction, level))
-        coder = SymbolEncoder(self.coder, self.weights, level, self.symbols, symbols.shape, measured=bool(loop.see))
+        coder = SymbolEncoder(self._learned(level), self.weights, level, self.symbols, symbols.shape, bool(loop.see))
         stream = coder.encode(symbols, self.weights.decoder.indices(prediction.context, level))
         out = ByteWriter()
         out.raw(bytes([_PREDICTED, level]))
@@ -209,13 +212,20 @@ class _Group:
         motion = loop.motion.unpack(reader.raw(reader.varint()), self.shape, self.memory)
         prediction = loop.prediction.predict(loop.motion.predict(self.frame, motion), self.frame, level)
         indices = self.weights.decoder.indices(prediction.context, level)
-        coder = SymbolDecoder(self.coder, self.weights, level, self.symbols, indices.shape)
+        coder = SymbolDecoder(self._learned(level), self.weights, level, self.symbols, indices.shape)
         symbols = coder.decode(reader.rest(), indices)
         self._become(loop.transform.synthesis(symbols, prediction, level), motion, symbols, coder)
         return self._image()
 
+    def _learned(self, level):
+        """What the entropy coder of a predicted frame begins with."""
+        if self.coder:
+            return self.coder.learned
+        return self.weights.experience(level) if self.loop.experience is None else self.loop.experience
+
     def _become(self, frame, motion, symbols, coder):
         self.frame, self.motion, self.symbols, self.coder = frame, motion, symbols, coder
+        self.loop.learned = coder.learned
 
     def _check(self, level):
         if level >= len(self.weights.decoder.steps):

@@ -8,9 +8,9 @@ from ...primitives.entropy.latent_mixing import Experience, MixingDecoder, Mixin
 class _Coder:
     """What encoder and decoder share: the statistics to begin with, and the order of channels."""
 
-    def __init__(self, before, weights, level, past, shape, measured=False):
+    def __init__(self, learned, weights, level, past, shape, measured=False):
         self.weights, self.level, self.shape, self.past = weights, level, shape, past
-        self.experience = before.learned if before else weights.experience(level)
+        self.experience = learned
         self.order = np.argsort(-weights.decoder.base[level], kind="stable")
         self.where = tuple(np.indices(shape[:2]).reshape(2, -1))
         self.measured = measured

@@ -12,7 +12,6 @@ A file (`primitives.weights`, format `FORMAT`) has the metadata that those of st
 import functools
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,18 +19,12 @@ import torch
 from ...primitives.entropy.latent_mixing import Experience
 from ...primitives.errors import StreamError
 from ...primitives.weights import check_fingerprint, fingerprint, read_tensors, write_tensors
-from ..learned.header import Header, read_header
-from ..learned.header import shipped as shipped_in
 from ..learned.weights import WeightFile, check_device
 from ..learned.weights import find_weights as find_still
 from .exact import ExactDecoder
 from .exact_still import ExactStill
+from .header import FORMAT, Header, read_header, shipped
 from .networks import NETWORKS, PredictiveNetwork
-
-FORMAT = "codeckit video weights 1"
-
-#: Weight files that come with the package.
-SHIPPED = Path(__file__).parent / "shipped"
 
 _registered: dict[bytes, str] = {}
 
@@ -43,7 +36,7 @@ class VideoWeightFile(WeightFile):
     @property
     def fingerprint(self) -> bytes:
         """What streams call the weights, 4 bytes."""
-        return read_header(self.path, FORMAT).fingerprint
+        return read_header(self.path).fingerprint
 
     def load(self) -> "VideoWeights":
         """The weights themselves; see `load_weights`."""
@@ -76,11 +69,6 @@ class VideoWeights:
         return [self.experiences[known] for known in nearest]
 
 
-def shipped() -> list[Header]:
-    """The weight files that come with the package."""
-    return shipped_in(SHIPPED, FORMAT)
-
-
 def write_weights(path, name: str, still: bytes, note: str, tensors: dict[str, np.ndarray]) -> Header:
     """Write a weight file; the inverse of `read_weights`.
 
@@ -99,7 +87,7 @@ def write_weights(path, name: str, still: bytes, note: str, tensors: dict[str, n
         "note": note,
     }
     write_tensors(path, FORMAT, metadata, tensors)
-    return read_header(path, FORMAT)
+    return read_header(path)
 
 
 def read_weights(path) -> tuple[Header, bytes, dict[str, np.ndarray]]:
@@ -137,7 +125,7 @@ def _load(path, version, device):
     network = network_of(header.architecture, _part(tensors, "network."))
     decoder = ExactDecoder.from_state(_part(tensors, "exact."), network, device)
     still_file = find_still(still).on(device)
-    exact_still = ExactStill.from_state(_part(tensors, "still."), still_file.load().network, device)
+    exact_still = ExactStill.from_state(_part(tensors, "still."), still_file.load(), device)
     packed = _part(tensors, "experience.")
     experiences = {int(level): Experience.from_packed(data.numpy().tobytes()) for level, data in packed.items()}
     network = network.requires_grad_(False).to(device, memory_format=torch.channels_last)
@@ -170,7 +158,7 @@ def register_weights(path) -> Header:
     Raises:
         FileNotFoundError, ValueError: as `read_weights`.
     """
-    header = read_header(path, FORMAT)
+    header = read_header(path)
     _registered[header.fingerprint] = header.path
     return header
 
