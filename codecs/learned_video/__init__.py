@@ -1,0 +1,1 @@
+"""Learned video codecs."""
