@@ -24,7 +24,8 @@ Distributions are Laplace's. The sides z have a density a channel.
 The layers are those of the published code (for DVC that of PyTorchVideoCompression, with eight convolutions in each
 half of the motion codec). Four things differ:
 
-- The flow begins with no motion (`PyramidFlow`), where the originals have a trained network.
+- What corrects something begins with no correction, its last convolution with zeros: each level of the flow, DVC's
+  compensation network, DCVC's refinement of the motion. The originals have a trained flow network.
 - Latents are rounded to whole numbers, and their distributions lie anywhere between these. DCVC's encoder rounds the
   difference to the mean instead, one position after the other. What is counted here is a code as well, for means and
   scales depend on nothing that is decoded later.
@@ -247,7 +248,7 @@ class DcvcFull(FullSize):
         self.motion_refinement = nn.Sequential(
             conv3x3(5, 64), _leaky(),
             *(layer for _ in range(5) for layer in (conv3x3(64, 64), _leaky())),
-            conv3x3(64, 2),
+            _zero(conv3x3(64, 2)),
         )  # fmt: skip
         from_motion_z = nn.Sequential(
             up(N, N), nn.LeakyReLU(), up(N, N * 3 // 2), nn.LeakyReLU(), up(N * 3 // 2, 2 * motion, 3, 1)
@@ -320,7 +321,7 @@ class Compensation(nn.Module):
         self.halved = PreactivatedBlock(channels)
         self.quartered = nn.Sequential(PreactivatedBlock(channels), PreactivatedBlock(channels))
         self.halved_again = PreactivatedBlock(channels)
-        self.last = nn.Sequential(PreactivatedBlock(channels), conv3x3(channels, 3))
+        self.last = nn.Sequential(PreactivatedBlock(channels), _zero(conv3x3(channels, 3)))
 
     def forward(self, x: Tensor) -> Tensor:
         """The correction [N,3,H,W] for two frames [N,6,H,W], H and W multiples of 4."""
@@ -417,6 +418,11 @@ def _motion_decoder_layers(channels):
 
 def _factorized_bits(prior, z_hat):
     return -prior.likelihood(z_hat).log2().flatten(1).sum(1)
+
+
+def _zero(convolution):
+    nn.init.zeros_(convolution.weight), nn.init.zeros_(convolution.bias)
+    return convolution
 
 
 def _enlarged(x):
