@@ -34,6 +34,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..primitives.entropy.laplace import laplace_bits
 from ..primitives.learned.masked_conv import MaskedConv2d
 from ..primitives.learned.quantize import in_float32
 
@@ -115,15 +116,3 @@ class AdaptiveRate(nn.Module):
 
 def _magnitudes(y_hat):
     return torch.log1p(F.relu(y_hat.abs() - 0.5))
-
-
-def laplace_bits(distance: Tensor, scale: Tensor) -> Tensor:
-    """-log2 of a Laplace distribution's mass within ½ of a point at a distance ≥ 0 from its centre.
-
-    >>> laplace_bits(torch.tensor([0.0, 2.0]), torch.tensor([0.5, 0.5]))      # 1 - 1/e; (e^-3 - e^-5) / 2
-    tensor([0.6617, 5.5379])
-    """
-    tails = torch.exp(-(0.5 - distance).clamp(min=0) / scale) + torch.exp(-(0.5 + distance) / scale)
-    around_centre = -torch.log1p(-tails / 2)
-    beside = (distance - 0.5) / scale - torch.log(-torch.expm1(-1 / scale) / 2)
-    return torch.where(distance < 0.5, around_centre, beside) / math.log(2)
