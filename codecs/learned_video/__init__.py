@@ -1,0 +1,1 @@
+"""Learned video codecs: P-frames predicted by motion and coded by networks."""
