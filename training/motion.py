@@ -41,7 +41,7 @@ from torch.nn import functional as F
 
 from ..codecs.learned.lambdas import LAMBDAS, lambda_at
 from ..codecs.learned.networks import bits_of
-from ..codecs.learned_video.motion_network import LEVELS, MotionNetwork, upsampled, warp
+from ..codecs.learned_video.motion_network import LEVELS, SHARE, MotionNetwork, upsampled, warp
 from ..primitives.learned.quantize import Proxy, stand_in
 from .adaptive_rate import AdaptiveRate
 from .callbacks import Average, Callback, Clip, LearningRate, Seeding
@@ -50,9 +50,6 @@ from .losses import sample_qualities
 from .processes import Processes, processes
 from .recipes.motion import MotionRecipe
 from .sequences import SequencePack, batch, load_sequences
-
-#: λ' is this part of λ.
-SHARE = 0.25
 
 #: Weights of differences between neighbouring vectors, of the flow network's own loss in the last phase, and of what
 #: decoded vectors lack of its vectors in the second.
@@ -271,7 +268,7 @@ def phase_at(recipe: MotionRecipe, step: int) -> Phase:
 
 
 def _flow_loss(frame, reference, flows) -> tuple[Tensor, Tensor]:
-    """What the flow network alone is to minimize, for each frame, and the error at the finest level, in grey levels²."""
+    """What the flow network alone minimizes, for each frame, and the error at the finest level, in grey levels²."""
     total, errors = torch.zeros(len(frame), device=frame.device), []
     for flow in flows:
         frame, reference = F.avg_pool2d(frame, 2), F.avg_pool2d(reference, 2)

@@ -41,6 +41,9 @@ FLOW_UNIT = 8
 #: Whole qualities.
 LEVELS = 8
 
+#: An error of a prediction weighs so much of one in the decoded frame: the residual repairs most of it.
+SHARE = 0.25
+
 _SLOPE = 1 / 8
 
 

@@ -278,7 +278,7 @@ class MixingEncoder:
     @property
     def experience(self) -> list[Experience]:
         """What has been learned of each plane, for another encoder and its decoder to begin with."""
-        return [Experience(plane.counters.copy(), plane.weights.copy()) for plane in self._planes]
+        return _experience(self._planes)
 
     @property
     def spent(self) -> tuple[np.ndarray, ...]:
@@ -316,6 +316,15 @@ class MixingDecoder:
         """
         if not is_complete(self._coder, self._data):
             raise StreamError("the latents' stream is cut, damaged, or was made with other weights")
+
+    @property
+    def experience(self) -> list[Experience]:
+        """What has been learned of each plane: the same as the encoder's."""
+        return _experience(self._planes)
+
+
+def _experience(planes):
+    return [Experience(plane.counters.copy(), plane.weights.copy()) for plane in planes]
 
 
 def _ways(where, symbols, order):

@@ -27,9 +27,9 @@ class MotionRecipe:
 
     name: str = "motion"
     channels: tuple[int, ...] = (48, 64, 32)
-    steps: int = 10_500
-    flow_steps: int = 4000
-    autoencoder_steps: int = 3500
+    steps: int = 7800
+    flow_steps: int = 3500
+    autoencoder_steps: int = 2000
     batch: int = 4
     patch: int = 192
     synthetic: float = 0.4
