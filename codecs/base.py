@@ -178,7 +178,8 @@ class Codec:
         """
         pixels = self.read(image).pixels
         record = Record(pixels)
-        return record.trace(self.wrap(*self.encoder.encode(self.stages, pixels, record.see)))
+        stages, payload = self.encoder.encode(self.stages, pixels, record.see)
+        return record.trace(stages, self.wrap(stages, payload))
 
     def encode_video(self, frames, out=None, *, fps=None, progress: bool = False):
         """Encode a video; a codec of stills codes every frame on its own. See `codecs.video.encode_video`.

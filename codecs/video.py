@@ -39,7 +39,7 @@ from ..primitives.container import Container
 from ..primitives.errors import StreamError
 from ..primitives.files import is_same_file, new_file
 from ..primitives.picture import MAX_PIXELS, check_size
-from ..primitives.stage import Stage
+from ..primitives.stage import Stage, folded
 from . import timing
 from .frames import VIDEO_EXTENSIONS, Frames, open_file, read_video
 from .streams import unfold
@@ -81,7 +81,7 @@ def encode_video(codec, frames, out=None, *, fps=None, progress: bool = False) -
     if out is not None and isinstance(frames, str | os.PathLike) and is_same_file(frames, out):
         raise ValueError(f"{os.fspath(out)!r} is the input itself; give the result another name")
     source = read_video(frames, fps=fps)
-    last: Any = list(codec.stages.values())[-1]
+    last: Any = list(folded(codec.stages).values())[-1]
     ending = ".ckt" if out is None else Path(out).suffix.lower()
     if ending != ".ckt" and (ending not in FORMATS or not hasattr(last, "write_file")):
         others = f", {', '.join(FORMATS)}" if hasattr(last, "write_file") else ""
@@ -154,7 +154,7 @@ def _write(codec, frames, count, source, file):
 
 
 def _chunks(codec, frames, source):
-    *stages, last = codec.stages.values()
+    *stages, last = folded(codec.stages).values()
     if isinstance(last, VideoStage):
         yield from last.forward_frames(frames, source.size, source.fps)
         return
@@ -329,8 +329,8 @@ def _frames(codec, reader, size, max_pixels):
         if reader.position != reader.end:
             raise StreamError("the video has bytes behind its last chunk")
 
-    *_, last = codec.stages.values()
     try:
+        *_, last = folded(codec.stages).values()
         if isinstance(last, VideoStage):
             yield from last.inverse_frames(chunks(), size)
         else:

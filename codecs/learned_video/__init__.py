@@ -1,1 +1,1 @@
-"""Learned video codecs: P-frames predicted by motion and coded by networks."""
+"""Learned video codecs: predicted frames with the transforms, gain units and entropy coder of `balle2017`."""

@@ -77,6 +77,38 @@ class Recipe:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class VideoRecipe:
+    """What the weights of a learned video codec's predicted frames are made with.
+
+    Attributes:
+        name: of the recipe.
+        network: "dvc" or "dcvc".
+        channels: the arguments of its constructor.
+        steps: length of the training.
+        batch: frames a step, over all devices.
+        patch: side of the frames in pixels, a multiple of 16.
+        chain: predicted frames of a chain, an even number; `report` is a multiple of it.
+        qualities, learning_rate, entropy_rate, warmup, clip, ema, report, seed: as of `Recipe`.
+    """
+
+    name: str
+    network: str
+    channels: tuple[int, ...]
+    steps: int
+    batch: int
+    patch: int
+    chain: int = 6
+    qualities: tuple[float, float] = (1, 8)
+    learning_rate: float = 3e-4
+    entropy_rate: float = 2e-3
+    warmup: int = 300
+    clip: float = 30.0
+    ema: float = 0.998
+    report: int = 3000
+    seed: int = 0
+
+
 def recipe(name: str, quality: int | None = None, small: bool = False) -> Recipe:
     """The recipe of that name, or of the network of that name that has no recipe.
 
