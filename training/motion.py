@@ -36,6 +36,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -48,7 +49,7 @@ from .callbacks import Average, Callback, Clip, LearningRate, Seeding
 from .loop import Task, run
 from .losses import sample_qualities
 from .processes import Processes, processes
-from .recipes.motion import MotionRecipe
+from .recipes import MotionRecipe
 from .sequences import SequencePack, batch, load_sequences
 
 #: Weights of differences between neighbouring vectors, of the flow network's own loss in the last phase, and of what
@@ -90,13 +91,13 @@ class MotionRate(AdaptiveRate):
         super().__init__(channels, levels)
         self.trust = nn.Parameter(torch.zeros(channels))
 
-    def bits(self, y_hat: Tensor, quality: Tensor) -> Tensor:
+    def bits(self, y_hat: Tensor, quality: Tensor, foreseen: Tensor | float = 0.0) -> Tensor:
         """What each picture takes [N]; arguments as in `AdaptiveRate.bits`."""
         y_hat = y_hat.float()
         around = F.pad(y_hat, (1, 0, 1, 0))
         left, above, corner = around[:, :, 1:, :-1], around[:, :, :-1, 1:], around[:, :, :-1, :-1]
-        foreseen = torch.stack((left, above, left + above - corner)).median(0).values
-        return super().bits(y_hat - torch.sigmoid(self.trust)[:, None, None] * foreseen, quality)
+        likely = torch.stack((left, above, left + above - corner)).median(0).values
+        return super().bits(y_hat - torch.sigmoid(self.trust)[:, None, None] * likely, quality, foreseen)
 
 
 class MotionObjective(nn.Module):
@@ -152,13 +153,17 @@ class MotionTask(Task):
         recipe: what to train, and how.
         data: a pack of sequences, or the path of one.
         processes: those that share a batch.
+        start: weights of a run to begin with, or None.
     """
 
-    def __init__(self, recipe: MotionRecipe, data, processes: Processes):
+    def __init__(self, recipe: MotionRecipe, data, processes: Processes, start=None):
         self.recipe, self.device = recipe, processes.device
         self.pack = (data if isinstance(data, SequencePack) else load_sequences(data)).to(self.device)
         torch.manual_seed(recipe.seed)
-        self.network = MotionNetwork(*recipe.channels).to(self.device, memory_format=torch.channels_last)
+        network = MotionNetwork(*recipe.channels)
+        if start is not None:
+            network.load_state_dict(load_file(start))
+        self.network = network.to(self.device, memory_format=torch.channels_last)
         self.objective = MotionObjective(self.network).to(self.device)
         probabilities = (*self.network.entropy_bottleneck.parameters(), *self.objective.rate.parameters())
         known = {id(parameter) for parameter in probabilities}
@@ -204,7 +209,7 @@ class MotionTask(Task):
         return rows
 
 
-def train_motion(
+def train(
     recipe: MotionRecipe,
     data,
     out,
@@ -212,18 +217,17 @@ def train_motion(
     device: str | None = None,
     minutes: float | None = None,
     resume: bool = False,
+    start=None,
     compile: bool | None = None,
     bfloat16: bool | None = None,
     progress: bool = False,
     callbacks: Iterable[Callback] = (),
 ) -> dict:
-    """Train a network of learned motion, or go on training it; arguments and result as `training.train` has them.
+    """Train a network of learned motion, or go on training it; arguments and result as of `image_codec.train`.
 
     Args:
-        recipe: what to train, and how.
         data: a pack of sequences (`sequences.write_sequences`), or the path of one.
-        out: folder of the run.
-        device, minutes, resume, compile, bfloat16, progress, callbacks: as in `image_codec.train`.
+        start: weights of a run to begin with.
 
     Raises:
         ValueError: the pack does not fit the recipe, or the folder holds another run, or one that is not to be resumed.
@@ -232,7 +236,7 @@ def train_motion(
     """
     with processes(device) as found:
         on_gpu = found.device.type == "cuda"
-        task = MotionTask(recipe, data, found)
+        task = MotionTask(recipe, data, found, start)
         rules = [
             Seeding(recipe.seed, found.rank, noise=True),
             LearningRate(recipe.steps - 1, recipe.warmup),
@@ -249,7 +253,7 @@ def train_motion(
             resume=resume,
             progress=progress,
             bfloat16=on_gpu if bfloat16 is None else bfloat16,
-            compile=bool(compile),
+            compile=on_gpu if compile is None else compile,
             callbacks=callbacks,
         )
 

@@ -15,11 +15,8 @@ So a prediction is the same on every machine, and what a codec predicts from nev
 the factorized prior, tables of integers for each level and channel, and its contexts. What it learns goes on from frame
 to frame; it begins with the experience in the weight file.
 
-**Quality.** A motion search is told what a bit may cost: a penalty in grey levels of the sum of absolute differences.
-`quality_of` translates that into a gain level, so that block motion and learned motion take the same argument.
-
-**Weights.** `MotionModel` is all of it, as named arrays (`tensors`), which a codec's weight file may hold, too.
-`export_motion` writes a file of these alone.
+**Weights.** `MotionModel` is all of it, as named arrays (`tensors`) in a weight file of its own (`export_motion`) that
+any codec can use. The stage names the file by its fingerprint, and so does a stream.
 """
 
 import copy
@@ -29,7 +26,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -39,14 +36,12 @@ from ...primitives.entropy.latent_mixing import Experience, MixingDecoder, Mixin
 from ...primitives.entropy.tables import FrequencyTables
 from ...primitives.errors import StreamError
 from ...primitives.learned.integer import IntegerNetwork, quantize_network
-from ...primitives.stage import Weighted
 from ...primitives.warp import FLOW_BITS, warp
 from ...primitives.weights import check_fingerprint, fingerprint, read_metadata, read_tensors, write_tensors
-from ..learned.lambdas import LAMBDAS
 from ..learned.networks import LEVEL_STEPS
 from ..learned.probabilities import prior_tables
-from ..learned.weights import check_device
-from .motion_network import FLOW_UNIT, LEVELS, SHARE, MotionNetwork
+from .motion import BLOCK, Motion
+from .motion_network import FLOW_UNIT, LEVELS, MotionNetwork
 
 #: Weight files of learned motion alone.
 FORMAT = "codeckit motion weights 1"
@@ -57,8 +52,8 @@ STEP_BITS = 10
 #: Vectors reach so many pixels at most.
 REACH = 128
 
-#: Side in pixels of what a position of the latents stands for.
-BLOCK = 16
+#: The weight file that comes with the package. It lies apart from those of whole codecs.
+SHIPPED = Path(__file__).parent / "shipped" / "motion" / "motion.safetensors"
 
 #: Gain levels that a stream can name.
 _LEVELS = (LEVELS - 1) * LEVEL_STEPS + 1
@@ -129,7 +124,7 @@ class MotionModel:
         return replace(model, experience=tuple(_practised(model, sequences)))
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """The model as arrays by name. The floats are written in 16 bits, so make the model of such floats (`halved`).
+        """The model as arrays by name. The floats are written in 16 bits, so make the model of such floats.
 
         The inverse is `from_tensors`.
         """
@@ -148,12 +143,8 @@ class MotionModel:
         return tensors
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, np.ndarray], device: str = "cpu") -> "MotionModel":
+    def from_tensors(cls, tensors: Mapping[str, np.ndarray]) -> "MotionModel":
         """The inverse of `tensors`.
-
-        Args:
-            tensors: what it gave.
-            device: where the encoder's networks run; the decoder's side runs on the CPU.
 
         Raises:
             ValueError: arrays are missing or do not fit.
@@ -178,13 +169,13 @@ class MotionModel:
             )
         packed = [tensors["experience"]] if "experience" in tensors else []
         experience = tuple(Experience.from_packed(data.tobytes()) for data in packed)
-        network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+        network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         return cls(network, g_s, steps, tables, experience)
 
     def estimate(self, frame: np.ndarray, reference: np.ndarray, level: int) -> LearnedField:
         """The motion of a frame from its reference, both uint8 [16R,16C,3], at a gain level."""
         symbols = _latents(self.network, frame, reference, level)[0].permute(1, 2, 0)
-        return LearnedField(level, np.ascontiguousarray(symbols.to(torch.int32).cpu().numpy()))
+        return LearnedField(level, np.ascontiguousarray(symbols.to(torch.int32).numpy()))
 
     def flow(self, motion: LearnedField) -> np.ndarray:
         """The decoded vectors (down, right), int32 [2,4R,4C] in units of 2^-8 pixels.
@@ -235,62 +226,46 @@ class MotionModel:
             )
 
 
-@dataclass(frozen=True)
-class MotionFile:
-    """The handle of a file with weights of learned motion alone.
-
-    Attributes:
-        path: the file; made absolute.
-        device: where the encoder's networks run.
-
-    Raises:
-        ValueError: there is no such device.
-    """
-
-    path: str
-    device: str = "cpu"
-
-    def __post_init__(self):
-        object.__setattr__(self, "path", os.path.abspath(self.path))
-        check_device(self.device)
-
-    @property
-    def fingerprint(self) -> bytes:
-        """What streams call the weights, 4 bytes."""
-        return bytes.fromhex(read_metadata(self.path, FORMAT)["fingerprint"])
-
-    def on(self, device: str) -> "MotionFile":
-        """The handle of the same weights on another device."""
-        return replace(self, device=device)
-
-    def load(self) -> "MotionWeights":
-        """The weights; those that were used last are kept in memory.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: it is no file of learned motion, or damaged.
-        """
-        status = os.stat(self.path) if os.path.isfile(self.path) else None
-        return _load(self.path, status and (status.st_mtime_ns, status.st_size), self.device)
-
-
-@dataclass(frozen=True)
-class MotionWeights:
-    """What `MotionFile` loads: any weights with a `motion` serve `LearnedMotion`."""
-
-    motion: MotionModel
-
-
 @functools.lru_cache(maxsize=2)
 @torch.inference_mode(False)
-def _load(path, version, device):
+def _load(path, version):
     """`version` makes a file that was written anew another one to the cache."""
     metadata, tensors = read_tensors(path, FORMAT)
     check_fingerprint(path, metadata, _NAME, tensors)
-    return MotionWeights(MotionModel.from_tensors(tensors, device))
+    return MotionModel.from_tensors(tensors)
 
 
-def export_motion(network: MotionNetwork, sequences: Iterable[np.ndarray], path, note: str = "") -> MotionFile:
+def load_motion(path) -> MotionModel:
+    """The model in a weight file; those used last are kept in memory.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no weight file of learned motion, or damaged.
+    """
+    path = os.path.abspath(path)
+    status = os.stat(path) if os.path.isfile(path) else None
+    return _load(path, status and (status.st_mtime_ns, status.st_size))
+
+
+def register_motion(path) -> str:
+    """Let `LearnedMotion` and streams find a weight file by its fingerprint, for the rest of this process.
+
+    Returns:
+        The fingerprint, 8 hexadecimal digits.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_motion`.
+    """
+    path = os.path.abspath(path)
+    known = read_metadata(path, FORMAT)["fingerprint"]
+    _registered[known] = path
+    return known
+
+
+_registered: dict[str, str] = {}
+
+
+def export_motion(network: MotionNetwork, sequences: Iterable[np.ndarray], path, note: str = "") -> str:
     """Write the weight file of a trained network.
 
     Args:
@@ -300,15 +275,19 @@ def export_motion(network: MotionNetwork, sequences: Iterable[np.ndarray], path,
         path: the file to write.
         note: how it was trained.
 
+    Returns:
+        The fingerprint, as `register_motion` does.
+
     Raises:
         ValueError: there are no sequences.
     """
-    tensors = MotionModel.of(halved(network), sequences).tensors()
-    write_tensors(path, FORMAT, {"fingerprint": fingerprint(_NAME, tensors).hex(), "note": note}, tensors)
-    return MotionFile(str(path))
+    tensors = MotionModel.of(_halved(network), sequences).tensors()
+    known = fingerprint(_NAME, tensors).hex()
+    write_tensors(path, FORMAT, {"fingerprint": known, "note": note}, tensors)
+    return known
 
 
-def halved(network: MotionNetwork) -> MotionNetwork:
+def _halved(network: MotionNetwork) -> MotionNetwork:
     """A copy of a network with floats that 16 bits hold."""
     network = copy.deepcopy(network).cpu()
     network.load_state_dict(
@@ -318,82 +297,64 @@ def halved(network: MotionNetwork) -> MotionNetwork:
 
 
 @dataclass(frozen=True)
-class LearnedMotion(Weighted):
+class LearnedMotion(Motion):
     """Motion by networks, in the place of block motion.
 
-    A codec's last stage calls `estimate`, `predict`, `pack` and `unpack` frame by frame.
-
     Attributes:
-        weights: handle of the weights; what it loads has a `motion`.
+        weights: fingerprint of the weight file, 8 hexadecimal digits: one that `register_motion` knows, or that comes
+            with the package, which is the default.
 
     >>> import tempfile
     >>> frames = np.random.default_rng(0).integers(0, 256, (2, 32, 48, 3), dtype=np.uint8)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     weights = export_motion(MotionNetwork(4, 8, 8), [frames], folder + "/motion.safetensors")
-    ...     stage = LearnedMotion(weights)
-    ...     motion = stage.estimate(frames[1], frames[0], None, penalty=12)
-    ...     data = stage.pack(motion, {})
-    ...     again = stage.unpack(data, (2, 3), {})
+    ...     _ = export_motion(MotionNetwork(4, 8, 8), [frames], folder + "/motion.safetensors")
+    ...     stage = LearnedMotion(register_motion(folder + "/motion.safetensors"))
+    ...     motion = stage.estimate(frames[1], frames[0], None, quality=4)
+    ...     again = stage.unpack(stage.pack(motion, {}), (2, 3), {})
     ...     same = (stage.predict(frames[0], again) == stage.predict(frames[0], motion)).all()
     >>> motion.symbols.shape, bool(same)
     ((2, 3, 4), True)
     """
 
-    weights: Any = None
+    weights: str = ""
 
-    def estimate(
-        self, frame: np.ndarray, reference: np.ndarray, before: LearnedField | None, penalty: float
-    ) -> LearnedField:
-        """The motion of a frame; for encoders.
+    def __post_init__(self):
+        if not self.weights and SHIPPED.exists():
+            object.__setattr__(self, "weights", read_metadata(SHIPPED, FORMAT)["fingerprint"])
 
-        Args:
-            frame: uint8 [16R,16C,3].
-            reference: the frame before, as decoded, of the same shape.
-            before: the motion of the frame before, which learned motion does without.
-            penalty: what a bit may cost, in grey levels of absolute differences.
+    def estimate(self, frame, reference, before, quality):
+        """As `Motion.estimate`; learned motion does without the motion of the frame before.
 
         Raises:
-            ValueError: the shapes do not fit.
+            ValueError: the shapes do not fit, or the quality is not in 1 … 8.
         """
         if frame.shape != reference.shape or frame.ndim != 3 or any(side % BLOCK for side in frame.shape[:2]):
             raise ValueError(
                 f"frames have sides in multiples of {BLOCK} and one shape, not {frame.shape} and {reference.shape}"
             )
-        level = round((quality_of(penalty) - 1) * LEVEL_STEPS)
+        level = round((quality - 1) * LEVEL_STEPS)
+        if not 0 <= level < _LEVELS:
+            raise ValueError(f"quality is a number from 1 to {LEVELS}, not {quality!r}")
         return self._model().estimate(frame, reference, level)
 
-    def predict(self, reference: np.ndarray, motion: LearnedField) -> np.ndarray:
-        """The prediction uint8 [16R,16C,3] from the reference; exact on every machine.
+    def predict(self, reference, motion):
+        """As `Motion.predict`.
 
         Raises:
             ValueError: the motion is of another size or another model.
         """
         return warp(reference, self._model().flow(motion))
 
-    def pack(self, motion: LearnedField, memory: dict) -> bytes:
-        """The motion as bytes.
-
-        Args:
-            motion: of this stage's weights.
-            memory: statistics that one frame hands on to the next: an empty dictionary at first.
-        """
+    def pack(self, motion, memory):
+        """As `Motion.pack`: a byte of level, and the stream of symbols."""
         model = self._model()
         encoder = model.encoded(motion, memory.get(_NAME, model.experience))
         data = bytes([motion.level]) + encoder.getvalue()
         memory[_NAME] = encoder.experience
         return data
 
-    def unpack(self, data: bytes, shape: tuple[int, int], memory: dict) -> LearnedField:
-        """The inverse of `pack`.
-
-        Args:
-            data: what it returned.
-            shape: (R, C).
-            memory: as it was handed to `pack`.
-
-        Raises:
-            StreamError: the bytes are cut or damaged.
-        """
+    def unpack(self, data, shape, memory):
+        """As `Motion.unpack`."""
         if not data or data[0] >= _LEVELS:
             raise StreamError(f"the motion names no gain level up to {_LEVELS - 1}; it is cut or damaged")
         model = self._model()
@@ -401,26 +362,24 @@ class LearnedMotion(Weighted):
         memory[_NAME] = experience
         return motion
 
+    def vectors(self, motion):
+        """As `Motion.vectors`: one a block of 4×4."""
+        return np.moveaxis(self._model().flow(motion) / 2**FLOW_BITS, 0, 2)
+
     def _model(self) -> MotionModel:
-        if self.weights is None:
-            raise ValueError("learned motion has no weights yet: LearnedMotion(MotionFile(path)) gives it some")
-        return self.weights.load().motion
-
-
-#: A penalty times λ' at the same trade: an error of σ grey levels has absolute differences of 0.8 σ on average, and to
-#: reduce its square by one reduces these by 0.4 / σ; σ is taken as 10.
-_PENALTY_TIMES_LAMBDA = 0.04
-
-
-def quality_of(penalty: float) -> float:
-    """The quality 1 … 8 whose trade of bits for errors is nearest to that of a penalty in grey levels a bit.
-
-    >>> [round(quality_of(penalty), 2) for penalty in (0, 4, 12, 36, 1000)]
-    [8.0, 6.1, 4.72, 3.33, 1.0]
-    """
-    table = np.log(LAMBDAS["mse"])
-    wanted = math.log(_PENALTY_TIMES_LAMBDA / SHARE / max(penalty, 1e-9))
-    return float(np.interp(wanted, table, np.arange(1, LEVELS + 1)))
+        if not self.weights:
+            raise ValueError(
+                "no weights of learned motion come with this version of codeckit; "
+                "LearnedMotion(register_motion(path)) takes a file that export_motion wrote"
+            )
+        if self.weights in _registered:
+            return load_motion(_registered[self.weights])
+        if SHIPPED.exists() and read_metadata(SHIPPED, FORMAT)["fingerprint"] == self.weights:
+            return load_motion(SHIPPED)
+        raise StreamError(
+            f"the weights of learned motion {str(self.weights)[:40]!r} are not known here; register_motion(path) tells "
+            "where their file is"
+        )
 
 
 def _kept(key):
@@ -431,8 +390,7 @@ def _kept(key):
 @torch.inference_mode()
 def _latents(network, frame, reference, level):
     """The rounded latents of a frame, float32 [1,M,R,C]."""
-    device = network.gain.log_gain.device
-    pair = torch.from_numpy(np.stack((frame, reference))).to(device).permute(0, 3, 1, 2).float() / 255
+    pair = torch.from_numpy(np.stack((frame, reference))).permute(0, 3, 1, 2).float() / 255
     current, before = pair[:1], pair[1:]
     y = network.analysis(current, before, network.flows(current, before)[0])
     return network.gain(y, 1 + level / LEVEL_STEPS).round()
