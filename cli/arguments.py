@@ -163,7 +163,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "recipe", metavar="RECIPE", help="balle2017-small, cheng2020-small, … (docs/training.md), or a network's name"
     )
-    command.add_argument("--data", required=True, metavar="PACK", help="photographs that codeckit.training.data packed")
+    command.add_argument(
+        "--data", required=True, metavar="PACK", help="what training.data or training.sequences packed"
+    )
     command.add_argument(
         "--out", type=_path, required=True, metavar="DIR", help="folder for checkpoint, weights and log"
     )

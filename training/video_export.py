@@ -93,8 +93,8 @@ def practise(path, sequences: Sequences) -> Header:
         for number in chosen.tolist():
             for _ in loop.forward_frames(sequences.frames[number].numpy(), tuple(sequences.frames.shape[2:4]), 25):
                 pass
-            loop.experience = loop.learned
-        tensors[f"experience.{level}"] = np.frombuffer(loop.learned[0].packed(), np.uint8)
+            loop.experience = loop.coder.statistics.experience
+        tensors[f"experience.{level}"] = np.frombuffer(loop.experience.packed(), np.uint8)
     return write_weights(path, header.architecture, still, header.note, tensors)
 
 

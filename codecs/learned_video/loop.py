@@ -25,6 +25,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...primitives.bitstream import ByteReader, ByteWriter
+from ...primitives.entropy.latent_mixing import Experience
 from ...primitives.errors import StreamError
 from ...primitives.pad import PadTo
 from ...primitives.picture import MAX_PIXELS, Picture, check_size
@@ -33,7 +34,7 @@ from ..learned.networks import LEVEL_STEPS
 from ..video import VideoStage
 from .motion import BLOCK, Motion
 from .stages import DeadZoneRound, PredictedMixed, PredictedTransform, Prediction, ResidualPrediction
-from .symbols import SymbolDecoder, SymbolEncoder
+from .symbols import SymbolCoder
 
 _INTRA, _PREDICTED = 0, 1
 _PAD = PadTo(BLOCK)
@@ -74,6 +75,7 @@ class Loop(VideoStage):
     Attributes:
         see: called with a report of each frame that is encoded, if set.
         experience: what the entropy coder begins groups with, if set, instead of what the weight file says.
+        coder: that of the last group.
 
     Raises:
         ValueError: a stage is missing, or of another kind.
@@ -88,7 +90,8 @@ class Loop(VideoStage):
         self.transform: PredictedTransform = _of_kind(stages, PredictedTransform)
         self.rounding: DeadZoneRound = _of_kind(stages, DeadZoneRound)
         self.see: Callable[[FrameReport], None] | None = None
-        self.experience = None
+        self.experience: Experience | None = None
+        self.coder: SymbolCoder | None = None
 
     def forward_frames(self, frames: Iterable[np.ndarray], size: tuple[int, int], fps: Fraction) -> Iterator[bytes]:
         """A chunk for each frame."""
@@ -157,7 +160,7 @@ class _Group:
         self.weights = loop.last.loaded()
         self.shape = tuple(-(-side // BLOCK) for side in size)
         self.color = "rgb"
-        self.frame = self.motion = self.symbols = self.coder = None
+        self.frame = self.motion = self.coder = None
         self.memory: dict = {}
 
     def encode_still(self, frame: np.ndarray) -> bytes:
@@ -192,17 +195,17 @@ class _Group:
         packed = loop.motion.pack(motion, self.memory)
         prediction = loop.prediction.predict(loop.motion.predict(self.frame, motion), self.frame, level)
         symbols = loop.rounding.forward(loop.transform.analysis(wanted, prediction, level))
-        coder = SymbolEncoder(self._learned(level), self.weights, level, self.symbols, symbols.shape, bool(loop.see))
-        stream = coder.encode(symbols, self.weights.decoder.indices(prediction.context, level))
+        indices = self.weights.decoder.indices(prediction.context, level)
+        stream = self._coder(level).encode(symbols, indices, level, measured=bool(loop.see))
         out = ByteWriter()
         out.raw(bytes([_PREDICTED, level]))
         out.varint(len(packed))
         head = len(out.getvalue())
         out.raw(packed)
         out.raw(stream)
-        self._become(loop.transform.synthesis(symbols, prediction, level), motion, symbols, coder)
+        self.frame, self.motion = loop.transform.synthesis(symbols, prediction, level), motion
         bits = {"header": 8 * (head + 2), "motion": 8 * len(packed), "symbols": 8 * len(stream)}
-        self._report("P", level, bits, motion, prediction, symbols, coder.spent)
+        self._report("P", level, bits, motion, prediction, symbols, self.coder.spent)
         return _with_check(out.getvalue())
 
     def decode(self, level: int, reader: ByteReader) -> np.ndarray:
@@ -212,20 +215,16 @@ class _Group:
         motion = loop.motion.unpack(reader.raw(reader.varint()), self.shape, self.memory)
         prediction = loop.prediction.predict(loop.motion.predict(self.frame, motion), self.frame, level)
         indices = self.weights.decoder.indices(prediction.context, level)
-        coder = SymbolDecoder(self._learned(level), self.weights, level, self.symbols, indices.shape)
-        symbols = coder.decode(reader.rest(), indices)
-        self._become(loop.transform.synthesis(symbols, prediction, level), motion, symbols, coder)
+        symbols = self._coder(level).decode(reader.rest(), indices, level)
+        self.frame, self.motion = loop.transform.synthesis(symbols, prediction, level), motion
         return self._image()
 
-    def _learned(self, level):
-        """What the entropy coder of a predicted frame begins with."""
-        if self.coder:
-            return self.coder.learned
-        return self.weights.experience(level) if self.loop.experience is None else self.loop.experience
-
-    def _become(self, frame, motion, symbols, coder):
-        self.frame, self.motion, self.symbols, self.coder = frame, motion, symbols, coder
-        self.loop.learned = coder.learned
+    def _coder(self, level):
+        """The coder of symbols, new for a group's first predicted frame."""
+        if self.coder is None:
+            self.coder = SymbolCoder(self.weights.decoder, self.loop.experience or self.weights.experience(level))
+            self.loop.coder = self.coder
+        return self.coder
 
     def _check(self, level):
         if level >= len(self.weights.decoder.steps):

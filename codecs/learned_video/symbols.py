@@ -1,39 +1,61 @@
-"""The symbols of predicted frames, coded by context mixing with what was learned from the frames before."""
+"""The symbols of predicted frames as bytes: context mixing that goes on from frame to frame.
+
+The coder is that of `LatentMixed` (`primitives.entropy.latent_mixing`), with three temporal contexts more: what the
+frame before had at the same position. A symbol's table is the opinion of `dvc`'s channel, or of `dcvc`'s prior. What
+contexts and mixers have learned stays from one frame to the next within a group; a group begins with what the weight
+file says.
+"""
 
 import numpy as np
 
-from ...primitives.entropy.latent_mixing import Experience, MixingDecoder, MixingEncoder, of_tables
+from ...primitives.entropy.latent_mixing import Experience, MixingDecoder, MixingEncoder, Statistics, of_tables
+from .exact import ExactDecoder
 
 
-class _Coder:
-    """What encoder and decoder share: the statistics to begin with, and the order of channels."""
+class SymbolCoder:
+    """Encoder or decoder of the symbols of a group's predicted frames, one after the other.
 
-    def __init__(self, learned, weights, level, past, shape, measured=False):
-        self.weights, self.level, self.shape, self.past = weights, level, shape, past
-        self.experience = learned
-        self.order = np.argsort(-weights.decoder.base[level], kind="stable")
-        self.where = tuple(np.indices(shape[:2]).reshape(2, -1))
-        self.measured = measured
-        self.spent = None
+    Args:
+        decoder: has the tables.
+        experience: what the group begins with, if any.
 
+    Attributes:
+        spent: the bits of each symbol of the last frame, float64 [R,C,M], if they were measured.
+    """
 
-class SymbolEncoder(_Coder):
-    def encode(self, symbols, indices) -> bytes:
-        encoder = MixingEncoder([self.shape], self.measured, self.experience)
-        distributions = of_tables(indices.reshape(-1, self.shape[2]), self.weights.decoder.tables)
-        encoder.put(0, self.where, symbols.reshape(-1, self.shape[2]), distributions, self.order)
-        data = encoder.getvalue()
-        self.learned = encoder.experience
-        if self.measured:
-            self.spent = encoder.spent[0]
-        return data
+    def __init__(self, decoder: ExactDecoder, experience: Experience | None):
+        self.decoder, self.past, self.spent = decoder, None, None
+        self.statistics = Statistics(decoder.base.shape[1], experience, temporal=True)
 
+    def encode(self, symbols: np.ndarray, indices: np.ndarray, level: int, measured: bool = False) -> bytes:
+        """The stream of a frame's symbols.
 
-class SymbolDecoder(_Coder):
-    def decode(self, data, indices):
-        decoder = MixingDecoder(data, [self.shape], self.experience)
-        distributions = of_tables(indices.reshape(-1, self.shape[2]), self.weights.decoder.tables)
-        symbols = decoder.get(0, self.where, distributions, self.order)
+        Args:
+            symbols: int32 [R,C,M].
+            indices: the table of each, likewise.
+            level: the gain level, which decides the order of channels.
+            measured: whether to keep `spent`.
+        """
+        encoder = MixingEncoder([symbols.shape], measured, statistics=[self.statistics])
+        where, distributions, order = self._ways(indices, level)
+        encoder.put(0, where, symbols.reshape(-1, symbols.shape[2]), distributions, order, past=self.past)
+        self.past, self.spent = symbols, encoder.spent[0] if measured else None
+        return encoder.getvalue()
+
+    def decode(self, data: bytes, indices: np.ndarray, level: int) -> np.ndarray:
+        """The symbols of a stream: the inverse of `encode`.
+
+        Raises:
+            StreamError: it is cut or damaged.
+        """
+        decoder = MixingDecoder(data, [indices.shape], statistics=[self.statistics])
+        where, distributions, order = self._ways(indices, level)
+        self.past = decoder.get(0, where, distributions, order, past=self.past).reshape(indices.shape)
         decoder.finish()
-        self.learned = [Experience(p.counters, p.weights) for p in decoder._planes]
-        return symbols.reshape(self.shape)
+        return self.past
+
+    def _ways(self, indices, level):
+        rows, columns, channels = indices.shape
+        where = tuple(np.indices((rows, columns)).reshape(2, -1))
+        order = np.argsort(-self.decoder.base[level], kind="stable")
+        return where, of_tables(indices.reshape(-1, channels), self.decoder.tables), order

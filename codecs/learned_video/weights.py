@@ -63,10 +63,10 @@ class VideoWeights:
     still_file: WeightFile
     experiences: dict[int, Experience] = field(default_factory=dict, repr=False)
 
-    def experience(self, level: int) -> list[Experience]:
-        """What the entropy coder begins a group with at a gain level; nothing if the file does not say."""
-        nearest = sorted(self.experiences, key=lambda known: (abs(known - level), known))[:1]
-        return [self.experiences[known] for known in nearest]
+    def experience(self, level: int) -> Experience | None:
+        """What the entropy coder begins a group with at a gain level; None if the file does not say."""
+        nearest = min(self.experiences, key=lambda known: (abs(known - level), known), default=None)
+        return None if nearest is None else self.experiences[nearest]
 
 
 def write_weights(path, name: str, still: bytes, note: str, tensors: dict[str, np.ndarray]) -> Header:

@@ -427,6 +427,11 @@ class MixingDecoder:
         if not is_complete(self._coder, self._data):
             raise StreamError("the latents' stream is cut, damaged, or was made with other weights")
 
+    @property
+    def experience(self) -> list[Experience]:
+        """What has been learned of each plane: the same as the encoder's."""
+        return [plane.statistics.experience for plane in self._planes]
+
 
 def _ways(where, symbols, order):
     """Rows, columns and channels in coding order, as the compiled function takes them."""

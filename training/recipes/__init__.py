@@ -8,6 +8,7 @@
 
 import importlib
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ...primitives.plugins import find
 
@@ -23,6 +24,7 @@ NAMES = (
     "cheng2020-small",
     "cheng2020-further",
     "cheng2020-further-gpu",
+    "motion",
 )
 
 
@@ -31,6 +33,7 @@ class Recipe:
     """What a weight file is made with.
 
     Attributes:
+        trainer: the file in `training` whose `train` takes recipes of this class.
         name: of the recipe.
         network: name or id of a declared network (`codecs.learned.networks`).
         channels: the arguments of its constructor, as in `Network.CHANNELS`.
@@ -55,6 +58,8 @@ class Recipe:
         report: steps from one validation and checkpoint to the next.
         seed: of all random numbers.
     """
+
+    trainer: ClassVar[str] = "image_codec"
 
     name: str
     network: str
@@ -92,6 +97,8 @@ class VideoRecipe:
         qualities, learning_rate, entropy_rate, warmup, clip, ema, report, seed: as of `Recipe`.
     """
 
+    trainer: ClassVar[str] = "video_codec"
+
     name: str
     network: str
     channels: tuple[int, ...]
@@ -109,7 +116,44 @@ class VideoRecipe:
     seed: int = 0
 
 
-def recipe(name: str, quality: int | None = None, small: bool = False) -> Recipe:
+@dataclass(frozen=True)
+class MotionRecipe:
+    """What the network of learned motion is made with.
+
+    Attributes:
+        name: of the recipe.
+        channels: the arguments of `MotionNetwork`.
+        steps: length of the training.
+        batch: pairs of frames a step.
+        patch: side of the frames in pixels, a multiple of 16.
+        flow_steps: steps at its beginning in which only the flow network learns.
+        autoencoder_steps: steps after that in which only the rest learns.
+        synthetic: part of the steps that see sequences made of photographs.
+        rounded_after: share of the steps after which g_s sees rounded latents and the warp is bicubic.
+        learning_rate, entropy_rate, warmup, clip, ema, report, seed: as of `Recipe`.
+    """
+
+    trainer: ClassVar[str] = "motion"
+
+    name: str
+    channels: tuple[int, ...]
+    steps: int
+    batch: int
+    patch: int
+    flow_steps: int = 3500
+    autoencoder_steps: int = 3000
+    synthetic: float = 0.4
+    rounded_after: float = 0.75
+    learning_rate: float = 4e-4
+    entropy_rate: float = 1e-3
+    warmup: int = 300
+    clip: float = 5.0
+    ema: float = 0.998
+    report: int = 500
+    seed: int = 0
+
+
+def recipe(name: str, quality: int | None = None, small: bool = False) -> Recipe | VideoRecipe | MotionRecipe:
     """The recipe of that name, or of the network of that name that has no recipe.
 
     Args:
