@@ -2,8 +2,8 @@
 
 A step takes a batch of frames, and what the decoder will have of the frames before them.
 
-**Chains.** Patches of a sequence are coded one after the other, a frame a step. The first is coded by the still codec of
-I-frames. The others are coded by the network as it is at that step, each predicted by block motion from the frame that
+**Chains.** Patches of a sequence are coded one after the other, a frame a step. The first is coded by the still codec
+of I-frames. The others are coded by the network as it is at that step, each predicted by block motion from the frame that
 was decoded in the step before. So the network sees the errors that it makes itself, vectors are those of the real
 encoder, and no gradient goes back through time. DVC calls this an online buffer. All patches of a batch begin their
 chains together, every `Recipe.chain` steps, so that a run that resumes there goes on as if it had not stopped.
@@ -17,7 +17,6 @@ prior foresees; this prior also learns to be right alone, as the integer coder a
 Sources: G. Lu et al., "DVC: An End-to-end Deep Video Compression Framework", CVPR 2019, section 3.6.
 """
 
-import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -40,7 +39,7 @@ from .loop import Task, run
 from .losses import sample_qualities
 from .processes import Processes, processes
 from .recipes import VideoRecipe
-from .sequences import Sequences, SequencePack, batch, load_sequences
+from .sequences import SequencePack, Sequences, batch, load_sequences
 from .start import begin_residuals
 
 #: Qualities by which I-frames of training chains may be better than the frames that follow.
@@ -57,7 +56,6 @@ _START_CHAINS = 12
 
 #: Qualities and frames of the validation.
 _VALIDATED = (2, 4, 6)
-
 
 
 def train(
@@ -265,7 +263,7 @@ class Chain:
             if measured:
                 self.motion_bits[n] = 8.0 * len(encode_field(self.fields[n], self.memories[n]))
         p = torch.from_numpy(predicted).permute(0, 3, 1, 2)
-        return tuple(t.to(self.device).float() for t in (x, p, self.decoded)) + (self.quality.to(self.device),)
+        return (*(t.to(self.device).float() for t in (x, p, self.decoded)), self.quality.to(self.device))
 
 
 def still(device):
@@ -289,7 +287,7 @@ def decoded(reconstruction: Tensor) -> Tensor:
 
 @torch.no_grad()
 def validate(network, rate: AdaptiveRate, sequences: Sequences, still, device, qualities=_VALIDATED) -> list[dict]:
-    """Estimated bits a pixel, with real motion fields, and PSNR of predicted frames: means over sequences and frames."""
+    """Estimated bits a pixel, with real motion fields, and PSNR of predicted frames: means over sequences."""
     objective, rows = Objective(network, rate), []
     frames = sequences.frames.permute(1, 0, 4, 2, 3)
     for quality in qualities:

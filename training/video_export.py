@@ -17,10 +17,10 @@ import torch
 from ..codecs.learned.header import shipped
 from ..codecs.learned.networks import LEVEL_STEPS
 from ..codecs.learned.weights import WeightFile
-from ..codecs.registry import codec
 from ..codecs.learned_video.exact import ExactDecoder
 from ..codecs.learned_video.exact_still import ExactStill
 from ..codecs.learned_video.weights import Header, network_of, read_weights, write_weights
+from ..codecs.registry import codec
 from .export import read_run
 from .sequences import SequencePack, Sequences, load_sequences
 from .video_codec import Chain, coded_still, decoded

@@ -16,16 +16,13 @@ the unrounded coefficients around, those that come later included, which no deco
 could foresee. Bits are those of all clips together; times are those of one core, without the first frame's.
 """
 
-import argparse
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from ...codecs.frames import VIDEO_EXTENSIONS, read_video
+from ...codecs.frames import read_video
 from ...primitives.block_motion import Field, encode_field, estimate_field, overlapped
 from ...primitives.color import YCbCr
 from ...primitives.entropy import FrequencyTables

@@ -10,6 +10,7 @@ import os
 
 from ..base import Codec
 from .header import Header, read_header, shipped
+from .learned_motion import LearnedMotion
 from .motion import BlockMotion
 from .networks import NETWORKS, Dcvc
 from .stages import ContextPrediction, DeadZoneRound, PredictedMixed, PredictedTransform, ResidualPrediction
@@ -21,6 +22,7 @@ def dvc(
     gop: int = 32,
     better: float = 1.0,
     dead_zone: float = 0.15,
+    motion: str = "block",
     weights: str | os.PathLike | None = None,
     device: str = "cpu",
 ) -> Codec:
@@ -31,6 +33,7 @@ def dvc(
         gop: frames from one I-frame to the next.
         better: by how much the quality of I-frames is higher than that of predicted ones.
         dead_zone: by how much of a step latents are brought nearer to zero before they are rounded, 0 … 0.45.
+        motion: "block" for block motion, "learned" for that of a network.
         weights: path of a weight file; None for the weights that come with the package.
         device: where the networks run, "cpu" or "cuda". Streams and frames are the same everywhere.
 
@@ -38,7 +41,7 @@ def dvc(
         ValueError: an option is illegal, or the weights are of another codec.
         FileNotFoundError: there is no such weight file.
     """
-    return compose("dvc", quality, gop, better, dead_zone, weights, device)
+    return compose("dvc", quality, gop, better, dead_zone, motion, weights, device)
 
 
 def dcvc(
@@ -46,6 +49,7 @@ def dcvc(
     gop: int = 32,
     better: float = 1.0,
     dead_zone: float = 0.15,
+    motion: str = "block",
     weights: str | os.PathLike | None = None,
     device: str = "cpu",
 ) -> Codec:
@@ -56,6 +60,7 @@ def dcvc(
         gop: frames from one I-frame to the next.
         better: by how much the quality of I-frames is higher than that of predicted ones.
         dead_zone: by how much of a step latents are brought nearer to zero before they are rounded, 0 … 0.45.
+        motion: "block" for block motion, "learned" for that of a network.
         weights: path of a weight file; None for the weights that come with the package.
         device: where the networks run, "cpu" or "cuda". Streams and frames are the same everywhere.
 
@@ -63,10 +68,12 @@ def dcvc(
         ValueError: an option is illegal, or the weights are of another codec.
         FileNotFoundError: there is no such weight file.
     """
-    return compose("dcvc", quality, gop, better, dead_zone, weights, device)
+    return compose("dcvc", quality, gop, better, dead_zone, motion, weights, device)
 
 
-def compose(name: str, quality: float, gop: int, better: float, dead_zone: float, weights, device: str) -> Codec:
+def compose(
+    name: str, quality: float, gop: int, better: float, dead_zone: float, motion: str, weights, device: str
+) -> Codec:
     """The codec of a network, "dvc" or "dcvc"; options and errors as of these functions."""
     header = _choose(name, weights)
     low, high = header.quality
@@ -76,9 +83,11 @@ def compose(name: str, quality: float, gop: int, better: float, dead_zone: float
         raise ValueError(f"gop is an integer of at least 1, not {gop!r}")
     if not 0 <= better <= 7:
         raise ValueError(f"better lies in 0 … 7, not {better!r}")
+    if motion not in ("block", "learned"):
+        raise ValueError(f"motion is 'block' or 'learned', not {motion!r}")
     prediction = ContextPrediction if NETWORKS[name] is Dcvc else ResidualPrediction
     stages = {
-        "motion": BlockMotion(),
+        "motion": BlockMotion() if motion == "block" else LearnedMotion(),
         "prediction": prediction(),
         "transform": PredictedTransform(),
         "quantize": DeadZoneRound(float(dead_zone)),
@@ -87,6 +96,7 @@ def compose(name: str, quality: float, gop: int, better: float, dead_zone: float
     setting = {
         "quality": quality,
         "gop": gop,
+        "motion": motion if motion != "block" else None,
         "weights": str(weights) if weights else None,
         "device": device if device != "cpu" else None,
     }

@@ -17,9 +17,9 @@ prior        c                    (`Dcvc`)               logarithm of the scale,
 
     x̂ = clamp((16·p + δ + tail + fusion + 8) >> 4, 0, 255)
 
-The *steps* are the inverse gains of each level and channel as integers, and the *scales* say which table a symbol
-follows: ``(base[level, channel] + prior + 16) >> 5``, one of `TABLES` Laplace distributions whose widths rise by e^(1/8).
-Both, the tables, and what calibration fixed are stored with the weights.
+The *steps* are the inverse gains of each level and channel as integers. The *scales* say which table a symbol follows:
+``(base[level, channel] + prior + 16) >> 5``, one of `TABLES` Laplace distributions whose widths rise by e^(1/8). Both,
+the tables, and the constants of calibration are stored with the weights.
 
 `ExactDecoder.of` makes it all from a float network and examples, once; `state` and `from_state` are the way to a weight
 file and back.

@@ -1,4 +1,4 @@
-"""The weight files of learned video codecs that ship, and what such a file says of itself. Nothing here imports torch."""
+"""What a weight file of a learned video codec says of itself, and the files that ship. Nothing here imports torch."""
 
 from pathlib import Path
 

@@ -5,9 +5,9 @@
     I    00  level  payload of balle2017                             check
     P    01  level  varint length  motion  symbols                   check
 
-`level` is 8 · (quality - 1) of a predicted frame's latents; an I-frame tells that of the frames that follow. `motion` is
-what the motion stage packs, `symbols` the stream of the context-mixing coder. The check is the lower half of the CRC-32
-of all before it in the chunk, so that damage is noticed before other frames are predicted from it.
+`level` is 8 · (quality - 1) of a predicted frame's latents; an I-frame tells that of the frames that follow. `motion`
+is what the motion stage packs, `symbols` the stream of the context-mixing coder. The check is the lower half of the
+CRC-32 of all before it in the chunk, so that damage is noticed before other frames are predicted from it.
 
 **State.** Encoder and decoder keep the decoded frame, its motion, its symbols and the coder's statistics. An I-frame
 sets all of that back, so decoding can begin at any I-frame.
@@ -143,8 +143,7 @@ class Loop(VideoStage):
         reader = ByteReader(payload)
         size = reader.varint(), reader.varint()
         reader.raw(2)
-        still, color = self.still.describe(reader.rest())
-        return size, color
+        return size, self.still.describe(reader.rest())[1]
 
     @property
     def still(self):

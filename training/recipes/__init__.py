@@ -25,6 +25,8 @@ NAMES = (
     "cheng2020-further",
     "cheng2020-further-gpu",
     "motion",
+    "dvc",
+    "dcvc",
 )
 
 
