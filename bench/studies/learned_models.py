@@ -7,10 +7,11 @@ and scales are about right for them.
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
-from ...codecs.learned import export
+from ...codecs.learned import WeightFile, export
 from ...codecs.learned.networks import NETWORKS
 from ...primitives.entropy.mixture import COMPONENTS
 from .pictures import photo
@@ -68,3 +69,47 @@ def random_weights(
         plausible(network, x, deviation=8 if variable else 2)  # gains divide by up to 11
     served = (1, network.LEVELS) if variable else quality
     return export(network, [picture], Path(folder) / f"{name}.safetensors", quality=served, half=half).path
+
+
+def random_video_weights(
+    name: str, folder, still, channels: tuple[int, int, int] = (8, 12, 4), tables: int = 40
+) -> str:
+    """The path of a weight file of a random network of predicted frames.
+
+    No part of it is zero, as some are at the start of training: all that a decoder has takes part in its frames.
+
+    Args:
+        name: "dvc" or "dcvc".
+        folder: where to write the file.
+        still: path of the weights of `balle2017` that code I-frames.
+        channels: N, M and C.
+        tables: how many of the distributions to keep, the narrow ones.
+    """
+    from ...codecs.learned_video.exact import ExactDecoder
+    from ...codecs.learned_video.exact_still import ExactStill
+    from ...codecs.learned_video.networks import NETWORKS as VIDEO_NETWORKS
+    from ...codecs.learned_video.weights import network_of, write_weights
+    from ...primitives.entropy.tables import FrequencyTables
+
+    torch.manual_seed(0)
+    network = VIDEO_NETWORKS[name](*channels).eval()
+    network.gain.log_gain.data += 3
+    network.inverse_gain.log_gain.data -= 3
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and not module.weight.any():
+            nn.init.normal_(module.weight, std=0.1)
+    halves = {key: value.half() for key, value in network.state_dict().items()}
+    network = network_of(name, halves)
+    frame = photo(32, 48, seed=1)
+    before = np.roll(frame, 1, 1)
+    decoder = ExactDecoder.of(network, [(frame, before, before, level) for level in (0, 24, 56)])
+    sizes = decoder.tables.sizes[:tables]
+    kept = FrequencyTables(decoder.tables.frequencies[: sizes.sum()], sizes, decoder.tables.lowest[:tables])
+    decoder = ExactDecoder(decoder.networks, decoder.steps, decoder.base, kept)
+    balle = WeightFile(str(still)).load()
+    tensors = {f"network.{key}": value.numpy() for key, value in halves.items()}
+    tensors |= {f"exact.{key}": value.numpy() for key, value in decoder.state(network).items()}
+    tensors |= {f"still.{key}": value.numpy() for key, value in ExactStill.of(balle, [frame]).state(balle).items()}
+    path = Path(folder) / f"{name}.safetensors"
+    write_weights(path, name, balle.header.fingerprint, "random", tensors)
+    return str(path)

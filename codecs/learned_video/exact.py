@@ -21,6 +21,9 @@ The *steps* are the inverse gains of each level and channel as integers. The *sc
 ``(base[level, channel] + prior + 16) >> 5``, one of `TABLES` Laplace distributions whose widths rise by e^(1/8). Both,
 the tables, and the constants of calibration are stored with the weights.
 
+**Large frames** are computed in tiles with margins as wide as the networks reach. All sums are exact, so the cut changes
+nothing.
+
 `ExactDecoder.of` makes it all from a float network and examples, once; `state` and `from_state` are the way to a weight
 file and back.
 """
@@ -37,6 +40,7 @@ from torch import Tensor, nn
 
 from ...primitives.entropy.tables import FrequencyTables
 from ...primitives.learned.integer import IntegerNetwork, quantize_network
+from ...primitives.learned.tiles import tiled
 from ..learned.networks import LEVEL_STEPS
 from .networks import CELL, Dcvc, PredictiveNetwork
 
@@ -51,6 +55,18 @@ _WIDEST = 512
 
 #: Magnitude to which features and pictures are clamped.
 _FEATURE_LIMIT, _PICTURE_LIMIT = 1 << 19, 1 << 17
+
+#: Pixels of a latent and of a feature, a side.
+_LATENT, _RATIO = 16, 16 // CELL
+
+#: Latents that are computed together: tiles of about so many rows and columns, some 100 MB.
+_SIDE = 48
+
+#: How far the networks reach: context and correction, in features; prior, and g_s with tail and fusion, in latents.
+_REACHES = {"context": 3, "correction": 1, "prior": 2, "picture": 3}
+
+#: Latents are clamped to this magnitude, far beyond what the networks clamp them to.
+_LATENT_LIMIT = 1 << 30
 
 
 class Context(NamedTuple):
@@ -160,29 +176,45 @@ class ExactDecoder:
             level: 8 · (quality - 1).
         """
         predicted = _tensor(p)
-        features = self.networks["context"](seen_by_context(predicted, _tensor(before), level))
-        correction = self.networks["correction"](features).cpu()
+        features = _in_tiles(
+            lambda part: self.networks["context"](seen_by_context(*part.int().split(3, dim=1), level)),
+            torch.cat((predicted, _tensor(before)), dim=1),
+            "context",
+            down=CELL,
+        )
+        correction = _in_tiles(self.networks["correction"], features, "correction", up=CELL).cpu()
         return Context(predicted.int() * 2 ** (PICTURE_BITS - PIXEL_BITS) + correction, features)
 
     def picture(self, symbols: np.ndarray, context: Context, level: int) -> np.ndarray:
         """The decoded frame, uint8 [H,W,3], of symbols int32 [H/16,W/16,M]."""
-        y = torch.from_numpy(symbols.astype(np.int64) * self.steps[level]).permute(2, 0, 1)[None]
-        features = self.networks["g_s"](y)
-        total = context.corrected + self.networks["tail"](features).cpu()
-        if "fusion" in self.networks:
-            total += self.networks["fusion"](torch.cat((features, context.features), dim=1)).cpu()
-        unit = PICTURE_BITS - PIXEL_BITS
-        pixels = ((total + (1 << unit - 1)) >> unit).clamp_(0, 255).to(torch.uint8)
+        y = (symbols.astype(np.int64) * self.steps[level]).clip(-_LATENT_LIMIT, _LATENT_LIMIT)
+        # All that a pixel depends on, by latents.
+        features, corrected = F.pixel_unshuffle(context.features, _RATIO), F.pixel_unshuffle(context.corrected, _LATENT)
+        known = torch.from_numpy(y.astype(np.int32)).permute(2, 0, 1)[None], features.cpu(), corrected
+        pixels = _in_tiles(self._pixels, torch.cat(known, dim=1), "picture", up=_LATENT)
         return np.ascontiguousarray(pixels[0].permute(1, 2, 0).numpy())
+
+    def _pixels(self, known):
+        """The pixels [1,3,H,W], uint8, of latents, features and corrected prediction [1,·,H/16,W/16]."""
+        channels = self.steps.shape[1], known.shape[1] - self.steps.shape[1] - 3 * _LATENT**2, 3 * _LATENT**2
+        y, features, corrected = known.split(channels, dim=1)
+        made = self.networks["g_s"](y)
+        total = F.pixel_shuffle(corrected, _LATENT) + self.networks["tail"](made).cpu()
+        if "fusion" in self.networks:
+            features = F.pixel_shuffle(features, _RATIO).to(made.device)
+            total += self.networks["fusion"](torch.cat((made, features), dim=1)).cpu()
+        unit = PICTURE_BITS - PIXEL_BITS
+        return ((total + (1 << unit - 1)) >> unit).clamp_(0, 255).to(torch.uint8)
 
     def indices(self, context: Context, level: int) -> np.ndarray:
         """The table of each symbol, int32 [H/16,W/16,M]."""
         scale = torch.from_numpy(self.base[level])
         if "prior" in self.networks:
-            scale = scale + self.networks["prior"](context.features).cpu()[0].permute(1, 2, 0)
+            prior = _in_tiles(self.networks["prior"], context.features, "prior", down=_RATIO)
+            scale = scale + prior.cpu()[0].permute(1, 2, 0)
         else:
             height, width = context.features.shape[2:]
-            scale = scale.expand(height * CELL // 16, width * CELL // 16, -1)
+            scale = scale.expand(height // _RATIO, width // _RATIO, -1)
         unit = SCALE_BITS - int(math.log2(DENSITY))
         return ((scale + (1 << unit - 1)) >> unit).clamp(0, len(self.tables) - 1).int().numpy()
 
@@ -252,8 +284,14 @@ def _base(latents, levels: int, channels: int) -> np.ndarray:
 
 
 def _tensor(frame: np.ndarray) -> Tensor:
-    """A frame [H,W,3] as [1,3,H,W], int32."""
-    return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].int()
+    """A frame [H,W,3] as [1,3,H,W], uint8."""
+    return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None]
+
+
+def _in_tiles(network, x, name, down=1, up=1):
+    """The outputs of a network, in tiles where a frame is large."""
+    side = _SIDE if max(down, up) == _LATENT or name == "prior" else _SIDE * _RATIO
+    return tiled(network, x, down=down, up=up, whole=side * side, side=side, margin=_REACHES[name])
 
 
 def _part(state, prefix):

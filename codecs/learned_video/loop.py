@@ -178,9 +178,11 @@ class _Group:
     def decode_still(self, level: int, payload: bytes) -> np.ndarray:
         """The frame of an I-frame's payload."""
         self._check(level)
-        coded = _still_stages(self.weights.still_file)["entropy"].inverse(payload, MAX_PIXELS)
-        if coded.size != self.size:
-            raise StreamError(f"an I-frame has the size {coded.size}, and the video {self.size} (H, W)")
+        entropy: Any = self.loop.still
+        size, _ = entropy.describe(payload)
+        if size != self.size:  # before anything of that size is made
+            raise StreamError(f"an I-frame has the size {size}, and the video {self.size} (H, W)")
+        coded = entropy.inverse(payload, MAX_PIXELS)
         self.color = coded.color
         self.frame = self.weights.still.picture(coded.planes[0], coded.side["level"])
         return self._image()

@@ -1,6 +1,7 @@
 """A second decoder of `.ckt` streams, written from docs/format.md alone: plain Python and numpy, small and slow.
 
-It decodes what entropy coders wrote: planes of integers, indices, symbols and latents. It shares no code with codeckit,
+It decodes what entropy coders wrote: planes of integers, indices, symbols and latents; and the frames of learned video,
+which are integers all the way. It shares no code with codeckit,
 so a page that says too little, or something else than the codecs do, is found by the tests beside it.
 """
 
@@ -9,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import bitplanes, context, dct_context, indices, latents, static, tables
+from . import bitplanes, context, dct_context, indices, latents, learned_video, static, tables
 from .container import NUMBERS, VIDEO, WEIGHTS, DamagedStream, Reader, check, decode_container, stage_list, video
 from .networks import fingerprint, read_safetensors
 
@@ -21,7 +22,8 @@ class Decoded(NamedTuple):
 
     Attributes:
         size: (H, W) of the picture; (0, 0) if it is not known.
-        planes: integer arrays: planes; indices [N,D]; symbols of tokens [N,C]; or symbols of y and z.
+        planes: integer arrays: planes; indices [N,D]; symbols of tokens [N,C]; symbols of y and z; or the pixels of a
+            frame of learned video.
         side: numbers beside them: side values of a picture header, or the (gain) level.
         latents: y in units of 2^-8, of learned codecs.
     """
@@ -55,6 +57,14 @@ def decode(data: bytes, profiles: dict, weights=(), numbers: dict[str, str] = NU
     size, _, chunks = video(held)
     if stage == "codeckit:Hybrid@1":
         return [Decoded(size, planes, {"intra": intra}) for intra, planes in context.video_teaching(chunks, size)]
+    if stage == "codeckit:PredictedMixed@1":
+        stages = [entry[1] for entry in stage_list(held, profiles)]
+        check("codeckit:BlockMotion@1" in stages, "this decoder has no other motion than that of blocks")
+        still = bytes.fromhex(own[0]["still"])
+        check(still in files, f"the weights {still.hex()} are not there")
+        model = learned_video.VideoModel(*own, files[still])
+        found = learned_video.decode_frames(chunks, size, model)
+        return [Decoded(size, planes, {"level": level}) for level, planes in found]
     return [decode_payload(stage, fields, chunk, own) for chunk in chunks]
 
 

@@ -18,7 +18,7 @@ NUMBERS = {
     "26": "codeckit:jpeg2000-teaching", "27": "codeckit:jpeg-context", "28": "codeckit:jpeg-repack",
     "30": "codeckit:downsample", "31": "codeckit:uncompressed", "32": "codeckit:tokens",
     "33": "codeckit:token-indices", "34": "codeckit:token-arrays", "35": "codeckit:tokens-fsq",
-    "36": "codeckit:tokens-vit",
+    "36": "codeckit:tokens-vit", "37": "codeckit:dvc", "38": "codeckit:dcvc",
 }  # fmt: skip
 
 STAGES, WEIGHTS, VIDEO = 1, 2, 3

@@ -25,7 +25,7 @@ class Model:
         names = {"h_s": "h_s", "context": "context_prediction", "combine": "entropy_parameters"}
         for name, floats in names.items():
             there = f"probabilities.{name}.network" in tensors
-            made = Network(tensors, name, f"network.{floats}", self.checkerboard) if there else None
+            made = Network(tensors, f"probabilities.{name}", f"network.{floats}", self.checkerboard) if there else None
             setattr(self, name, made)
         self.experiences = {
             int(name[11:]): data.tobytes() for name, data in tensors.items() if name.startswith("experience.")
@@ -120,7 +120,7 @@ class _Mixed:
         self.decoder = Decoder(data)
         levels = sorted(model.experiences, key=lambda level: (abs(level - gain), level))
         known = model.experiences[levels[0]] if levels else None
-        self.planes = [_Plane(shape, known if n == 0 else None) for n, shape in enumerate(shapes)]
+        self.planes = [Plane(Statistics(shape[2], None if n else known)) for n, shape in enumerate(shapes)]
 
     def position(self, plane, where, distributions, order):
         return self.planes[plane].position(self.decoder, where, distributions, order)
@@ -139,13 +139,13 @@ def _third(results):
     return SQUASH[sum(results) // 3]
 
 
-class _Plane:
-    def __init__(self, shape, experience):
-        self.channels = shape[2]
-        self.values, self.distances = {}, {}  # by (row, column): a list of all channels
-        self.sums, self.errors = {}, [[0, 0] for _ in range(self.channels)]
-        self.nothing = [0] * self.channels
-        counters, weights = _experience(experience, self.channels) if experience else (None, None)
+class Statistics:
+    """Counters, weights and running errors of a plane."""
+
+    def __init__(self, channels, experience=None, temporal=False):
+        self.channels, self.errors = channels, [[0, 0] for _ in range(channels)]
+        inputs = 13 if temporal else 10
+        counters, weights = _experience(experience, channels, inputs) if experience else (None, None)
 
         def first_counter(key):
             m, context, kind = key
@@ -155,9 +155,20 @@ class _Plane:
             (mixer, number), kind = key
             if weights is not None and kind < 8:
                 return weights[(0, 28, 284)[mixer] + number, kind].tolist()
-            return [32768] + [3640] * 9
+            return [32768] + [32768 // (inputs - 1)] * (inputs - 1)
 
         self.counters, self.sets = Made(first_counter), Made(first_weights)
+
+
+class Plane:
+    """A plane that is being decoded; `past` has the symbols of the frame before, where there are temporal contexts."""
+
+    def __init__(self, statistics, past=None):
+        self.statistics = statistics
+        self.counters, self.sets, self.errors = statistics.counters, statistics.sets, statistics.errors
+        self.values, self.distances = {}, {}  # by (row, column): a list of all channels
+        self.sums, self.nothing = {}, [0] * statistics.channels
+        self.past = None if past is None else np.pad(np.minimum(np.abs(past), 255), ((1, 1), (1, 1), (0, 0))).tolist()
 
     def decide(self, decoder, kind, share, contexts, sets):
         counters = [self.counters[m, context, kind] for m, context in enumerate(contexts, 1)]
@@ -226,6 +237,8 @@ class _Plane:
             (min(self.last, 7) * 8 + min(self.before_last, 7)) * 28 + certainty,
             (own * 16 + here) * 8 + certainty // 4,
         ]
+        if self.past:
+            contexts += self.temporal(where, channel, certainty, left, above)
         sets = (0, certainty), (1, near * 16 + nearest), (2, channel)
         distance = 0
         up = True
@@ -264,13 +277,30 @@ class _Plane:
             self.before_last, self.last = self.last, t
         return symbol, distance
 
+    def temporal(self, where, channel, certainty, left, above):
+        """Contexts of the symbols of the frame before, at and around a position."""
+        y, x = where[0] + 1, where[1] + 1
 
-def _experience(data, channels):
-    """Counters [9,contexts,8,2] and weights [sets,8,10]."""
+        def at(i, j):
+            return self.past[y + i][x + j][channel]
+
+        sides = at(0, 1) + at(1, 0) + at(0, -1) + at(-1, 0)
+        wide = level(4 * at(0, 0) + 2 * sides + at(-1, -1) + at(-1, 1) + at(1, -1) + at(1, 1))
+        return [
+            channel * 16 + wide,
+            (certainty * 16 + wide) * 4 + min(abs(left) + abs(above), 3),
+            certainty * 64 + min(at(0, 0), 3),
+        ]
+
+
+def _experience(data, channels, inputs):
+    """Counters [inputs-1,contexts,8,2] and weights [sets,8,inputs]."""
     contexts, sets = np.frombuffer(data[:8], "<u4").tolist()
+    temporal, contexts = divmod(contexts, 1 << 31)
+    check(temporal == (inputs == 13), "the experience is another coder's")
     check((contexts, sets) == (max(2048, 16 * channels), 284 + channels), "the experience is another codec's")
-    kept, size = zlib.decompress(data[8:]), 9 * contexts * 8
+    kept, size = zlib.decompress(data[8:]), (inputs - 1) * contexts * 8
     values = np.frombuffer(kept, "<i2", size).astype(np.int64) << 6
     counts = np.frombuffer(kept, "u1", size, 2 * size)
-    counters = np.stack((values, counts), -1).reshape(9, contexts, 8, 2)
-    return counters, np.frombuffer(kept, "<i4", offset=3 * size).reshape(sets, 8, 10)
+    counters = np.stack((values, counts), -1).reshape(inputs - 1, contexts, 8, 2)
+    return counters, np.frombuffer(kept, "<i4", offset=3 * size).reshape(sets, 8, inputs)

@@ -22,9 +22,10 @@ def read_safetensors(data: bytes) -> tuple[dict[str, str], dict[str, np.ndarray]
 
 
 def fingerprint(said, tensors) -> bytes:
-    """Of any of the three kinds of files."""
+    """Of any kind of weight file."""
     first = {
         "codeckit weights 1": lambda: said["architecture"].encode(),
+        "codeckit video weights 1": lambda: said["architecture"].encode(),
         "codeckit token model 1": lambda: bytes.fromhex(said["backbone"]),
         "codeckit tokenizer 1": lambda: f"tokens-fsq {said['levels']} {said['widths']}".encode(),
     }
@@ -42,7 +43,12 @@ class Layer:
     def __init__(self, weight, bias, shift, geometry):
         self.weight, self.bias = weight.astype(float), bias.astype(float)  # [kh,kw,C,O], [O]
         self.unit = 2.0 ** -shift.astype(float)
-        self.limit, self.transposed, self.stride, self.padding, self.more, self.upscale, self.slope = geometry.tolist()
+        (
+            self.limit, self.transposed, self.stride, self.padding, self.more, self.upscale, self.slope,
+            self.downscale, _,
+        ) = geometry  # fmt: skip
+        if self.downscale > 1:
+            self.padding = (len(weight) - 1) // 2
 
     def __call__(self, x):
         y = self.transposed_sums(x) if self.transposed else self.sums(x)
@@ -54,13 +60,13 @@ class Layer:
         return y.reshape(r * h, r * w, channels // (r * r))
 
     def sums(self, x):
-        p, (kh, kw) = self.padding, self.weight.shape[:2]
+        p, s, (kh, kw) = self.padding, self.downscale, self.weight.shape[:2]
         x = np.pad(x, ((p, p), (p, p), (0, 0)))
-        h, w = x.shape[0] - kh + 1, x.shape[1] - kw + 1
+        h, w = (x.shape[0] - kh) // s + 1, (x.shape[1] - kw) // s + 1
         acc = np.broadcast_to(self.bias, (h, w, self.bias.size)).copy()
         for a in range(kh):
             for b in range(kw):
-                acc += x[a : a + h, b : b + w] @ self.weight[a, b]
+                acc += x[a : a + s * (h - 1) + 1 : s, b : b + s * (w - 1) + 1 : s] @ self.weight[a, b]
         return acc
 
     def transposed_sums(self, x):
@@ -73,30 +79,61 @@ class Layer:
         return acc[p : rows - p, p : columns - p]
 
 
-class Network:
-    """One of the integer networks of a weight file: integers [h,w,C] to integers."""
+class Igdn:
+    """IGDN. Radicands stay below 2^50."""
 
-    def __init__(self, tensors, name, floats, checkerboard=False):
-        version, count, _, _, self.input_limit = tensors[f"probabilities.{name}.network"].tolist()
-        if version != 1:
+    def __init__(self, weight, bias, shift, geometry):
+        self.weight, self.bias, self.shift, self.limit = weight.astype(float), bias, shift.astype(int), geometry[0]
+
+    def __call__(self, x):
+        n = (x * x @ self.weight).astype(np.int64) + self.bias
+        root = np.sqrt(n.astype(float)).astype(np.int64)
+        root -= root * root > n
+        root += (root + 1) ** 2 <= n
+        half = np.where(self.shift > 0, 1 << np.maximum(self.shift - 1, 0), 0)
+        y = np.floor((x * root + half) * 2.0**-self.shift)
+        return np.clip(y, -self.limit, self.limit)
+
+
+class Network:
+    """One of the integer networks of a weight file: integers [h,w,C] to integers.
+
+    Args:
+        tensors: those of the file.
+        state: how the names of the network's integers begin.
+        floats: how the names of its weights begin.
+        weights: the tensors with these weights, if they are another file's.
+    """
+
+    def __init__(self, tensors, state, floats, checkerboard=False, weights=None):
+        weights = tensors if weights is None else weights
+        version, count, self.input_bits, _, self.input_limit = tensors[f"{state}.network"].tolist()
+        if version not in (1, 2):
             raise ValueError("another format of integer networks")
-        numbers = {key: [int(n) for n in re.findall(r"\d+", key[len(floats) :])] for key in tensors}
-        weights = [key for key in tensors if key.startswith(f"{floats}.") and key.endswith("weight")]
-        weights.sort(key=numbers.get)
+        numbers = {key: [int(n) for n in re.findall(r"\d+", key[len(floats) :])] for key in weights}
+        keys = [key for key in weights if key.startswith(f"{floats}.") and key.endswith(("weight", "gamma"))]
+        keys.sort(key=numbers.get)
         self.layers = []
-        for n, key in zip(range(count), weights, strict=True):
-            bias, shift, geometry = (
-                tensors[f"probabilities.{name}.{n}.{part}"] for part in ("bias", "shift", "geometry")
+        for n, key in zip(range(count), keys, strict=True):
+            bias, shift, geometry, fraction = (
+                tensors[f"{state}.{n}.{part}"] for part in ("bias", "shift", "geometry", "fraction")
             )
-            weight = tensors[key].astype(float)
+            geometry = (geometry.tolist() + [1, 0])[:9]
+            unit, weight = 2.0 ** fraction.astype(float), weights[key].astype(float)
+            if geometry[8]:
+                gamma = np.maximum(np.maximum(weight, 0) ** 2 - 2.0**-36, 0)
+                self.layers.append(Igdn(np.rint(gamma.T * unit), bias, shift, geometry))
+                continue
             if weight.ndim == 3:
-                weight = _unmasked(weight, 2 * int(geometry[3]) + 1, checkerboard)
-            elif f"{floats}.mask" in tensors:
-                weight = weight * tensors[f"{floats}.mask"]
+                weight = _unmasked(weight, 2 * geometry[3] + 1, checkerboard)
+            elif f"{floats}.mask" in weights:
+                weight = weight * weights[f"{floats}.mask"]
             weight = weight.transpose((2, 3, 0, 1) if geometry[1] else (2, 3, 1, 0))
-            fraction = tensors[f"probabilities.{name}.{n}.fraction"].astype(float)
-            self.layers.append(Layer(np.rint(weight * 2.0**fraction), bias, shift, geometry))
-        self.padding = self.layers[0].padding
+            self.layers.append(Layer(np.rint(weight * unit), bias, shift, geometry))
+
+    @property
+    def padding(self):
+        return self.layers[0].padding
 
     def __call__(self, x):
         y = np.clip(x, -self.input_limit, self.input_limit).astype(float)
