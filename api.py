@@ -320,7 +320,7 @@ def encode_video(
         if target is None:
             return best.read_bytes()
         shutil.copyfile(best, target)
-    return Path(out)
+    return Path(cast(Any, out))
 
 
 def _new_file(out: Any) -> Any:

@@ -109,7 +109,7 @@ def _of_video(stream, max_pixels: int) -> Info:
         bpp = 8 * size / (found.size[0] * found.size[1] * found.count)
         details |= {"seconds": round(float(found.duration), 6), "kbps": round(size / 125 / float(found.duration), 2)}
     if entered and found.count:
-        intra = entered.kinds and [number for number, kind in enumerate(entered.kinds) if kind == "I"]
+        intra = [number for number, kind in enumerate(entered.kinds or ()) if kind == "I"]
         if intra:
             details["I-frames"] = len(intra)
         if entered.keys:
