@@ -240,7 +240,7 @@ def _speed(frames: int, seconds: float) -> str:
     >>> _speed(50, 2)
     '2.0 s, 25.0 fps'
     """
-    return f"{seconds:.1f} s, {frames / max(seconds, 1e-9):.3g} fps".replace("e+0", "e")
+    return f"{seconds:.1f} s, {frames / max(seconds, 1e-9):.1f} fps"
 
 
 def _print_video(stream: str | bytes, name: str, as_json: bool, output: str = "", seconds: float | None = None) -> int:
