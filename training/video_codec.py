@@ -3,14 +3,16 @@
 A step takes a batch of frames, and what the decoder will have of the frames before them.
 
 **Chains.** Patches of a sequence are coded one after the other, a frame a step. The first is coded by the still codec
-of I-frames. The others are coded by the network as it is at that step, each predicted by block motion from the frame that
-was decoded in the step before. So the network sees the errors that it makes itself, vectors are those of the real
+of I-frames. The others are coded by the network as it is at that step, each predicted by block motion from the frame
+that was decoded in the step before. So the network sees the errors that it makes itself, vectors are those of the real
 encoder, and no gradient goes back through time. DVC calls this an online buffer. All patches of a batch begin their
-chains together, every `Recipe.chain` steps, so that a run that resumes there goes on as if it had not stopped.
+chains together, every `VideoRecipe.chain` steps, so that a run that resumes there goes on as if it had not stopped.
 
 **Rounding.** The synthesis transform sees rounded latents from the first step on, as a chain needs decoded frames. The
-rate is that of noisy latents, as a model of the adaptive coder counts them (`adaptive_rate`). `Dcvc` adds what its
-prior foresees; this prior also learns to be right alone, as the integer coder asks it for the scale of each latent.
+rate is that of relaxed latents, as a model of the adaptive coder counts them (`adaptive_rate`). Noise misleads here:
+nine of ten latents of a predicted frame are 0 and cost nothing, but with noise they seem to be most of the rate. `Dcvc`
+adds what its prior foresees. This prior also learns to be right alone, as the integer coder asks it for the scale of
+each latent.
 
 **The start** is a linear codec: the principal components of residuals (`start`). `dcvc` can begin with a trained `dvc`.
 
@@ -32,7 +34,7 @@ from ..codecs.learned.weights import load_weights
 from ..codecs.learned_video.motion import luma, penalty_at
 from ..codecs.learned_video.networks import NETWORKS, Dcvc, PredictiveNetwork
 from ..primitives.block_motion import SIDE, Field, encode_field, estimate_field, overlapped
-from ..primitives.learned.quantize import add_noise
+from ..primitives.learned.quantize import relax
 from .adaptive_rate import AdaptiveRate, laplace_bits
 from .callbacks import CHECKPOINT, Average, Callback, Clip, LearningRate, Seeding
 from .loop import Task, run
@@ -145,13 +147,13 @@ class Objective(nn.Module):
 
     def bits(self, out, quality: Tensor) -> tuple[Tensor, Tensor]:
         """Bits of each frame [N], and those of the prior of `Dcvc` alone, which teach nothing else."""
-        noisy = add_noise(out.y)
+        symbols = relax(out.y)
         if not isinstance(self.network, Dcvc):
-            return self.rate.bits(noisy, quality), torch.zeros(())
-        bits = self.rate.bits(noisy, quality, self.network.prior(out.features).float())
+            return self.rate.bits(symbols, quality), torch.zeros(())
+        bits = self.rate.bits(symbols, quality, self.network.prior(out.features).float())
         alone = self.network.prior(out.features.detach()).float()
         scales = (self.rate.usual_scales(quality).detach() + alone).clamp(-3, 8).exp()
-        return bits, laplace_bits(noisy.detach().abs(), scales).flatten(1).sum(1)
+        return bits, laplace_bits(symbols.detach().abs(), scales).flatten(1).sum(1)
 
 
 class VideoCodec(Task):

@@ -82,6 +82,7 @@ class Loop(VideoStage):
     """
 
     absorbs: ClassVar[bool] = True
+    in_order: ClassVar[bool] = True
 
     def __init__(self, last: PredictedMixed, stages: Mapping[str, Stage]):
         self.last = last
@@ -105,21 +106,38 @@ class Loop(VideoStage):
 
     def inverse_frames(self, chunks: Iterable[bytes], size: tuple[int, int]) -> Iterator[np.ndarray]:
         """The frames of chunks, the first of which is an I-frame's."""
+        for frame, _ in self._decoded(chunks, size):
+            yield frame
+
+    def observe(self, chunks: Iterable[bytes], size: tuple[int, int]) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+        """Frames with what they were made of: see `VideoStage.observe`.
+
+        Predicted frames have "motion", "prediction" (by motion alone), "corrected" (by the network, float32),
+        "residual" (what the decoded frame adds to that) and "latents" (symbols, int32 [R,C,M]).
+        """
+        for frame, group in self._decoded(chunks, size):
+            yield frame, group.maps()
+
+    def _decoded(self, chunks, size):
         group = None
         for chunk in chunks:
             reader = ByteReader(_checked(chunk))
             kind, level = reader.byte(), reader.byte()
             if kind == _INTRA:
                 group = _Group(self, size)
-                yield group.decode_still(level, reader.rest())
+                yield group.decode_still(level, reader.rest()), group
             elif kind == _PREDICTED and group:
-                yield group.decode(level, reader)
+                yield group.decode(level, reader), group
             else:
                 raise StreamError("a frame is predicted, but there is none to predict it from")
 
-    def is_key(self, chunk: bytes) -> bool:
+    def is_key(self, start: bytes) -> bool:
         """Whether a chunk is an I-frame's."""
-        return chunk[:1] == bytes([_INTRA])
+        return start[:1] == bytes([_INTRA])
+
+    def kind(self, start: bytes) -> str:
+        """I or P, from the first byte of a chunk."""
+        return {_INTRA: "I", _PREDICTED: "P"}.get(start[0] if start else -1, "")
 
     def forward(self, image: np.ndarray) -> bytes:
         """A picture is a video of one frame: H and W as varints, and its chunk."""
@@ -159,7 +177,7 @@ class _Group:
         self.weights = loop.last.loaded()
         self.shape = tuple(-(-side // BLOCK) for side in size)
         self.color = "rgb"
-        self.frame = self.motion = self.coder = None
+        self.frame = self.motion = self.prediction = self.symbols = self.coder = None
         self.memory: dict = {}
 
     def encode_still(self, frame: np.ndarray) -> bytes:
@@ -204,7 +222,7 @@ class _Group:
         head = len(out.getvalue())
         out.raw(packed)
         out.raw(stream)
-        self.frame, self.motion = loop.transform.synthesis(symbols, prediction, level), motion
+        self._become(motion, prediction, symbols, level)
         bits = {"header": 8 * (head + 2), "motion": 8 * len(packed), "symbols": 8 * len(stream)}
         self._report("P", level, bits, motion, prediction, symbols, self.coder.spent)
         return _with_check(out.getvalue())
@@ -217,8 +235,26 @@ class _Group:
         prediction = loop.prediction.predict(loop.motion.predict(self.frame, motion), self.frame, level)
         indices = self.weights.decoder.indices(prediction.context, level)
         symbols = self._coder(level).decode(reader.rest(), indices, level)
-        self.frame, self.motion = loop.transform.synthesis(symbols, prediction, level), motion
+        self._become(motion, prediction, symbols, level)
         return self._image()
+
+    def maps(self) -> dict[str, np.ndarray]:
+        """What the last frame was made of; nothing for an I-frame."""
+        if self.prediction is None:
+            return {}
+        height, width = self.size
+        corrected = self.prediction.corrected[:height, :width]
+        return {
+            "motion": self.loop.motion.vectors(self.motion),
+            "prediction": self.prediction.moved[:height, :width],
+            "corrected": corrected,
+            "residual": self.frame[:height, :width] - corrected,
+            "latents": self.symbols,
+        }
+
+    def _become(self, motion, prediction, symbols, level):
+        self.motion, self.prediction, self.symbols = motion, prediction, symbols
+        self.frame = self.loop.transform.synthesis(symbols, prediction, level)
 
     def _coder(self, level):
         """The coder of symbols, new for a group's first predicted frame."""

@@ -1,10 +1,9 @@
 """The learned video codecs, with small networks of random weights."""
 
+import codeckit
 import numpy as np
 import pytest
 import torch
-
-import codeckit
 from codeckit.codecs.learned.header import shipped
 from codeckit.codecs.learned.weights import load_weights
 from codeckit.codecs.learned_video.exact import ExactDecoder
