@@ -156,13 +156,6 @@ class Loop(VideoStage):
         (image,) = self.inverse_frames([reader.rest()], size)
         return image
 
-    def describe(self, payload: bytes) -> tuple[tuple[int, int], str]:
-        """Size and colour model."""
-        reader = ByteReader(payload)
-        size = reader.varint(), reader.varint()
-        reader.raw(2)
-        return size, self.still.describe(reader.rest())[1]
-
     @property
     def still(self):
         """The entropy stage of I-frames."""

@@ -16,13 +16,15 @@ compute here is integers (`exact`). The encoder's g_a runs in floats: it only ch
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 
+from ...primitives.bitstream import ByteReader
 from ...primitives.stage import Stage, Weighted
 from ..learned.networks import LEVEL_STEPS
+from ..learned.stages import LatentMixed
 from ..video import VideoStage
 from .exact import FEATURE_BITS, PICTURE_BITS, Context
 from .networks import Dcvc
@@ -193,3 +195,16 @@ class PredictedMixed(VideoStage, _VideoStage):
         from .loop import Loop
 
         return Loop(self, stages)
+
+    def describe(self, payload: bytes) -> tuple[tuple[int, int], str]:
+        """Size (H, W) and colour model of the picture in a payload, whether the weights are known or not."""
+        reader = ByteReader(payload)
+        size = reader.varint(), reader.varint()
+        reader.raw(2)
+        return size, LatentMixed().describe(reader.rest())[1]
+
+    def facts(self, payload: bytes) -> dict[str, Any]:
+        """The gain level that predicted frames would have."""
+        reader = ByteReader(payload)
+        reader.varint(), reader.varint(), reader.byte()
+        return {"level": reader.byte()}

@@ -118,7 +118,7 @@ class Network:
             bias, shift, geometry, fraction = (
                 tensors[f"{state}.{n}.{part}"] for part in ("bias", "shift", "geometry", "fraction")
             )
-            geometry = (geometry.tolist() + [1, 0])[:9]
+            geometry = [*geometry.tolist(), 1, 0][:9]
             unit, weight = 2.0 ** fraction.astype(float), weights[key].astype(float)
             if geometry[8]:
                 gamma = np.maximum(np.maximum(weight, 0) ** 2 - 2.0**-36, 0)
