@@ -21,8 +21,8 @@ The *steps* are the inverse gains of each level and channel as integers. The *sc
 ``(base[level, channel] + prior + 16) >> 5``, one of `TABLES` Laplace distributions whose widths rise by e^(1/8). Both,
 the tables, and the constants of calibration are stored with the weights.
 
-**Large frames** are computed in tiles with margins as wide as the networks reach. All sums are exact, so the cut changes
-nothing.
+**Large frames** are computed in tiles with margins as wide as the networks reach. All sums are exact, so the cut
+changes nothing.
 
 `ExactDecoder.of` makes it all from a float network and examples, once; `state` and `from_state` are the way to a weight
 file and back.

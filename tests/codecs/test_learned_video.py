@@ -7,18 +7,17 @@ import sys
 import zlib
 from pathlib import Path
 
+import codeckit
 import numpy as np
 import pytest
-
-import codeckit
 from codeckit.bench.studies.learned_models import random_video_weights
 from codeckit.cli import main
 from codeckit.codecs.learned import weights as still_weights
 from codeckit.codecs.learned_video import exact, weights
 from codeckit.codecs.learned_video.loop import _with_check
 from codeckit.codecs.learned_video.symbols import SymbolCoder
-from codeckit.primitives.block_motion import Field, encode_field
 from codeckit.primitives.bitstream import ByteReader, ByteWriter
+from codeckit.primitives.block_motion import Field, encode_field
 from codeckit.primitives.entropy.context import encode_planes
 from codeckit.primitives.errors import StreamError
 
