@@ -21,6 +21,7 @@ def dvc(
     quality: float = 4,
     gop: int = 32,
     better: float = 1.0,
+    cascade: float = 0.0,
     dead_zone: float = 0.15,
     motion: str = "block",
     weights: str | os.PathLike | None = None,
@@ -32,6 +33,7 @@ def dvc(
         quality: 1 … 8, in steps of 1/8.
         gop: frames from one I-frame to the next.
         better: by how much the quality of I-frames is higher than that of predicted ones.
+        cascade: by how much the quality of some predicted frames is lower than that of every fourth, 0 … 2.
         dead_zone: by how much of a step latents are brought nearer to zero before they are rounded, 0 … 0.45.
         motion: "block" for block motion, "learned" for that of a network.
         weights: path of a weight file; None for the weights that come with the package.
@@ -41,13 +43,14 @@ def dvc(
         ValueError: an option is illegal, or the weights are of another codec.
         FileNotFoundError: there is no such weight file.
     """
-    return compose("dvc", quality, gop, better, dead_zone, motion, weights, device)
+    return compose("dvc", quality, gop, better, cascade, dead_zone, motion, weights, device)
 
 
 def dcvc(
     quality: float = 4,
     gop: int = 32,
     better: float = 1.0,
+    cascade: float = 0.0,
     dead_zone: float = 0.15,
     motion: str = "block",
     weights: str | os.PathLike | None = None,
@@ -59,6 +62,7 @@ def dcvc(
         quality: 1 … 8, in steps of 1/8.
         gop: frames from one I-frame to the next.
         better: by how much the quality of I-frames is higher than that of predicted ones.
+        cascade: by how much the quality of some predicted frames is lower than that of every fourth, 0 … 2.
         dead_zone: by how much of a step latents are brought nearer to zero before they are rounded, 0 … 0.45.
         motion: "block" for block motion, "learned" for that of a network.
         weights: path of a weight file; None for the weights that come with the package.
@@ -68,11 +72,19 @@ def dcvc(
         ValueError: an option is illegal, or the weights are of another codec.
         FileNotFoundError: there is no such weight file.
     """
-    return compose("dcvc", quality, gop, better, dead_zone, motion, weights, device)
+    return compose("dcvc", quality, gop, better, cascade, dead_zone, motion, weights, device)
 
 
 def compose(
-    name: str, quality: float, gop: int, better: float, dead_zone: float, motion: str, weights, device: str
+    name: str,
+    quality: float,
+    gop: int,
+    better: float,
+    cascade: float,
+    dead_zone: float,
+    motion: str,
+    weights,
+    device: str,
 ) -> Codec:
     """The codec of a network, "dvc" or "dcvc"; options and errors as of these functions."""
     header = _choose(name, weights)
@@ -83,6 +95,8 @@ def compose(
         raise ValueError(f"gop is an integer of at least 1, not {gop!r}")
     if not 0 <= better <= 7:
         raise ValueError(f"better lies in 0 … 7, not {better!r}")
+    if not 0 <= cascade <= 2:
+        raise ValueError(f"cascade lies in 0 … 2, not {cascade!r}")
     if motion not in ("block", "learned"):
         raise ValueError(f"motion is 'block' or 'learned', not {motion!r}")
     prediction = ContextPrediction if NETWORKS[name] is Dcvc else ResidualPrediction
@@ -91,7 +105,7 @@ def compose(
         "prediction": prediction(),
         "transform": PredictedTransform(),
         "quantize": DeadZoneRound(float(dead_zone)),
-        "entropy": PredictedMixed(quality=quality, gop=gop, better=better),
+        "entropy": PredictedMixed(quality=quality, gop=gop, better=better, cascade=cascade),
     }
     setting = {
         "quality": quality,

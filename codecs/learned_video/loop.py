@@ -176,7 +176,7 @@ class _Group:
         self.loop, self.size = loop, size
         self.weights = loop.last.loaded()
         self.shape = tuple(-(-side // BLOCK) for side in size)
-        self.color = "rgb"
+        self.color, self.position = "rgb", 0
         self.frame = self.motion = self.prediction = self.symbols = self.coder = None
         self.memory: dict = {}
 
@@ -205,10 +205,10 @@ class _Group:
 
     def encode(self, frame: np.ndarray) -> bytes:
         """The chunk of a predicted frame."""
-        loop, quality = self.loop, self.loop.last.quality
-        level = round((quality - 1) * LEVEL_STEPS)
+        loop, self.position = self.loop, self.position + 1
+        level = loop.last.level(self.position)
         wanted = np.stack(_PAD.forward(frame).planes, axis=2)
-        motion = loop.motion.estimate(wanted, self.frame, self.motion, quality)
+        motion = loop.motion.estimate(wanted, self.frame, self.motion, 1 + level / LEVEL_STEPS)
         packed = loop.motion.pack(motion, self.memory)
         prediction = loop.prediction.predict(loop.motion.predict(self.frame, motion), self.frame, level)
         symbols = loop.rounding.forward(loop.transform.analysis(wanted, prediction, level))
