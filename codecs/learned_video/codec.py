@@ -13,7 +13,7 @@ from .header import Header, read_header, shipped
 from .learned_motion import LearnedMotion
 from .motion import BlockMotion
 from .networks import NETWORKS, Dcvc
-from .stages import ContextPrediction, DeadZoneRound, PredictedMixed, PredictedTransform, ResidualPrediction
+from .stages import ContextPrediction, CostRound, PredictedMixed, PredictedTransform, ResidualPrediction
 from .weights import VideoWeightFile
 
 
@@ -22,7 +22,7 @@ def dvc(
     gop: int = 32,
     better: float = 1.0,
     cascade: float = 0.0,
-    dead_zone: float = 0.15,
+    weight: float = 1.0,
     motion: str = "block",
     weights: str | os.PathLike | None = None,
     device: str = "cpu",
@@ -34,7 +34,7 @@ def dvc(
         gop: frames from one I-frame to the next.
         better: by how much the quality of I-frames is higher than that of predicted ones.
         cascade: by how much the quality of some predicted frames is lower than that of every fourth, 0 … 2.
-        dead_zone: by how much of a step latents are brought nearer to zero before they are rounded, 0 … 0.45.
+        weight: what the error of a rounded latent weighs against its bits, 0 … 4 (`CostRound`).
         motion: "block" for block motion, "learned" for that of a network.
         weights: path of a weight file; None for the weights that come with the package.
         device: where the networks run, "cpu" or "cuda". Streams and frames are the same everywhere.
@@ -43,7 +43,7 @@ def dvc(
         ValueError: an option is illegal, or the weights are of another codec.
         FileNotFoundError: there is no such weight file.
     """
-    return compose("dvc", quality, gop, better, cascade, dead_zone, motion, weights, device)
+    return compose("dvc", quality, gop, better, cascade, weight, motion, weights, device)
 
 
 def dcvc(
@@ -51,7 +51,7 @@ def dcvc(
     gop: int = 32,
     better: float = 1.0,
     cascade: float = 0.0,
-    dead_zone: float = 0.15,
+    weight: float = 1.0,
     motion: str = "block",
     weights: str | os.PathLike | None = None,
     device: str = "cpu",
@@ -63,7 +63,7 @@ def dcvc(
         gop: frames from one I-frame to the next.
         better: by how much the quality of I-frames is higher than that of predicted ones.
         cascade: by how much the quality of some predicted frames is lower than that of every fourth, 0 … 2.
-        dead_zone: by how much of a step latents are brought nearer to zero before they are rounded, 0 … 0.45.
+        weight: what the error of a rounded latent weighs against its bits, 0 … 4 (`CostRound`).
         motion: "block" for block motion, "learned" for that of a network.
         weights: path of a weight file; None for the weights that come with the package.
         device: where the networks run, "cpu" or "cuda". Streams and frames are the same everywhere.
@@ -72,7 +72,7 @@ def dcvc(
         ValueError: an option is illegal, or the weights are of another codec.
         FileNotFoundError: there is no such weight file.
     """
-    return compose("dcvc", quality, gop, better, cascade, dead_zone, motion, weights, device)
+    return compose("dcvc", quality, gop, better, cascade, weight, motion, weights, device)
 
 
 def compose(
@@ -81,7 +81,7 @@ def compose(
     gop: int,
     better: float,
     cascade: float,
-    dead_zone: float,
+    weight: float,
     motion: str,
     weights,
     device: str,
@@ -104,7 +104,7 @@ def compose(
         "motion": BlockMotion() if motion == "block" else LearnedMotion(),
         "prediction": prediction(),
         "transform": PredictedTransform(),
-        "quantize": DeadZoneRound(float(dead_zone)),
+        "quantize": CostRound(float(weight)),
         "entropy": PredictedMixed(quality=quality, gop=gop, better=better, cascade=cascade),
     }
     setting = {
