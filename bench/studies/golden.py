@@ -80,6 +80,8 @@ def cases():
         if name in plugins.own(registry.NETWORKS):  # weights that ship may be trained anew
             options = {"weights": str(FOLDER / "weights" / f"{name}.safetensors")}
             tiny_weights(name)
+        if name in ("dvc", "dcvc"):
+            options = {"weights": tiny_video_weights(name), "quality": 8, "weight": 4, "gop": 2}
         codec = registry.codec(name, **options) if entry.available or options else None
         if codec is None:
             raise SystemExit(f"{name} is not available here: {entry.install}")
@@ -134,6 +136,20 @@ def tiny_weights(name: str) -> None:
         channels = tuple(count // 2 for count in network_class(name).SMALL)
         random_weights(name, path.parent, channels=channels, half=True, narrow=30)
     register_weights(path)
+
+
+def tiny_video_weights(name: str) -> str:
+    """The path of a small weight file with random weights for a learned video codec, with I-frames of the tiny one."""
+    from ...codecs.learned import register_weights
+    from ...codecs.learned_video.weights import register_weights as register_video_weights
+    from .learned_models import random_video_weights
+
+    still, path = (FOLDER / "weights" / f"{each}.safetensors" for each in ("balle2017", name))
+    register_weights(still)
+    if not path.exists():
+        random_video_weights(name, path.parent, still)
+    register_video_weights(path)
+    return str(path)
 
 
 def row(name: str, path: Path) -> dict:

@@ -57,7 +57,7 @@ def codec(path):
 
 
 def made(path, **options):
-    usual = {"weights": path, "quality": 8, "gop": 3, "dead_zone": 0.0}
+    usual = {"weights": path, "quality": 8, "gop": 3, "weight": 4}
     return codeckit.codec(Path(path).stem, **usual | options)
 
 
@@ -191,7 +191,8 @@ def test_options(path):
         ({"gop": 0}, "gop is an integer of at least 1"),
         ({"better": -1}, "better lies in 0 … 7"),
         ({"better": float("nan")}, "better lies in 0 … 7"),
-        ({"dead_zone": 0.5}, "dead_zone lies in 0 … 0.45"),
+        ({"cascade": 2.5}, "cascade lies in 0 … 2"),
+        ({"weight": 5}, "weight lies in 0 … 4"),
         ({"motion": "optical"}, "motion is 'block' or 'learned'"),
         ({"device": "tpu"}, "'cpu', or on 'cuda'"),
         ({"weights": STILL}, "no weight file of the format"),

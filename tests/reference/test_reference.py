@@ -12,6 +12,7 @@ import codeckit
 import numpy as np
 import pytest
 import torch
+from codeckit.bench.studies.learned_models import random_video_weights
 from codeckit.bench.studies.pictures import photo
 from codeckit.bench.studies.reference import CODERS, agrees
 from codeckit.codecs import profiles, registry
@@ -20,7 +21,7 @@ from codeckit.codecs.learned import WeightFile, export
 from codeckit.codecs.learned.networks import NETWORKS, network_class
 from codeckit.codecs.learned.stages import LatentCoded, LatentMixed
 from codeckit.codecs.video_teaching import Hybrid
-from codeckit.primitives import Picture, UniformCoded
+from codeckit.primitives import Picture, UniformCoded, block_motion
 from codeckit.primitives.bitstream import ByteWriter
 from codeckit.primitives.entropy import (
     BitPlaneCoded,
@@ -33,7 +34,7 @@ from codeckit.primitives.entropy import (
 from codeckit.primitives.tokens.subset import encode_subset
 
 import reference
-from reference import arithmetic, bitplanes, context, dct_context, latents, tables
+from reference import arithmetic, bitplanes, context, dct_context, latents, learned_video, motion, tables
 from reference.arithmetic import NEW_COUNTER, Decoder, Made, adaptive_decision
 from reference.container import Bits, Reader
 
@@ -263,6 +264,74 @@ def test_every_architecture(name, tmp_path):
     ]
     planes[0].flat[:2] = -(2**31), 2**31 - 1
     agree(path, Picture(tuple(planes), symbols.size, symbols.factors, symbols.color, side=symbols.side))
+
+
+# --- learned video --------------------------------------------------------------------------------------------------
+
+
+def test_fields_of_block_motion():
+    """Vectors of frames that move differently in places, and what they predict."""
+    rng = np.random.default_rng(8)
+    frames = [np.kron(rng.integers(0, 256, (6, 8)), np.ones((8, 8))).astype(np.uint8)]
+    for _ in range(3):
+        left, right = np.roll(frames[-1][:, :30], 2, 0), np.roll(frames[-1][:, 30:], -3, 1)
+        moved = np.concatenate((left, right), 1) + rng.normal(0, 2, frames[0].shape)
+        frames.append(moved.clip(0, 255).astype(np.uint8))
+    field, ours, theirs, splits = block_motion.Field.still(3, 4), {}, {}, 0
+    for before, frame in itertools.pairwise(frames):
+        field = block_motion.estimate_field(frame, before, field, 0.2)
+        vectors, split = motion.decode_field(block_motion.encode_field(field, ours), (3, 4), theirs)
+        assert (vectors == field.vectors).all() and (split == field.split).all()
+        predicted = motion.overlapped(before.astype(np.int64), vectors, split)
+        assert (predicted == block_motion.overlapped(before, field)).all()
+        splits += field.split.sum()
+    assert splits and field.vectors.any()
+
+
+@pytest.mark.parametrize("name", ["dvc", "dcvc"])
+@pytest.mark.parametrize("grey", [False, True])
+def test_frames_of_learned_video(name, grey, tmp_path, known, monkeypatch):
+    """Two groups, to the last pixel; the second one begins with an experience."""
+    from codeckit.codecs.learned.weights import _registered, register_weights
+    from codeckit.codecs.learned_video.weights import read_weights, write_weights
+
+    monkeypatch.setattr("codeckit.codecs.learned.weights._registered", dict(_registered))
+    still = GOLDEN / "weights" / "balle2017.safetensors"
+    register_weights(still)
+    path = random_video_weights(name, tmp_path, still)
+    image = photo(30, 44, seed=3)[..., 1] if grey else photo(30, 44, seed=3)
+    frames = [np.roll(image, (n, 2 * n), (0, 1)) for n in range(4)]
+    for _ in range(2):
+        codec = codeckit.codec(name, weights=path, quality=8, weight=4, gop=3)
+        found = reference.decode(codec.encode_video(frames, fps=25), known[0], [path, still])
+        expected = list(codec.decode_video(codec.encode_video(frames, fps=25)))
+        assert [frame.side["level"] for frame in found] == [56] * 4
+        for frame, pixels in zip(found, expected, strict=True):
+            assert (np.stack(frame.planes, 2).squeeze() == pixels).all()
+        loop = codec.stages["entropy"].among(codec.stages)
+        list(loop.forward_frames(frames[:3], (30, 44), 25))
+        header, fingerprint, tensors = read_weights(path)
+        tensors["experience.48"] = np.frombuffer(loop.coder.statistics.experience.packed(), np.uint8)
+        write_weights(path, name, fingerprint, header.note, tensors)
+
+
+def test_pictures_of_the_weights_of_stills_that_ship():
+    """An I-frame's picture, of a network of real size."""
+    from codeckit.codecs.learned_video.exact_still import ExactStill
+
+    from reference.networks import Network
+
+    codec = codeckit.codec("balle2017", quality=5)
+    symbols, _ = through_stages(codec, photo(32, 32))
+    weights = codec.weights.load()
+    still = ExactStill.of(weights, [photo(64, 64)])
+    _, (said, tensors) = reference.read_weights(codec.weights.path)
+    state = {f"still.{name}": value.numpy() for name, value in still.state(weights).items()}
+    model = object.__new__(learned_video.VideoModel)
+    model.still, model.gains = latents.Model(said, tensors), state["still.gains"]
+    model.still_network = Network(state, "still.g_s", "network.g_s", weights=tensors)
+    level = symbols.side["level"]
+    assert (model.picture(symbols.planes[0], level) == still.picture(symbols.planes[0], level)).all()
 
 
 # --- the golden corpus ----------------------------------------------------------------------------------------------
