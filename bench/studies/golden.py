@@ -38,6 +38,7 @@ from ...primitives import (
     container,
     plugins,
 )
+from ...primitives.stage import folded
 from . import pictures
 from .lossless_writer import write_lossless
 
@@ -45,6 +46,10 @@ FOLDER = Path(__file__).parents[2] / "tests" / "golden"
 
 #: Codecs whose pictures come out of floating-point arithmetic or of a library.
 CLOSE = ("libjpeg", "webp", "jpeg2000", "avif", "jpegxl", "mozjpeg", "jpegli", "downsample", "jpeg2000-teaching", "own")
+
+
+#: Learned video codecs.
+VIDEO = ("dvc", "dcvc")
 
 
 def digest(*arrays: np.ndarray) -> str:
@@ -62,11 +67,20 @@ def symbols(data: bytes) -> str:
     Each plane's values as int64, row by row, then the side values in the order of their names.
     """
     held = container.unpack(data)
-    *_, last = registry.codec_for(held).stages.values()
+    *_, last = folded(registry.codec_for(held).stages).values()
     value = last.inverse(held.payload)
     planes = value.planes if hasattr(value, "planes") else (value,)
     side = [np.array([number]) for _, number in sorted(getattr(value, "side", {}).items())]
     return digest(*(np.asarray(plane).astype(np.int64).ravel() for plane in (*planes, *side)))
+
+
+def register_corpus() -> None:
+    """Let decoders find the weight files of the corpus."""
+    from ...codecs.learned import register_weights
+    from ...codecs.learned_video.weights import register_weights as register_video_weights
+
+    for path in (FOLDER / "weights").glob("*.safetensors"):
+        (register_video_weights if path.stem in VIDEO else register_weights)(path)
 
 
 def cases():
@@ -80,7 +94,7 @@ def cases():
         if name in plugins.own(registry.NETWORKS):  # weights that ship may be trained anew
             options = {"weights": str(FOLDER / "weights" / f"{name}.safetensors")}
             tiny_weights(name)
-        if name in ("dvc", "dcvc"):
+        if name in VIDEO:
             options = {"weights": tiny_video_weights(name), "quality": 8, "weight": 4, "gop": 2}
         codec = registry.codec(name, **options) if entry.available or options else None
         if codec is None:

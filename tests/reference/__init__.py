@@ -52,20 +52,28 @@ def decode(data: bytes, profiles: dict, weights=(), numbers: dict[str, str] = NU
     wanted = held.sections.get(WEIGHTS, b"")
     check(not wanted or wanted in files, f"the weights {wanted.hex()} are not there")
     own = files.get(wanted)
+    if VIDEO not in held.sections and stage == "codeckit:PredictedMixed@1":
+        reader = Reader(held.payload)
+        size, chunk = (reader.varint(), reader.varint()), reader.rest()
+        ((_, planes),) = learned_video.decode_frames([chunk], size, _video_model(held, profiles, own, files))
+        return Decoded(size, planes, {})
     if VIDEO not in held.sections:
         return decode_payload(stage, fields, held.payload, own)
     size, _, chunks = video(held)
     if stage == "codeckit:Hybrid@1":
         return [Decoded(size, planes, {"intra": intra}) for intra, planes in context.video_teaching(chunks, size)]
     if stage == "codeckit:PredictedMixed@1":
-        stages = [entry[1] for entry in stage_list(held, profiles)]
-        check("codeckit:BlockMotion@1" in stages, "this decoder has no other motion than that of blocks")
-        still = bytes.fromhex(own[0]["still"])
-        check(still in files, f"the weights {still.hex()} are not there")
-        model = learned_video.VideoModel(*own, files[still])
-        found = learned_video.decode_frames(chunks, size, model)
+        found = learned_video.decode_frames(chunks, size, _video_model(held, profiles, own, files))
         return [Decoded(size, planes, {"level": level}) for level, planes in found]
     return [decode_payload(stage, fields, chunk, own) for chunk in chunks]
+
+
+def _video_model(held, profiles, own, files):
+    stages = [entry[1] for entry in stage_list(held, profiles)]
+    check("codeckit:BlockMotion@1" in stages, "this decoder has no other motion than that of blocks")
+    still = bytes.fromhex(own[0]["still"])
+    check(still in files, f"the weights {still.hex()} are not there")
+    return learned_video.VideoModel(*own, files[still])
 
 
 def read_weights(file):

@@ -365,17 +365,15 @@ def known():
 
 def test_golden_streams(known):
     """Symbols, and side values in the order of their names, hash to what the manifest says."""
-    from codeckit.bench.studies.golden import FOLDER, digest
-    from codeckit.codecs.learned import register_weights
+    from codeckit.bench.studies.golden import VIDEO, digest, register_corpus
 
-    for path in (FOLDER / "weights").glob("*.safetensors"):
-        register_weights(path)
+    register_corpus()
     read = [row for row in ROWS if is_read(row)]
     assert len(read) >= 50
     for row in read:
         found = reference.decode((GOLDEN / ROWS[row]["file"]).read_bytes(), *known)
         side = [np.array([number]) for _, number in sorted(found.side.items())]
-        own = [np.stack(found.planes, 2).squeeze()] if row.startswith("uncompressed") else found.planes
+        own = [np.stack(found.planes, 2).squeeze()] if row.startswith(("uncompressed", *VIDEO)) else found.planes
         planes = [np.asarray(plane).astype(np.int64).ravel() for plane in (*own, *side)]
         assert digest(*planes) == ROWS[row]["symbols"], row
 
