@@ -177,7 +177,7 @@ class ExactDecoder:
         """
         predicted = _tensor(p)
         features = _in_tiles(
-            lambda part: self.networks["context"](seen_by_context(*part.int().split(3, dim=1), level)),
+            lambda part: self.networks["context"](seen_by_context(part[:, :3].int(), part[:, 3:].int(), level)),
             torch.cat((predicted, _tensor(before)), dim=1),
             "context",
             down=CELL,

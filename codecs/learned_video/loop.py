@@ -97,7 +97,7 @@ class Loop(VideoStage):
 
     def forward_frames(self, frames: Iterable[np.ndarray], size: tuple[int, int], fps: Fraction) -> Iterator[bytes]:
         """A chunk for each frame."""
-        group = None
+        group: Any = None
         for number, frame in enumerate(frames):
             if number % self.last.gop == 0:
                 group = _Group(self, size)
@@ -169,9 +169,13 @@ class _Group:
     def __init__(self, loop: Loop, size: tuple[int, int]):
         self.loop, self.size = loop, size
         self.weights = loop.last.loaded()
-        self.shape = tuple(-(-side // BLOCK) for side in size)
+        self.shape = -(-size[0] // BLOCK), -(-size[1] // BLOCK)
         self.color, self.position = "rgb", 0
-        self.frame = self.motion = self.prediction = self.symbols = self.coder = None
+        self.frame: Any = None
+        self.motion: Any = None
+        self.prediction: Prediction | None = None
+        self.symbols: Any = None
+        self.coder: Any = None
         self.memory: dict = {}
 
     def encode_still(self, frame: np.ndarray) -> bytes:
