@@ -77,6 +77,26 @@ def codec(
 
 @overload
 def codec(
+    name: Literal["dcvc"],
+    *,
+    quality: float = 4,
+    gop: int = 32,
+    better: float = 1.0,
+    cascade: float = 0.0,
+    weight: float = 1.0,
+    motion: str = "block",
+    weights: str | PathLike | None = None,
+    device: str = "cpu",
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
+    **stages: Stage | str,
+) -> Codec:
+    """learned video: block motion, and a network that codes frames given their prediction."""
+
+@overload
+def codec(
     name: Literal["downsample"],
     *,
     quality: int = 4,
@@ -87,6 +107,26 @@ def codec(
     **stages: Stage | str,
 ) -> Codec:
     """the picture made smaller and saved as JPEG: the baseline of task accuracy."""
+
+@overload
+def codec(
+    name: Literal["dvc"],
+    *,
+    quality: float = 4,
+    gop: int = 32,
+    better: float = 1.0,
+    cascade: float = 0.0,
+    weight: float = 1.0,
+    motion: str = "block",
+    weights: str | PathLike | None = None,
+    device: str = "cpu",
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
+    **stages: Stage | str,
+) -> Codec:
+    """learned video: block motion, and a network that codes residuals."""
 
 @overload
 def codec(
