@@ -11,9 +11,10 @@ import os
 from ..base import Codec
 from .header import Header, read_header, shipped
 from .learned_motion import LearnedMotion
+from .loop import PredictedMixed
 from .motion import BlockMotion
 from .networks import NETWORKS, Dcvc
-from .stages import ContextPrediction, CostRound, PredictedMixed, PredictedTransform, ResidualPrediction
+from .stages import ContextPrediction, CostRound, PredictedTransform, ResidualPrediction
 from .weights import VideoWeightFile
 
 

@@ -31,10 +31,11 @@ from ...primitives.pad import PadTo
 from ...primitives.picture import MAX_PIXELS, Picture, check_size
 from ...primitives.stage import Stage
 from ..learned.networks import LEVEL_STEPS
+from ..learned.stages import LatentMixed
 from ..video import VideoStage
 from .exact import DENSITY, NARROWEST
 from .motion import BLOCK, Motion
-from .stages import CostRound, PredictedMixed, PredictedTransform, Prediction, ResidualPrediction
+from .stages import CostRound, PredictedTransform, Prediction, ResidualPrediction, WeightedStage
 from .symbols import SymbolCoder
 
 _INTRA, _PREDICTED = 0, 1
@@ -64,6 +65,67 @@ class FrameReport:
     prediction: Prediction | None = None
     symbols: np.ndarray | None = None
     spent: np.ndarray | None = None
+
+
+#: How much of a cascade's depth each of four predicted frames has: as the low-delay configurations of HM and VTM.
+_CASCADE = (1.0, 0.5, 1.0, 0.0)
+
+
+@dataclass(frozen=True)
+class PredictedMixed(VideoStage, WeightedStage):
+    """The loop over frames, and the context-mixing coder of their symbols.
+
+    Attributes:
+        weights: handle of the weight file.
+        quality: 1 … 8, of predicted frames, in steps of 1/8.
+        gop: frames from one I-frame to the next.
+        better: by how much the quality of I-frames is higher: the frames that follow are predicted from them.
+        cascade: by how much the quality of some predicted frames is lower than that of every fourth.
+    """
+
+    unwritten: ClassVar[tuple[str, ...]] = (
+        "weights",
+        "quality",
+        "gop",
+        "better",
+        "cascade",
+    )  # chunks say what decoding needs
+    absorbs: ClassVar[bool] = True
+
+    quality: float = 4
+    gop: int = 32
+    better: float = 1.0
+    cascade: float = 0.0
+
+    def level(self, position: int) -> int:
+        """The gain level of a predicted frame, the first behind an I-frame being number 1.
+
+        An error of a frame goes on into those that follow, so a good frame now and then pays: most is saved in the
+        frames between two of them.
+
+        >>> stage = PredictedMixed(quality=5, cascade=0.5)
+        >>> [stage.level(position) for position in range(1, 6)]
+        [28, 30, 28, 32, 28]
+        """
+        quality = self.quality - self.cascade * _CASCADE[(position - 1) % len(_CASCADE)]
+        return max(0, round((quality - 1) * LEVEL_STEPS))
+
+    def among(self, stages: Mapping[str, Stage]) -> "Stage":
+        """The loop with all stages of the codec (`loop.Loop`)."""
+        return Loop(self, stages)
+
+    def describe(self, payload: bytes) -> tuple[tuple[int, int], str]:
+        """Size (H, W) and colour model of the picture in a payload, whether the weights are known or not."""
+        reader = ByteReader(payload)
+        size = reader.varint(), reader.varint()
+        reader.raw(2)
+        return size, LatentMixed().describe(reader.rest())[1]
+
+    def facts(self, payload: bytes) -> dict[str, Any]:
+        """The gain level that predicted frames would have."""
+        reader = ByteReader(payload)
+        reader.varint(), reader.varint(), reader.byte()
+        return {"level": reader.byte()}
 
 
 class Loop(VideoStage):

@@ -14,18 +14,14 @@ The loop is the last stage's (`loop`): it *absorbs* the others, as they need the
 compute here is integers (`exact`). The encoder's g_a runs in floats: it only chooses symbols.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
 
-from ...primitives.bitstream import ByteReader
 from ...primitives.stage import Stage, Weighted
 from ..learned.networks import LEVEL_STEPS
-from ..learned.stages import LatentMixed
-from ..video import VideoStage
 from .exact import FEATURE_BITS, PICTURE_BITS, Context
 from .networks import Dcvc
 from .weights import VideoWeightFile, VideoWeights, find_weights
@@ -49,7 +45,7 @@ class Prediction(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _VideoStage(Weighted):
+class WeightedStage(Weighted):
     """What the stages share: the handle of the weights.
 
     Attributes:
@@ -74,7 +70,7 @@ class _VideoStage(Weighted):
 
 
 @dataclass(frozen=True)
-class ResidualPrediction(_VideoStage):
+class ResidualPrediction(WeightedStage):
     """DVC's motion compensation network: corrects what motion predicts. The difference from it is coded on its own.
 
     Attributes:
@@ -84,7 +80,7 @@ class ResidualPrediction(_VideoStage):
     conditional: ClassVar[bool] = False
 
     def loaded(self):
-        """The weights; see `_VideoStage.loaded`.
+        """The weights; see `WeightedStage.loaded`.
 
         Raises:
             ValueError: they are of the other kind of network.
@@ -118,7 +114,7 @@ class ContextPrediction(ResidualPrediction):
 
 
 @dataclass(frozen=True)
-class PredictedTransform(_VideoStage):
+class PredictedTransform(WeightedStage):
     """g_a and g_s of a frame and its prediction.
 
     Attributes:
@@ -227,66 +223,3 @@ def _laplace_bits(size: np.ndarray, scale: np.ndarray) -> np.ndarray:
     decay = 1 / (scale * np.log(2))
     zero = -np.log2(-np.expm1(-0.5 / scale))
     return np.where(size == 0, zero, 1 + (size - 0.5) * decay - np.log2(-np.expm1(-1 / scale)))
-
-
-#: How much of a cascade's depth each of four predicted frames has: as the low-delay configurations of HM and VTM.
-_CASCADE = (1.0, 0.5, 1.0, 0.0)
-
-
-@dataclass(frozen=True)
-class PredictedMixed(VideoStage, _VideoStage):
-    """The loop over frames, and the context-mixing coder of their symbols.
-
-    Attributes:
-        weights: handle of the weight file.
-        quality: 1 … 8, of predicted frames, in steps of 1/8.
-        gop: frames from one I-frame to the next.
-        better: by how much the quality of I-frames is higher: the frames that follow are predicted from them.
-        cascade: by how much the quality of some predicted frames is lower than that of every fourth.
-    """
-
-    unwritten: ClassVar[tuple[str, ...]] = (
-        "weights",
-        "quality",
-        "gop",
-        "better",
-        "cascade",
-    )  # chunks say what decoding needs
-    absorbs: ClassVar[bool] = True
-
-    quality: float = 4
-    gop: int = 32
-    better: float = 1.0
-    cascade: float = 0.0
-
-    def level(self, position: int) -> int:
-        """The gain level of a predicted frame, the first behind an I-frame being number 1.
-
-        An error of a frame goes on into those that follow, so a good frame now and then pays: most is saved in the
-        frames between two of them.
-
-        >>> stage = PredictedMixed(quality=5, cascade=0.5)
-        >>> [stage.level(position) for position in range(1, 6)]
-        [28, 30, 28, 32, 28]
-        """
-        quality = self.quality - self.cascade * _CASCADE[(position - 1) % len(_CASCADE)]
-        return max(0, round((quality - 1) * LEVEL_STEPS))
-
-    def among(self, stages: Mapping[str, Stage]) -> "Stage":
-        """The loop with all stages of the codec (`loop.Loop`)."""
-        from .loop import Loop
-
-        return Loop(self, stages)
-
-    def describe(self, payload: bytes) -> tuple[tuple[int, int], str]:
-        """Size (H, W) and colour model of the picture in a payload, whether the weights are known or not."""
-        reader = ByteReader(payload)
-        size = reader.varint(), reader.varint()
-        reader.raw(2)
-        return size, LatentMixed().describe(reader.rest())[1]
-
-    def facts(self, payload: bytes) -> dict[str, Any]:
-        """The gain level that predicted frames would have."""
-        reader = ByteReader(payload)
-        reader.varint(), reader.varint(), reader.byte()
-        return {"level": reader.byte()}
