@@ -300,7 +300,7 @@ def decode_video(
         aspect = _read_aspect(held)
         check_size(size, max_pixels)
         codec = codec_for(held)
-    last: Any = list(codec.stages.values())[-1]
+    last: Any = list(folded(codec.stages).values())[-1]
 
     @functools.cache
     def index() -> chunks.Index:
@@ -551,7 +551,7 @@ def trace_video(stream, codec_for: Callable[[Container], Any], *, max_pixels: in
     with _named(stream), _opener(stream)[0]() as file:
         held, start, end, _ = _read_head(file)
         codec = codec_for(held)
-        found = groups(stream, list(codec.stages.values())[-1])
+        found = groups(stream, list(folded(codec.stages).values())[-1])
         file.seek(start)
         observed = _frames(codec, chunks.chunks(chunks.FileReader(file, end)), video.size, max_pixels, observed=True)
         for number, (frame, maps) in enumerate(observed):

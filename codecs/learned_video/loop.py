@@ -114,8 +114,8 @@ class Loop(VideoStage):
         """Frames with what they were made of: see `VideoStage.observe`.
 
         All have "latents" (symbols, int32 [R,C,M]) and "symbol bits". Predicted frames also have "motion",
-        "motion bits", "prediction" (by motion alone), "corrected" (by the network, float32) and "residual" (what the
-        decoded frame adds to that).
+        "motion bits", "prediction" (by motion alone), "context" (features of it, float32 [4R,4C,C]), "corrected" (by
+        the network, float32) and "residual" (what the decoded frame adds to that).
         """
         for frame, group in self._decoded(chunks, size, measured=True):
             yield frame, group.maps()
@@ -259,6 +259,7 @@ class _Group:
         return {
             "motion": self.loop.motion.vectors(self.motion),
             "prediction": self.prediction.moved[:height, :width],
+            "context": self.prediction.features,
             "corrected": corrected,
             "residual": self.frame[:height, :width] - corrected,
             **coded,
