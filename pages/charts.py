@@ -4,6 +4,7 @@ They take their colours from the page's style sheet (classes ``s0`` … ``s7``),
 """
 
 import html
+import math
 
 import numpy as np
 
@@ -79,10 +80,12 @@ def bars(values: np.ndarray, caption: str) -> str:
 
 
 def timeline(stacks: dict[str, np.ndarray], line: np.ndarray, kinds: list[str], top: float, span: tuple) -> str:
-    """Frames of a video from left to right: stacked bars, and a line of another quantity beneath.
+    """Frames of a video from left to right: bars cut into shares, and a line of another quantity beneath.
+
+    A bar's height is the square root of its sum, so that the small ones can be seen, too.
 
     Args:
-        stacks: the parts of each frame's bar, by name, each of as many numbers as there are frames.
+        stacks: the shares of each frame's bar, by name, each of as many numbers as there are frames.
         line: a number for each frame.
         kinds: a letter for each frame; bars of frames of the kind "I" are marked.
         top: the largest sum that the bars have room for.
@@ -95,12 +98,12 @@ def timeline(stacks: dict[str, np.ndarray], line: np.ndarray, kinds: list[str], 
     step = _LONG / count
     groups = []
     for n, kind in enumerate(kinds):
-        base, shapes = float(_HEIGHT), []
+        base, shapes, total = float(_HEIGHT), [], float(sum(values[n] for values in stacks.values()))
         for color, values in enumerate(stacks.values()):
-            height = (_HEIGHT - 8) * float(values[n]) / top
+            height = (_HEIGHT - 8) * math.sqrt(total / top) * float(values[n]) / (total or 1)
             base -= height
             shapes.append(
-                f'<rect class="s{color + 1}" x="{n * step:.2f}" y="{base:.2f}" '
+                f'<rect class="s{color}" x="{n * step:.2f}" y="{base:.2f}" '
                 f'width="{max(0.86 * step, 0.5):.2f}" height="{height:.2f}"/>'
             )
         told = ", ".join(f"{name} {values[n]:.0f}" for name, values in stacks.items())
@@ -112,7 +115,7 @@ def timeline(stacks: dict[str, np.ndarray], line: np.ndarray, kinds: list[str], 
     scale = (_LINE - 10) / ((high - low) or 1)
     heights = np.clip(_LINE - 5 - scale * (line - low), 0, _LINE)
     points = " ".join(f"{(n + 0.43) * step:.2f},{y:.2f}" for n, y in enumerate(heights.tolist()))
-    keys = "".join(f'<span class="key s{n + 1}">{html.escape(name)}</span>' for n, name in enumerate(stacks))
+    keys = "".join(f'<span class="key s{n}">{html.escape(name)}</span>' for n, name in enumerate(stacks))
     return (
         f'<figure class="chart timeline"><p class="axis"><span>{keys}<span class="key i">I-frame</span></span>'
         f"<span>{top:.0f} bits</span></p>"
@@ -120,7 +123,7 @@ def timeline(stacks: dict[str, np.ndarray], line: np.ndarray, kinds: list[str], 
         f'aria-label="bits of each frame">{"".join(groups)}</svg>'
         f'<p class="axis"><span>PSNR</span><span>{low:.1f} … {high:.1f} dB</span></p>'
         f'<svg viewBox="0 0 {_LONG} {_LINE}" preserveAspectRatio="none" role="img" aria-label="PSNR of each frame">'
-        f'<polyline class="s0" points="{points}"/></svg></figure>'
+        f'<polyline class="s3" points="{points}"/></svg></figure>'
     )
 
 

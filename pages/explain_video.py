@@ -163,10 +163,10 @@ def _page(size, watched: list[Watched], name, side):
 
 
 _FRAMES_LEAD = (
-    "Each bar is a frame, and its height the bits that it took. A dot marks an <b>I-frame</b>, which is coded without "
-    "others. The frames between are <b>P-frames</b>: each is predicted from the one decoded before it, and takes far "
-    "fewer bits for that. The line is the PSNR. Scales are the same for all codecs. Click a bar of the first frames to "
-    "see inside it."
+    "Each bar is a frame, and its height the square root of the bits that it took. A dot marks an <b>I-frame</b>, "
+    "which is coded without others. The frames between are <b>P-frames</b>: each is predicted from the one decoded "
+    "before it, and takes far fewer bits for that. The line is the PSNR. Scales are the same for all codecs. Click a bar "
+    "of the first frames to see inside it."
 )
 _INSIDE_LEAD = (
     "The steps that lead to one frame, in the order in which they happen. Move the slider to see the next frame. "
@@ -226,7 +226,7 @@ def _frame(one: Watched, number: int, side: int) -> str:
         f'<p class="shape">frame {number}: {trace.kind or "I"}, {kind}; {counted(trace.bytes)} bytes, '
         f"{one.psnr[number]:.2f} dB</p>"
     )
-    share = charts.share({name: values[number] for name, values in one.parts.items() if values[number]}, bits)
+    share = charts.share({name: values[number] for name, values in one.parts.items()}, bits)
     cards = []
     for count, (title, told, shown) in enumerate(_steps(one, original, before, trace), 1):
         pictures = "".join(figure_of(view, side=side) for view in shown)
@@ -359,15 +359,12 @@ def motion_picture(motion: np.ndarray, frame: np.ndarray) -> np.ndarray:
 
 
 def _parts(trace: FrameTrace) -> dict[str, float]:
-    """The bits of a frame by what they are for; what nothing tells of is "other"."""
-    found = {name.removesuffix(" bits"): float(values.sum()) for name, values in trace.maps.items() if _is_bits(name)}
+    """The bits of a frame by what they are for: those that are measured, and what is left for headers and checks."""
+    found = {name: float(values.sum()) for name, values in trace.maps.items() if name.endswith(" bits")}
     if not found:
         return {"frame": 8 * trace.bytes}
-    return {**found, "other": max(8 * trace.bytes - sum(found.values()), 0.0)}
-
-
-def _is_bits(name):
-    return name.endswith(" bits")
+    named = {name.removesuffix(" bits") + "s" * (name == "symbol bits"): found[name] for name in sorted(found)[::-1]}
+    return {**named, "headers": max(8 * trace.bytes - sum(found.values()), 0.0)}
 
 
 def _sum(maps, name):

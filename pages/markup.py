@@ -4,6 +4,7 @@ import html
 import inspect
 import json
 from importlib.resources import files
+from pathlib import Path
 
 from .pictures import SIDE, View, data_uri, fitted
 
@@ -59,8 +60,12 @@ def first_paragraph(stage_class) -> str:
 
 
 def label_of(codec) -> str:
-    """A codec's name and setting, in words."""
-    return ", ".join([codec.name, *(f"{name} {value}" for name, value in codec.setting.items())])
+    """A codec's name and setting, in words; paths by their last part."""
+    return ", ".join([codec.name, *(f"{name} {_last_part(value)}" for name, value in codec.setting.items())])
+
+
+def _last_part(value):
+    return Path(value).name if isinstance(value, str) and ("/" in value or "\\" in value) else value
 
 
 def escaped(text) -> str:
