@@ -165,8 +165,8 @@ def _page(size, watched: list[Watched], name, side):
 _FRAMES_LEAD = (
     "Each bar is a frame, and its height the square root of the bits that it took. A dot marks an <b>I-frame</b>, "
     "which is coded without others. The frames between are <b>P-frames</b>: each is predicted from the one decoded "
-    "before it, and takes far fewer bits for that. The line is the PSNR. Scales are the same for all codecs. Click a bar "
-    "of the first frames to see inside it."
+    "before it, and takes far fewer bits for that. The line is the PSNR. Scales are the same for all codecs. Click a "
+    "bar of the first frames to see inside it."
 )
 _INSIDE_LEAD = (
     "The steps that lead to one frame, in the order in which they happen. Move the slider to see the next frame. "

@@ -172,7 +172,7 @@ def _(count, plt, traces):
 @app.cell(hide_code=True)
 def _(mo, traces):
     mo.md(
-        "The first frame costs what a picture costs. After it, only what moves in its own way and what is new cost bits."
+        "The first frame costs what a picture costs. Later ones cost what moves in its own way, and what is new."
         if any(name == "dvc" for name, _ in traces)
         else "`dvc` is left out: its weights do not come with this version of codeckit (`weights=PATH` takes others)."
     )
