@@ -76,7 +76,7 @@ class Watched:
             if len(frames) < shown:
                 frames.append((original, before, trace))
                 before = decoded
-        names = dict.fromkeys(name for parts in spent for name in parts)
+        names = sorted({name for parts in spent for name in parts}, key=_ORDER.index)
         parts = {name: np.array([each.get(name, 0.0) for each in spent]) for name in names}
         return cls(codec, video.fps, len(stream), kinds, np.array(distances), parts, frames)
 
@@ -358,13 +358,16 @@ def motion_picture(motion: np.ndarray, frame: np.ndarray) -> np.ndarray:
     return np.asarray(image)
 
 
+#: What bits of frames are for, in the order in which they are shown.
+_ORDER = ("frame", "symbols", "motion", "headers")
+
+
 def _parts(trace: FrameTrace) -> dict[str, float]:
-    """The bits of a frame by what they are for: those that are measured, and what is left for headers and checks."""
-    found = {name: float(values.sum()) for name, values in trace.maps.items() if name.endswith(" bits")}
-    if not found:
+    """The bits of a frame by what they are for: those that are measured, and the rest, which is headers and checks."""
+    if "symbol bits" not in trace.maps:
         return {"frame": 8 * trace.bytes}
-    named = {name.removesuffix(" bits") + "s" * (name == "symbol bits"): found[name] for name in sorted(found)[::-1]}
-    return {**named, "headers": max(8 * trace.bytes - sum(found.values()), 0.0)}
+    symbols, motion = (_sum(trace.maps, name) for name in ("symbol bits", "motion bits"))
+    return {"symbols": symbols, "motion": motion, "headers": max(8 * trace.bytes - symbols - motion, 0.0)}
 
 
 def _sum(maps, name):

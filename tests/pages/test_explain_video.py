@@ -1,11 +1,13 @@
 """The explorer's page of a video: what stands in it."""
 
+import contextlib
 import re
 import sys
 
 import codeckit
 import numpy as np
 import pytest
+from codeckit.bench.studies.chromium import NoBrowserError, browser, console, resize
 from codeckit.cli import main
 from codeckit.pages import explain_video
 from codeckit.pages.explain_video import Watched, motion_picture
@@ -86,3 +88,35 @@ def test_command_line(tmp_path, capsys, moving_clip):
     assert "clip.mp4" in capsys.readouterr().out
     assert main(["explain", str(tmp_path / "clip.mp4"), "--codec", "h264", "--out", str(out)]) == 2
     assert "does not tell its frames apart" in capsys.readouterr().err
+
+
+@pytest.mark.flaky(reruns=2)  # a browser may hang, too, and is stopped then
+def test_in_a_browser(tmp_path, moving_clip):
+    """Slider and bars choose the frame that is seen; no console errors; a phone's width is enough."""
+    path = tmp_path / "page.html"
+    path.write_text(explain_video(moving_clip(), codeckit.codec("video-teaching", gop=3), shown=4), encoding="utf-8")
+    with contextlib.ExitStack() as stack:
+        try:
+            driver = stack.enter_context(browser())
+        except NoBrowserError as error:
+            pytest.skip(str(error))
+        driver.get(path.as_uri())
+
+        def seen():
+            frames = driver.find_elements("css selector", "[data-shown]")
+            return [frame.get_attribute("data-shown") for frame in frames if frame.is_displayed()]
+
+        assert seen() == ["0"]
+        slider = driver.find_element("id", "frame")
+        slider.send_keys("\ue014", "\ue014")  # arrow right
+        assert seen() == ["2"] and driver.find_element("id", "frame-number").text == "2"
+        click = (
+            "document.querySelector('[data-frame=\"{}\"]').dispatchEvent(new MouseEvent('click', {{bubbles: true}}))"
+        )
+        driver.execute_script(click.format(3))
+        assert seen() == ["3"]
+        driver.execute_script(click.format(4))  # not among those that are shown
+        assert seen() == ["3"]
+        resize(driver, 360, 740)
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= 360
+        assert console(driver) == []
