@@ -24,7 +24,7 @@ from ..codecs.video import groups
 from ..metrics import Metric, UndefinedError, bpp
 from ..metrics.declared import load, reference
 from ..metrics.tasks import Task, describe
-from ..primitives.stage import Stage, register_stage, registered_stages
+from ..primitives.stage import Stage, folded, register_stage, registered_stages
 from .columns import Columns
 from .datasets import DatasetImage, DatasetVideo
 from .records import Measurement, VideoMeasurement, setting_key, value_of_counts
@@ -199,7 +199,7 @@ def _measure_video(job, asked, repeats):
         decoded = _clocked(codec.decode_video(stream), decoding)
         measured = [asked.of(frame, _like(other, frame), None) for frame, other in zip(source, decoded, strict=True)]
     _keep(job, stream)
-    sizes = groups(stream, list(codec.stages.values())[-1]).bytes
+    sizes = groups(stream, list(folded(codec.stages).values())[-1]).bytes
     frames = tuple(frame if sizes is None else {**frame, "bytes": sizes[n]} for n, (frame, _) in enumerate(measured))
     values, counts = _of_frames(asked, measured)
     rate = 8 * len(stream) / (len(frames) * source.size[0] * source.size[1])

@@ -153,10 +153,12 @@ def parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(run=measuring.sweep)
 
-    command = commands.add_parser("explain", help="show what codecs do to a picture, stage by stage, on a page")
-    command.add_argument("image", metavar="IMAGE", help="image file, or 'sample:NAME'")
+    command = commands.add_parser("explain", help="show on a page what codecs do to a picture or a video")
+    command.add_argument("image", metavar="IMAGE", help="image or video file, 'sample:NAME', or 'clips:NAME'")
     command.add_argument("--codec", required=True, metavar="A[,B]", help=codec_help + "; two stand side by side")
     command.add_argument("--quality", type=_number, metavar="Q", help="of every codec that names none itself")
+    command.add_argument("--frames", type=_from(1), metavar="N", help="take the first N frames of a video only")
+    command.add_argument("--shown", type=_from(1), metavar="N", help="frames of a video to show in full (default 8)")
     _add_reading(command)
     command.add_argument(
         "--out", type=_path, required=True, metavar="PAGE", help="HTML file to write; it needs nothing else"

@@ -115,28 +115,33 @@ def sweep(options) -> int:
 
 
 def explain(options) -> int:
-    """``codeckit explain``: a page that shows a picture's way through codecs."""
+    """``codeckit explain``: a page that shows a picture's or a video's way through codecs."""
     from ..bench import dataset
     from ..codecs.endings import check_ending
     from ..codecs.frames import Frames
     from ..codecs.image_io import write_atomically
     from ..codecs.registry import codec, parse_spec
-    from ..pages import explain
+    from ..pages import explain, explain_video
 
     check_ending(options.out, ".html", "explain")
     check_output(options.image, options.out)
     (picture, *others) = dataset(options.image, reading=reading(options))
     if others:
-        raise ValueError(f"explain takes one picture; {options.image!r} are {1 + len(others)}")
+        raise ValueError(f"explain takes one picture or video; {options.image!r} are {1 + len(others)}")
     pixels = picture.load()
-    if isinstance(pixels, Frames):
-        raise ValueError(f"explain takes a picture, and {options.image!r} is a video")
+    is_video = isinstance(pixels, Frames)
+    if not is_video and (of_videos := given(options, "frames", "shown")):
+        raise ValueError(f"--{min(of_videos)} is for videos, and {options.image} is none")
     default = given(options, "quality")
     codecs = []
     for text in options.codec.split(","):
         name, settings = parse_spec(text)
         codecs.append(codec(name, **{**default, **settings}))
-    page = explain(pixels, codecs, name=picture.name).encode()
+    if is_video:
+        shown = 8 if options.shown is None else options.shown
+        page = explain_video(pixels, codecs, name=picture.name, shown=shown, limit=options.frames).encode()
+    else:
+        page = explain(pixels, codecs, name=picture.name).encode()
     write_atomically(options.out, page)
     say(f"{options.out}: {picture.name} through {options.codec}, {len(page) / 1e6:.1f} MB")
     return 0

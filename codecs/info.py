@@ -10,7 +10,7 @@ from typing import Any
 from ..primitives import container
 from ..primitives.errors import StreamError
 from ..primitives.picture import MAX_PIXELS, check_size
-from ..primitives.stage import Weighted, spec
+from ..primitives.stage import Weighted, folded, spec
 from . import registry, video
 from .image_io import TAGS, naming, read_stream
 from .metadata import describe_profile
@@ -90,7 +90,7 @@ def _of_video(stream, max_pixels: int) -> Info:
         details: dict[str, Any] = {"format": f"ckt version {container.VERSION}", "revision": held.revision}
         stages = rebuild(held, registry.named_by(held)[1])
         details["stages"] = _shown(stages)
-        entered = video.groups(stream, list(stages.values())[-1])
+        entered = video.groups(stream, list(folded(stages).values())[-1])
     else:
         name, channels = about.codec, about.channels
         details = {"format": about.format, "pixel format": about.pixel_format}

@@ -103,7 +103,8 @@ class VideoStage(Stage):
         """`inverse_frames`, and with each frame what the decoder made it of: arrays by name (`trace_video`).
 
         Usual names: ``"prediction"`` (uint8, of the frame's shape), ``"residual"`` (signed integers, of the frame's
-        shape), ``"motion"`` ([rows,columns,2] of blocks: down and right, in pixels).
+        shape), ``"motion"`` ([rows,columns,2] of blocks: down and right, in pixels). Names that end in ``" bits"`` are
+        the bits that something took at each position, float64 [rows,columns]; [1,1] where only their sum is known.
         """
         for frame in self.inverse_frames(chunks, size):
             yield frame, {}
@@ -299,7 +300,7 @@ def decode_video(
         aspect = _read_aspect(held)
         check_size(size, max_pixels)
         codec = codec_for(held)
-    last: Any = list(codec.stages.values())[-1]
+    last: Any = list(folded(codec.stages).values())[-1]
 
     @functools.cache
     def index() -> chunks.Index:
@@ -541,8 +542,8 @@ def trace_video(stream, codec_for: Callable[[Container], Any], *, max_pixels: in
     >>> import codeckit
     >>> codec = codeckit.codec("video-teaching")
     >>> stream = codec.encode_video(np.zeros((2, 16, 16), np.uint8))
-    >>> [(each.kind, list(each.maps)) for each in trace_video(stream, codec.for_stream)]
-    [('I', ['prediction', 'residual']), ('P', ['prediction', 'residual', 'motion'])]
+    >>> [(each.kind, "motion" in each.maps) for each in trace_video(stream, codec.for_stream)]
+    [('I', False), ('P', True)]
     """
     video = decode_video(stream, codec_for, max_pixels=max_pixels)
     if video.about is not None:
@@ -550,7 +551,7 @@ def trace_video(stream, codec_for: Callable[[Container], Any], *, max_pixels: in
     with _named(stream), _opener(stream)[0]() as file:
         held, start, end, _ = _read_head(file)
         codec = codec_for(held)
-        found = groups(stream, list(codec.stages.values())[-1])
+        found = groups(stream, list(folded(codec.stages).values())[-1])
         file.seek(start)
         observed = _frames(codec, chunks.chunks(chunks.FileReader(file, end)), video.size, max_pixels, observed=True)
         for number, (frame, maps) in enumerate(observed):

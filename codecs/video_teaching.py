@@ -79,13 +79,21 @@ class Hybrid(VideoStage):
             yield _image(planes, size)
 
     def observe(self, chunks: Iterable[bytes], size: tuple[int, int]) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
-        """Frames with their prediction, the residual that is added to it, and of P-frames the motion in pixels."""
+        """Frames with what they were made of: see `VideoStage.observe`.
+
+        All have "prediction", "residual", "coefficients" (of luma, int32 [2R,2C,8,8]) and "symbol bits". P-frames also
+        have "motion" and "motion bits", of whether blocks are intra as well.
+        """
         for planes, loop in self._decoded(chunks, size):
             frame, prediction = _image(planes, size), _image(tuple(loop.prediction), size)
             maps = {"prediction": prediction, "residual": frame.astype(np.int16) - prediction}
+            maps["coefficients"] = loop.symbols[0]
+            costs = loop.costs
             if not loop.intra_frame:
-                maps["motion"] = loop.motion / 4
-            yield frame, maps
+                maps |= {"motion": loop.motion / 4, "motion bits": costs[0]}
+                costs = costs[1:]
+            luma = costs[0].reshape(loop.rows, 2, loop.columns, 2).sum((1, 3))
+            yield frame, {**maps, "symbol bits": sum(costs[1:], luma)}
 
     def _decoded(self, chunks: Iterable[bytes], size: tuple[int, int]) -> Iterator[tuple[tuple[np.ndarray, ...], Any]]:
         """The planes of each frame, and the loop as it stands then."""
@@ -151,7 +159,9 @@ class _Loop:
         self.table = scaled_tables(quality, "flat")[0]
         self.step = float(self.table[0, 0])
         self.reference = None  # padded planes
-        self.prediction, self.intra_frame = [], True  # of the frame before
+        # Of the last frame: its prediction, and what decoding found: symbols and the bits of each position, by plane.
+        self.prediction, self.intra_frame = [], True
+        self.symbols, self.costs = [], []
         self.motion = None
         self.memories = {}, {}  # of I-frames and of P-frames
 
@@ -176,11 +186,13 @@ class _Loop:
             raise StreamError("a frame is predicted, but there is none to predict it from")
         shapes = [(2 * self.rows, 2 * self.columns, 8, 8)] + [(self.rows, self.columns, 8, 8)] * (self.count - 1)
         vectors = [] if intra_frame else [(self.rows, self.columns, 3)]
-        values = decode_planes(chunk[1:], vectors + shapes, self.memories[not intra_frame])
+        self.costs = []
+        values = decode_planes(chunk[1:], vectors + shapes, self.memories[not intra_frame], self.costs)
+        self.symbols = values[len(vectors) :]
         motion, fresh = None, np.ones((self.rows, self.columns), bool)
         if not intra_frame:
             motion, fresh = clip_motion(values[0][..., 1:]), values[0][..., 0] != 0
-        return self._reconstruct(self._predict(motion, fresh), values[len(vectors) :], motion)
+        return self._reconstruct(self._predict(motion, fresh), self.symbols, motion)
 
     def _predict(self, motion, fresh):
         """The planes' prediction: the frame before, moved; grey in fresh blocks."""

@@ -1,7 +1,8 @@
 """Pages for people: one self-contained HTML file each, that shows what a codec does to a picture.
 
-`explain` walks a picture through codecs, stage by stage. The report page of a comparison is `report_page`. All that a
-page needs (pictures, script, style, the plot library) stands in the file itself: it opens without a network.
+`explain` walks a picture through codecs, stage by stage, and `explain_video` a video, frame by frame. The report page
+of a comparison is `report_page`. All that a page needs (pictures, script, style, the plot library) stands in the file
+itself: it opens without a network.
 """
 
 import lazy_loader

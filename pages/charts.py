@@ -4,10 +4,12 @@ They take their colours from the page's style sheet (classes ``s0`` … ``s7``),
 """
 
 import html
+import math
 
 import numpy as np
 
 _WIDTH, _HEIGHT = 360, 130
+_LONG, _LINE = 1000, 60  # of timelines
 _BINS = 96
 
 #: Colours of components; other names take the next one.
@@ -74,6 +76,54 @@ def bars(values: np.ndarray, caption: str) -> str:
         f'<figure class="chart"><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{html.escape(caption)}">'
         f"{''.join(shapes)}</svg><p class='axis'><span>0 … {len(values) - 1}</span><span>top {top:.4g}</span></p>"
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+    )
+
+
+def timeline(stacks: dict[str, np.ndarray], line: np.ndarray, kinds: list[str], top: float, span: tuple) -> str:
+    """Frames of a video from left to right: bars cut into shares, and a line of another quantity beneath.
+
+    A bar's height is the square root of its sum, so that the small ones can be seen, too.
+
+    Args:
+        stacks: the shares of each frame's bar, by name, each of as many numbers as there are frames.
+        line: a number for each frame.
+        kinds: a letter for each frame; bars of frames of the kind "I" are marked.
+        top: the largest sum that the bars have room for.
+        span: the least and the largest number that the line has room for.
+
+    >>> timeline({"bits": np.array([2.0, 1.0])}, np.array([30.0, 31.0]), ["I", "P"], 2, (30, 31)).count("<g ")
+    2
+    """
+    count = max(len(kinds), 1)
+    step = _LONG / count
+    groups = []
+    for n, kind in enumerate(kinds):
+        base, shapes, total = float(_HEIGHT), [], float(sum(values[n] for values in stacks.values()))
+        for color, values in enumerate(stacks.values()):
+            height = (_HEIGHT - 8) * math.sqrt(total / top) * float(values[n]) / (total or 1)
+            base -= height
+            shapes.append(
+                f'<rect class="s{color}" x="{n * step:.2f}" y="{base:.2f}" '
+                f'width="{max(0.86 * step, 0.5):.2f}" height="{height:.2f}"/>'
+            )
+        told = ", ".join(f"{name} {values[n]:.0f}" for name, values in stacks.items())
+        title = html.escape(f"frame {n}, {kind}: {told} bits; {line[n]:.2f} dB")
+        behind = f'<rect class="behind" x="{n * step:.2f}" y="0" width="{step:.2f}" height="{_HEIGHT}"/>'
+        mark = f'<circle cx="{(n + 0.43) * step:.2f}" cy="4" r="3"/>' if kind == "I" else ""
+        groups.append(f'<g data-frame="{n}"><title>{title}</title>{behind}{"".join(shapes)}{mark}</g>')
+    low, high = span
+    scale = (_LINE - 10) / ((high - low) or 1)
+    heights = np.clip(_LINE - 5 - scale * (line - low), 0, _LINE)
+    points = " ".join(f"{(n + 0.43) * step:.2f},{y:.2f}" for n, y in enumerate(heights.tolist()))
+    keys = "".join(f'<span class="key s{n}">{html.escape(name)}</span>' for n, name in enumerate(stacks))
+    return (
+        f'<figure class="chart timeline"><p class="axis"><span>{keys}<span class="key i">I-frame</span></span>'
+        f"<span>{top:.0f} bits</span></p>"
+        f'<svg viewBox="0 0 {_LONG} {_HEIGHT}" preserveAspectRatio="none" role="img" '
+        f'aria-label="bits of each frame">{"".join(groups)}</svg>'
+        f'<p class="axis"><span>PSNR</span><span>{low:.1f} … {high:.1f} dB</span></p>'
+        f'<svg viewBox="0 0 {_LONG} {_LINE}" preserveAspectRatio="none" role="img" aria-label="PSNR of each frame">'
+        f'<polyline class="s3" points="{points}"/></svg></figure>'
     )
 
 

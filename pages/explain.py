@@ -6,13 +6,9 @@ here knows a codec by name, so a codec of one's own is explained like any other.
 """
 
 import dataclasses
-import html
-import inspect
-import json
 import math
 import time
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +23,17 @@ from ..primitives.stage import Stage
 from ..primitives.token_grid import Tokens
 from ..primitives.tokens.reducers import STANDS_FOR
 from . import charts
+from .markup import (
+    THEME_BUTTON,
+    column_section,
+    counted,
+    embedded_json,
+    escaped,
+    figure_of,
+    first_paragraph,
+    label_of,
+    page,
+)
 from .pictures import (
     SIDE,
     View,
@@ -82,7 +89,7 @@ class Explained:
     @property
     def label(self) -> str:
         """The codec's name and setting."""
-        return ", ".join([self.codec.name, *(f"{name} {value}" for name, value in self.codec.setting.items())])
+        return label_of(self.codec)
 
     @property
     def bits(self) -> int:
@@ -129,25 +136,23 @@ def _page(original, explained, name, stages, side):
     title = f"{name} through {' and '.join(one.label for one in explained)}"
     height, width = original.shape[:2]
     body = [
-        f'<header class="top"><div><p class="kicker">codeckit explain</p><h1>{_text(name)}</h1><p class="sub">'
-        f"{width} × {height} pixels, {_count(original.nbytes)} bytes raw, through "
-        f"{' and '.join(f'<b>{_text(one.label)}</b>' for one in explained)}</p></div>{_THEME_BUTTON}</header>",
+        f'<header class="top"><div><p class="kicker">codeckit explain</p><h1>{escaped(name)}</h1><p class="sub">'
+        f"{width} × {height} pixels, {counted(original.nbytes)} bytes raw, through "
+        f"{' and '.join(f'<b>{escaped(one.label)}</b>' for one in explained)}</p></div>{THEME_BUTTON}</header>",
         f'<section id="summary" class="columns n{len(explained)}">'
         + "".join(_summary(one, original) for one in explained)
         + "</section>",
         _viewer(original, explained, _VIEWER_SIDE * side // SIDE),
-        _columns("stages", "Stage by stage", _STAGES_LEAD, [_stages(one, side) for one in explained], explained)
+        column_section("stages", "Stage by stage", _STAGES_LEAD, [_stages(one, side) for one in explained], explained)
         if stages
         else "",
-        _columns("bits", "Where the bits went", _BITS_LEAD, map(_bits, explained), explained),
-        _columns("bytes", "The file, byte by byte", _BYTES_LEAD, map(_bytes, explained), explained),
+        column_section("bits", "Where the bits went", _BITS_LEAD, map(_bits, explained), explained),
+        column_section("bytes", "The file, byte by byte", _BYTES_LEAD, map(_bytes, explained), explained),
         "<footer>Made by <b>codeckit explain</b>. Bits are counted in the real file; entropies are of order 0, "
         "coefficient by coefficient.</footer>",
     ]
     return page(title, "\n".join(body), scripts=["explain.js"])
 
-
-_THEME_BUTTON = '<button id="theme" type="button" aria-label="light or dark">◐</button>'
 
 _STAGES_LEAD = (
     "Each stage has an input, an output and an inverse. The bars, on a logarithmic scale, show how many bits the "
@@ -161,32 +166,6 @@ _BYTES_LEAD = (
 )
 
 
-def page(title: str, body: str, scripts=()) -> str:
-    """A whole HTML page around `body`, with the style and the named scripts of this folder inlined."""
-    held = files(__package__)
-    style = held.joinpath("style.css").read_text(encoding="utf-8")
-    script = "\n".join(held.joinpath(name).read_text(encoding="utf-8") for name in ("page.js", *scripts))
-    icon = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E"
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<title>{_text(title)}</title>\n<link rel="icon" href="{icon}">\n<style>\n{style}</style>\n</head>\n'
-        f"<body>\n{body}\n<script>\n{script}</script>\n</body>\n</html>\n"
-    )
-
-
-def _columns(identifier, heading, lead, contents, explained):
-    """A section with a column a codec."""
-    columns = []
-    for one, content in zip(explained, contents, strict=True):
-        head = f'<h3 class="codec">{_text(one.label)}</h3>' if len(explained) > 1 else ""
-        columns.append(f'<div class="column">{head}{content}</div>')
-    return (
-        f'<section id="{identifier}"><h2>{heading}</h2><p class="lead">{lead}</p>'
-        f'<div class="columns n{len(columns)}">{"".join(columns)}</div></section>'
-    )
-
-
 # --- figures --------------------------------------------------------------------------------------------------------
 
 
@@ -194,7 +173,7 @@ def _summary(one, original):
     size = len(one.trace.stream)
     bpp = one.bits / (original.shape[0] * original.shape[1])
     figures = [
-        (_count(size), "bytes"),
+        (counted(size), "bytes"),
         (f"{bpp:.3f}" if bpp < 10 else f"{bpp:.1f}", "bits a pixel"),
         (f"{original.nbytes / size:.1f} : 1", "smaller"),
     ]
@@ -211,7 +190,7 @@ def _summary(one, original):
             pass
     figures.append((f"{1000 * one.encode_s:.0f} + {1000 * one.decode_s:.0f} ms", "encode + decode"))
     cells = "".join(f"<div><b>{value}</b><span>{what}</span></div>" for value, what in figures)
-    return f'<div class="card"><h3>{_text(one.label)}</h3><div class="figures">{cells}</div></div>'
+    return f'<div class="card"><h3>{escaped(one.label)}</h3><div class="figures">{cells}</div></div>'
 
 
 def _like(decoded, original):
@@ -231,7 +210,7 @@ def _viewer(original, explained, side):
             continue
         decoded = _like(one.decoded, original)
         layers.append(
-            (f"{one.label}: decoded", fitted(decoded, small), quality, f"{_count(len(one.trace.stream))} bytes")
+            (f"{one.label}: decoded", fitted(decoded, small), quality, f"{counted(len(one.trace.stream))} bytes")
         )
         error = np.abs(decoded.astype(np.int16) - original).reshape(*original.shape[:2], -1).mean(2)
         top = float(np.percentile(error, 99.5)) or 1.0
@@ -251,7 +230,7 @@ def _viewer(original, explained, side):
     left = 0
     if len(pictures) > 1:
         left, right = 1, 3
-    options = "".join(f'<option value="{n}">{_text(label)}</option>' for n, (label, *_) in enumerate(layers))
+    options = "".join(f'<option value="{n}">{escaped(label)}</option>' for n, (label, *_) in enumerate(layers))
     sources = [
         {"src": data_uri(image, quality), "caption": caption, "label": label}
         for label, image, quality, caption in layers
@@ -269,7 +248,7 @@ def _viewer(original, explained, side):
 <input id="divider" type="range" min="0" max="100" step="0.1" value="50" aria-label="divider between left and right">
 </div></div>
 <div class="captions"><p id="left-caption"></p><p id="right-caption"></p></div>
-<script type="application/json" id="layers">{_json(sources)}</script></section>"""
+<script type="application/json" id="layers">{embedded_json(sources)}</script></section>"""
 
 
 def _token_layers(one, side):
@@ -317,19 +296,19 @@ def _stages(one: Explained, side: int) -> str:
 
 
 def _stage_card(number, step: Step, stage: Stage | None, share, one, most, side):
-    title = "the picture" if stage is None else _text(type(stage).__name__)
-    told = "What goes in: samples of 8 bits." if stage is None else _first_paragraph(type(stage))
+    title = "the picture" if stage is None else escaped(type(stage).__name__)
+    told = "What goes in: samples of 8 bits." if stage is None else first_paragraph(type(stage))
     parameters = "" if stage is None else _parameters(stage)
-    shapes = " · ".join("×".join(map(str, shape)) for shape in step.shapes) or f"{_count(len(step.value))} bytes"
+    shapes = " · ".join("×".join(map(str, shape)) for shape in step.shapes) or f"{counted(len(step.value))} bytes"
     dtype = "" if isinstance(step.value, bytes) else f" {arrays(step.value)[0].dtype}"
     own, lists = map_views(step)
     shown = [*views(step.value), *own]
     widest = max((view.image.shape[1] for view in shown if not view.pixelated), default=1)
-    pictures = "".join(_figure(view, widest, side) for view in shown)
+    pictures = "".join(figure_of(view, widest, side) for view in shown)
     plots = [_histogram(step)]
     plots += [charts.bars(np.sort(values)[::-1], f"{name}, in order of size") for name, values in lists.items()]
     return (
-        f'<article class="card"><header><span class="n">{number}</span><h4>{_text(step.role)}</h4>'
+        f'<article class="card"><header><span class="n">{number}</span><h4>{escaped(step.role)}</h4>'
         f"<code>{title}{parameters}</code></header><p>{told}</p>"
         f'<p class="shape">{shapes}{dtype}</p>{_bars(step.bits, step.entropy, share, most, one.bits)}'
         f'<div class="pictures">{pictures}</div><div class="plots">{"".join(plots)}</div></article>'
@@ -343,12 +322,7 @@ def _parameters(stage):
         value = getattr(stage, field.name)
         text = Path(value).name if isinstance(value, str) and ("/" in value or "\\" in value) else repr(value)
         shown.append(f"{field.name}={text if len(text) < 60 else text[:57] + '…'}")
-    return f"({_text(', '.join(shown))})"
-
-
-def _first_paragraph(stage_class) -> str:
-    text = inspect.cleandoc(stage_class.__doc__ or "").partition("\n\n")[0]
-    return _text(" ".join(text.split())).replace("``", "").replace("`", "")
+    return f"({escaped(', '.join(shown))})"
 
 
 def _bars(raw, entropy, share, most, file_bits):
@@ -362,26 +336,10 @@ def _bars(raw, entropy, share, most, file_bits):
         width = 100 * math.log2(1 + bits) / math.log2(1 + most)
         note = f" <em>{100 * bits / file_bits:.1f} % of the file</em>" if kind == "real" and bits else ""
         cells.append(
-            f'<dt>{name}</dt><dd><i class="{kind}" style="width:{width:.1f}%"></i><span>{_count(bits)} bits{note}'
+            f'<dt>{name}</dt><dd><i class="{kind}" style="width:{width:.1f}%"></i><span>{counted(bits)} bits{note}'
             "</span></dd>"
         )
     return f'<dl class="ledger">{"".join(cells)}</dl>'
-
-
-def _figure(view: View, widest: int = 0, side: int = SIDE):
-    """A picture with its caption; in a row with wider ones it is shown smaller in proportion."""
-    image = fitted(view.image, side)
-    height, width = image.shape[:2]
-    share = view.image.shape[1] / widest if widest and not view.pixelated else 1
-    style = f' style="max-width:max(150px, {400 * share:.0f}px)"' if share < 1 else ""
-    kind = ' class="pixelated"' if view.pixelated else ""
-    enlarged = max(1, 384 // max(height, width)) if view.pixelated else 1
-    quality = None if view.pixelated and image.size < 60_000 else 78
-    return (
-        f'<figure{style}><img{kind} loading="lazy" width="{width * enlarged}" height="{height * enlarged}" '
-        f'src="{data_uri(image, quality)}" alt="{_text(view.caption)}"><figcaption>{_text(view.caption)}</figcaption>'
-        "</figure>"
-    )
 
 
 def _histogram(step):
@@ -449,8 +407,8 @@ def _planes(one):
 
 
 def _share_table(share, total):
-    rows = [(role, _count(bits), f"{100 * bits / total:.2f} %") for role, bits in share.items()]
-    rows.append(("sum: the file", _count(sum(share.values())), "100 %"))
+    rows = [(role, counted(bits), f"{100 * bits / total:.2f} %") for role, bits in share.items()]
+    rows.append(("sum: the file", counted(sum(share.values())), "100 %"))
     return charts.table(("stage", "bits", "share"), rows, total=True)
 
 
@@ -458,10 +416,10 @@ def _groups_table(parts: tuple[Part, ...], total):
     groups: dict[str, int] = {}
     for part in parts:
         groups[part.group or part.name] = groups.get(part.group or part.name, 0) + part.bits
-    rows = [(_text(name), _count(bits), f"{100 * bits / total:.2f} %") for name, bits in groups.items()]
+    rows = [(escaped(name), counted(bits), f"{100 * bits / total:.2f} %") for name, bits in groups.items()]
     if len(rows) > 14:
         others = sum(bits for bits in list(groups.values())[14:])
-        rows = [*rows[:14], (f"{len(rows) - 14} others", _count(others), f"{100 * others / total:.2f} %")]
+        rows = [*rows[:14], (f"{len(rows) - 14} others", counted(others), f"{100 * others / total:.2f} %")]
     return charts.table(("part", "bits", "share"), rows)
 
 
@@ -472,13 +430,13 @@ def _planes_table(one):
         if costs.size == 1:
             continue
         real = float(costs.sum())
-        row = [name or "plane", _count(costs.size)]
+        row = [name or "plane", counted(costs.size)]
         if plane is None:
             row += ["–", "–"]
         else:
             step = Step.of("", "", plane)
-            row += [f"{100 * np.mean(plane == 0):.1f} %", "–" if step.entropy is None else _count(step.entropy)]
-        rows.append((*row, _count(real), f"{real / costs.size:.3f}"))
+            row += [f"{100 * np.mean(plane == 0):.1f} %", "–" if step.entropy is None else counted(step.entropy)]
+        rows.append((*row, counted(real), f"{real / costs.size:.3f}"))
     return charts.table(("plane", "symbols", "zeros", "entropy", "real bits", "bits a symbol"), rows)
 
 
@@ -497,9 +455,9 @@ def _cost_figures(one):
             half = int(np.searchsorted(np.cumsum(by_channel), by_channel.sum() / 2)) + 1
             caption = f"{name}: bits of each channel, in order of size; {half} of {len(by_channel)} take half of them"
             found.append(charts.bars(by_channel, caption))
-            found.append(_figure(View(f"{name}: bits at each position", heat(lying(costs.sum(2))), True)))
+            found.append(figure_of(View(f"{name}: bits at each position", heat(lying(costs.sum(2))), True)))
         elif costs.ndim == 2:
-            found.append(_figure(View(f"{name}: bits of each symbol", heat(fitted_map(costs, SIDE)))))
+            found.append(figure_of(View(f"{name}: bits of each symbol", heat(fitted_map(costs, SIDE)))))
     return ['<div class="plots">', *found, "</div>"] if found else []
 
 
@@ -518,21 +476,5 @@ def _bytes(one: Explained) -> str:
     held = {"hex": data.hex(), "parts": parts, "size": len(one.trace.stream)}
     return (
         f'<div class="card dissection"><div class="hex" role="grid" aria-label="bytes of the file"></div>'
-        f'<div class="fields"></div><script type="application/json">{_json(held)}</script></div>'
+        f'<div class="fields"></div><script type="application/json">{embedded_json(held)}</script></div>'
     )
-
-
-# --- text -----------------------------------------------------------------------------------------------------------
-
-
-def _text(text) -> str:
-    return html.escape(str(text), quote=True)
-
-
-def _json(data) -> str:
-    """JSON that can stand in a script element."""
-    return json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
-
-
-def _count(number) -> str:
-    return f"{number:,.0f}".replace(",", " ")

@@ -14,7 +14,7 @@ import re
 import textwrap
 from pathlib import Path
 
-from .explain import page
+from .markup import page
 
 
 def notebook_page(path) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..metrics import monotone_envelope
 from . import charts
-from .explain import page
+from .markup import page
 from .pictures import data_uri
 
 

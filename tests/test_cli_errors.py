@@ -200,7 +200,7 @@ USE = [
     ("encode several new --codec jpeg --frames 3", 2, "--frames"),
     ("encode photo.png new.jpg --codec jpeg --task imagenet", 2, "--task"),
     ("decode photo.ckt new.png --max-pixels 1e300", 2, "--max-pixels"),
-    ("explain video.mp4 --codec jpeg --out new.html", 2, "video.mp4"),
+    ("explain photo.png --codec jpeg --frames 2 --out new.html", 2, "--frames"),
     ("encode clip.mp4 new.ckt --codec jpeg", 1, "clip.mp4"),
     ("encode clip.mp4 new.ckt --codec jpeg --accuracy 0.9", 2, "--accuracy"),
     ("decode photo.jpg new.jpg", 2, ".png"),

@@ -20,7 +20,7 @@ from pathlib import Path
 from ..tables import align
 
 #: In the order in which they teach.
-ORDER = ("transform", "quantization", "entropy", "learned", "tokens", "build_your_own")
+ORDER = ("transform", "quantization", "entropy", "learned", "tokens", "build_your_own", "video")
 
 _CODE = "import sys\nfrom codeckit.codecs.image_io import write_atomically\nfrom codeckit.pages import notebook_page\n"
 _CODE += "write_atomically(sys.argv[2], notebook_page(sys.argv[1]))"

@@ -162,7 +162,7 @@ class Loop(VideoStage):
         group: Any = None
         for number, frame in enumerate(frames):
             if number % self.last.gop == 0:
-                group = _Group(self, size)
+                group = _Group(self, size, bool(self.see))
                 yield group.encode_still(frame)
             else:
                 yield group.encode(frame)
@@ -175,19 +175,20 @@ class Loop(VideoStage):
     def observe(self, chunks: Iterable[bytes], size: tuple[int, int]) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
         """Frames with what they were made of: see `VideoStage.observe`.
 
-        Predicted frames have "motion", "prediction" (by motion alone), "corrected" (by the network, float32),
-        "residual" (what the decoded frame adds to that) and "latents" (symbols, int32 [R,C,M]).
+        All have "latents" (symbols, int32 [R,C,M]) and "symbol bits". Predicted frames also have "motion",
+        "motion bits", "prediction" (by motion alone), "context" (features of it, float32 [4R,4C,C]), "corrected" (by
+        the network, float32) and "residual" (what the decoded frame adds to that).
         """
-        for frame, group in self._decoded(chunks, size):
+        for frame, group in self._decoded(chunks, size, measured=True):
             yield frame, group.maps()
 
-    def _decoded(self, chunks, size):
+    def _decoded(self, chunks, size, measured=False):
         group = None
         for chunk in chunks:
             reader = ByteReader(_checked(chunk))
             kind, level = reader.byte(), reader.byte()
             if kind == _INTRA:
-                group = _Group(self, size)
+                group = _Group(self, size, measured)
                 yield group.decode_still(level, reader.rest()), group
             elif kind == _PREDICTED and group:
                 yield group.decode(level, reader), group
@@ -226,10 +227,15 @@ class Loop(VideoStage):
 
 
 class _Group:
-    """The state of a group of frames, equal in encoder and decoder."""
+    """The state of a group of frames, equal in encoder and decoder.
 
-    def __init__(self, loop: Loop, size: tuple[int, int]):
-        self.loop, self.size = loop, size
+    Args:
+        measured: whether the bits of symbols are measured: `spent` [R,C,M] of the last frame, and of its motion.
+    """
+
+    def __init__(self, loop: Loop, size: tuple[int, int], measured: bool):
+        self.loop, self.size, self.measured = loop, size, measured
+        self.spent, self.motion_bits = None, 0
         self.weights = loop.last.loaded()
         self.shape = -(-size[0] // BLOCK), -(-size[1] // BLOCK)
         self.color, self.position = "rgb", 0
@@ -262,7 +268,9 @@ class _Group:
             raise StreamError(f"an I-frame has the size {size}, and the video {self.size} (H, W)")
         coded = entropy.inverse(payload, MAX_PIXELS)
         self.color = coded.color
-        self.frame = self.weights.still.picture(coded.planes[0], coded.side["level"])
+        self.symbols = coded.planes[0]
+        self.spent = entropy.anatomy(coded, payload).costs[0] if self.measured else None
+        self.frame = self.weights.still.picture(self.symbols, coded.side["level"])
         return self._image()
 
     def encode(self, frame: np.ndarray) -> bytes:
@@ -276,7 +284,7 @@ class _Group:
         indices = self.weights.decoder.indices(prediction.context, level)
         scales = np.exp(NARROWEST + indices / DENSITY)
         symbols = loop.rounding.choose(loop.transform.analysis(wanted, prediction, level), scales)
-        stream = self._coder(level).encode(symbols, indices, level, measured=bool(loop.see))
+        stream = self._coder(level).encode(symbols, indices, level, self.measured)
         out = ByteWriter()
         out.raw(bytes([_PREDICTED, level]))
         out.varint(len(packed))
@@ -292,25 +300,30 @@ class _Group:
         """The frame of a predicted frame's chunk, behind its kind and level."""
         self._check(level)
         loop = self.loop
-        motion = loop.motion.unpack(reader.raw(reader.varint()), self.shape, self.memory)
+        packed = reader.raw(reader.varint())
+        motion = loop.motion.unpack(packed, self.shape, self.memory)
         prediction = loop.prediction.predict(loop.motion.predict(self.frame, motion), self.frame, level)
         indices = self.weights.decoder.indices(prediction.context, level)
-        symbols = self._coder(level).decode(reader.rest(), indices, level)
+        symbols = self._coder(level).decode(reader.rest(), indices, level, self.measured)
         self._become(motion, prediction, symbols, level)
+        self.spent, self.motion_bits = self.coder.spent, 8 * len(packed)
         return self._image()
 
     def maps(self) -> dict[str, np.ndarray]:
-        """What the last frame was made of; nothing for an I-frame."""
+        """What the last frame was made of."""
+        coded = {"latents": self.symbols, "symbol bits": self.spent.sum(2)}
         if self.prediction is None:
-            return {}
+            return coded
         height, width = self.size
         corrected = self.prediction.corrected[:height, :width]
         return {
             "motion": self.loop.motion.vectors(self.motion),
             "prediction": self.prediction.moved[:height, :width],
+            "context": self.prediction.features,
             "corrected": corrected,
             "residual": self.frame[:height, :width] - corrected,
-            "latents": self.symbols,
+            **coded,
+            "motion bits": np.array([[float(self.motion_bits)]]),
         }
 
     def _become(self, motion, prediction, symbols, level):

@@ -43,6 +43,11 @@ class Prediction(NamedTuple):
         """p̄ in grey levels, float32 [H,W,3]."""
         return self.context.corrected[0].permute(1, 2, 0).numpy().astype(np.float32) / 2 ** (PICTURE_BITS - 8)
 
+    @property
+    def features(self) -> np.ndarray:
+        """c, float32 [H/4,W/4,C]."""
+        return self.context.features[0].permute(1, 2, 0).cpu().numpy().astype(np.float32) / 2**FEATURE_BITS
+
 
 @dataclass(frozen=True)
 class WeightedStage(Weighted):

@@ -42,16 +42,17 @@ class SymbolCoder:
         self.past, self.spent = symbols, encoder.spent[0] if measured else None
         return encoder.getvalue()
 
-    def decode(self, data: bytes, indices: np.ndarray, level: int) -> np.ndarray:
+    def decode(self, data: bytes, indices: np.ndarray, level: int, measured: bool = False) -> np.ndarray:
         """The symbols of a stream: the inverse of `encode`.
 
         Raises:
             StreamError: it is cut or damaged.
         """
-        decoder = MixingDecoder(data, [indices.shape], statistics=[self.statistics])
+        decoder = MixingDecoder(data, [indices.shape], statistics=[self.statistics], measure=measured)
         where, distributions, order = self._ways(indices, level)
         self.past = decoder.get(0, where, distributions, order, past=self.past).reshape(indices.shape)
         decoder.finish()
+        self.spent = decoder.spent[0] if measured else None
         return self.past
 
     def _ways(self, indices, level):

@@ -178,8 +178,10 @@ def encode_planes(planes, memory: dict | None = None, costs: list | None = None)
     return data[: coder[POSITION]].tobytes()
 
 
-def decode_planes(payload: bytes, shapes, memory: dict | None = None) -> tuple[np.ndarray, ...]:
-    """The inverse of `encode_planes`, for planes of the given shapes: int32 arrays.
+def decode_planes(
+    payload: bytes, shapes, memory: dict | None = None, costs: list | None = None
+) -> tuple[np.ndarray, ...]:
+    """The inverse of `encode_planes`, for planes of the given shapes: int32 arrays. `memory` and `costs` are as there.
 
     Raises:
         StreamError: the payload is cut or damaged.
@@ -192,6 +194,8 @@ def decode_planes(payload: bytes, shapes, memory: dict | None = None) -> tuple[n
         model = _PlaneModel.following(model, index, shape, memory)
         model.code(scan, coder, data, decoding=True)
         planes.append(from_scan(scan, shape))
+        if costs is not None:
+            costs.append(np.diff(model.spent).reshape(shape[:2]))
     if not is_complete(coder, data):
         raise StreamError("the context-coded data are damaged: their length does not match their contents")
     return tuple(planes)

@@ -399,8 +399,9 @@ class MixingDecoder:
         shapes,
         experience: Sequence[Experience] = (),
         statistics: Sequence[Statistics] = (),
+        measure: bool = False,
     ):
-        self._planes = _planes(shapes, False, experience, statistics)
+        self._planes = _planes(shapes, measure, experience, statistics)
         self._data = np.array(bytearray(data), np.uint8)
         self._coder = new_decoder(self._data)
 
@@ -426,6 +427,11 @@ class MixingDecoder:
         """
         if not is_complete(self._coder, self._data):
             raise StreamError("the latents' stream is cut, damaged, or was made with other weights")
+
+    @property
+    def spent(self) -> tuple[np.ndarray, ...]:
+        """The bits that every symbol took, as the encoder's; measured if `measure` asked for it."""
+        return tuple(plane.spent for plane in self._planes)
 
     @property
     def experience(self) -> list[Experience]:

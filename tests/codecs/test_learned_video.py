@@ -149,7 +149,7 @@ def test_qualities_may_change_within_a_group(path):
 
     from codeckit.codecs.learned_video.loop import _Group
 
-    group = _Group(fine, (32, 32))
+    group = _Group(fine, (32, 32), measured=False)
     for chunk in switched():
         chunks.append(chunk)
     assert [chunk[1] for chunk in chunks] == [56, 8, 56]
@@ -390,3 +390,24 @@ def test_symbols_of_32_bits_have_a_picture(codec):
     seen = list(loop.observe(chunks, (32, 48)))
     assert (seen[1][1]["latents"] == symbols).all()
     assert (seen[1][0] == decoder.picture(symbols, context, 56)).all()
+
+
+def test_a_trace_tells_where_the_bits_went(codec):
+    """What decoding measures is what the encoder measured, and no more than the chunks hold."""
+    frames, seen = clip(), []
+    loop = loop_of(codec)
+    loop.see = seen.append
+    list(loop.forward_frames(frames, (40, 56), 30))
+    for trace, report in zip(codeckit.trace_video(codec.encode_video(frames), frames), seen, strict=True):
+        bits = {name: values.sum() for name, values in trace.maps.items() if name.endswith(" bits")}
+        assert trace.maps["symbol bits"].shape == (3, 4)
+        assert 8 * trace.bytes - 150 < sum(bits.values()) <= 8 * trace.bytes
+        if trace.kind == "P":
+            assert bits["motion bits"] == report.bits["motion"]
+            assert np.allclose(trace.maps["symbol bits"], report.spent.sum(2))
+            assert trace.maps["context"].shape == (12, 16, 4)
+
+
+def test_info_counts_i_frames(codec):
+    details = codeckit.info(codec.encode_video(clip())).details
+    assert details["I-frames"] == details["keys"] == 2

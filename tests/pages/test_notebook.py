@@ -1,4 +1,4 @@
-"""Notebooks run, and their pages hold what they gave. The study `notebooks` runs all six; here the shortest."""
+"""Notebooks run, and their pages hold what they gave. The study `notebooks` runs them all; here the shortest."""
 
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def test_a_cell_that_fails_fails_the_notebook(marimo, tmp_path):
         notebook_page(path)
 
 
-def test_the_six_are_there():
+def test_all_are_there():
     assert sorted(path.stem for path in NOTEBOOKS.glob("*.py")) == sorted(ORDER)
     for name in ORDER:
         cells = read_cells((NOTEBOOKS / f"{name}.py").read_text(encoding="utf-8"))
