@@ -22,8 +22,8 @@ The network would otherwise learn to follow grain that no decoded frame has.
 **The rate** is that of a stand-in for the context-mixing coder (`MotionRate`), which knows neighbouring latents. The
 factorized prior, which the coder asks, too, learns alongside.
 
-**Rounding.** In the last part (`Recipe.rounded_after`) g_s sees rounded latents. The warp, bilinear before, is then
-bicubic: nearer to the eight taps with which `LearnedMotion` predicts.
+**Rounding.** l_s and g_s see rounded latents, as in decoding; the rate sees noisy ones. With noise the many latents
+that a low rate rounds to zero would shake the vectors. The warp is bicubic, near to the eight taps of `LearnedMotion`.
 
 Sources: `codecs/learned_video/motion_network.py`; J. J. Yu, A. W. Harley, K. G. Derpanis, "Back to Basics: Unsupervised
 Learning of Optical Flow via Brightness Constancy and Motion Smoothness", 2016.
@@ -43,7 +43,7 @@ from torch.nn import functional as F
 from ..codecs.learned.lambdas import LAMBDAS, lambda_at
 from ..codecs.learned.networks import bits_of
 from ..codecs.learned_video.motion_network import LEVELS, SHARE, MotionNetwork, upsampled, warp
-from ..primitives.learned.quantize import Proxy, stand_in
+from ..primitives.learned.quantize import add_noise, round_straight_through
 from .adaptive_rate import AdaptiveRate
 from .callbacks import Average, Callback, Clip, LearningRate, Seeding
 from .loop import Task, run
@@ -58,6 +58,10 @@ _SMOOTHNESS, _AUXILIARY, _IMITATION = 0.01, 0.5, 0.3
 
 #: Step of the coarsest quantizer of references at the highest quality, in grey levels, and its growth a level down.
 _NOISE_STEP, _NOISE_GROWTH = 10.0, 1.3
+
+
+#: What learns in a step.
+Phase = Literal["flow", "autoencoder", "joint"]
 
 
 class MotionTerms(NamedTuple):
@@ -90,6 +94,11 @@ class MotionRate(AdaptiveRate):
     def __init__(self, channels: int, levels: int):
         super().__init__(channels, levels)
         self.trust = nn.Parameter(torch.zeros(channels))
+        # The latents of the start: means of vectors in 4ths of a pixel, then what frequencies add.
+        sizes = 4 / (1 + torch.arange(channels) // 2)
+        steps = 2 ** ((torch.arange(levels) - levels + 1) / 2) * 4
+        with torch.no_grad():
+            self.base.copy_((sizes * steps[:, None]).clamp(min=0.1).log())
 
     def bits(self, y_hat: Tensor, quality: Tensor, foreseen: Tensor | float = 0.0) -> Tensor:
         """What each picture takes [N]; arguments as in `AdaptiveRate.bits`."""
@@ -113,37 +122,29 @@ class MotionObjective(nn.Module):
         self.rate = MotionRate(network.entropy_bottleneck.channels, LEVELS)
         self.reference = SHARE * float(np.exp(np.log(LAMBDAS["mse"]).mean()))  # λ' with weight 1
 
-    def forward(self, frame: Tensor, reference: Tensor, quality: Tensor, phase: "Phase") -> MotionTerms:
+    def forward(self, frame: Tensor, reference: Tensor, quality: Tensor, phase: Phase) -> MotionTerms:
         """The terms of frames [N,3,H,W] in 0 … 1 with their references and qualities [N]."""
         weight = SHARE * lambda_at(quality, LAMBDAS["mse"])
         network, prior = self.network, self.network.entropy_bottleneck
-        with torch.set_grad_enabled(phase.name != "autoencoder" and torch.is_grad_enabled()):
+        with torch.set_grad_enabled(phase != "autoencoder" and torch.is_grad_enabled()):
             flows = network.flows(frame, reference)
             unsupervised, flow_error = _flow_loss(frame, reference, flows)
-        if phase.name == "flow":
+        if phase == "flow":
             return MotionTerms(unsupervised.mean(), None, None, flow_error.detach().mean())
         y = network.gain(network.analysis(frame, reference, flows[0]), quality)
-        y = stand_in(y, phase.proxy)
-        flow = network.synthesis(y, quality)
+        flow = network.synthesis(round_straight_through(y), quality)
+        y = add_noise(y)
         pixels, gain = frame.shape[2] * frame.shape[3], network.gain.factors(quality)
         bpp = self.rate.bits(y, quality) / pixels
         aside = bits_of({"y": prior.likelihood(y.detach(), gain.detach())}) / pixels
-        predicted = warp(reference, upsampled(flow, 4), phase.interpolation)
+        predicted = warp(reference, upsampled(flow, 4), "bicubic")
         error = 255**2 * (predicted - frame).square().flatten(1).mean(1)
         loss = (bpp + aside + weight * error) * (self.reference / weight).sqrt()
-        if phase.name == "joint":
+        if phase == "joint":
             loss = loss + _AUXILIARY * unsupervised
         else:
             loss = loss + _IMITATION * (flow - 2 * F.avg_pool2d(flows[0], 2)).abs().flatten(1).mean(1)
         return MotionTerms(loss.mean(), bpp.detach().mean(), error.detach().mean(), flow_error.detach().mean())
-
-
-class Phase(NamedTuple):
-    """Where in its training a network is, what stands in for rounding, and how the reference is interpolated."""
-
-    name: Literal["flow", "autoencoder", "joint"]
-    proxy: Proxy
-    interpolation: str
 
 
 class MotionTask(Task):
@@ -197,7 +198,7 @@ class MotionTask(Task):
                 noisy = coarser(reference, levels, np.random.default_rng(0))
                 motion = network(frame, noisy, levels)
                 predicted = warp(noisy, upsampled(motion.flow, 4), "bicubic").clamp(0, 1)
-                bits.append(rate.bits(motion.y, levels) / frame[0, 0].numel())
+                bits.append(rate.bits(motion.y.round(), levels) / frame[0, 0].numel())
                 errors.append((predicted - frame).square().flatten(1).mean(1))
                 flow = 2 * upsampled(motion.flows[0], 2)
                 flow_errors.append((warp(noisy, flow, "bicubic") - frame).square().flatten(1).mean(1))
@@ -262,13 +263,12 @@ def phase_at(recipe: MotionRecipe, step: int) -> Phase:
     """The phase of a step.
 
     >>> from .recipes.motion import RECIPE
-    >>> phase_at(RECIPE, 0), phase_at(RECIPE, RECIPE.steps - 1).proxy
-    (Phase(name='flow', proxy='noise', interpolation='bilinear'), 'rounded')
+    >>> [phase_at(RECIPE, step) for step in (0, RECIPE.flow_steps, RECIPE.steps - 1)]
+    ['flow', 'autoencoder', 'joint']
     """
-    late = step >= recipe.rounded_after * recipe.steps
-    alone = "flow" if step < recipe.flow_steps else "autoencoder"
-    name = "joint" if step >= recipe.flow_steps + recipe.autoencoder_steps else alone
-    return Phase(name, "rounded" if late else "noise", "bicubic" if late else "bilinear")
+    if step < recipe.flow_steps:
+        return "flow"
+    return "autoencoder" if step < recipe.flow_steps + recipe.autoencoder_steps else "joint"
 
 
 def _flow_loss(frame, reference, flows) -> tuple[Tensor, Tensor]:

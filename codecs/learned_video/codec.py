@@ -13,7 +13,7 @@ from .header import Header, read_header, shipped
 from .learned_motion import LearnedMotion
 from .motion import BlockMotion
 from .networks import NETWORKS, Dcvc
-from .stages import ContextPrediction, DeadZoneRound, PredictedMixed, PredictedTransform, ResidualPrediction
+from .stages import ContextPrediction, CostRound, PredictedMixed, PredictedTransform, ResidualPrediction
 from .weights import VideoWeightFile
 
 
@@ -21,7 +21,8 @@ def dvc(
     quality: float = 4,
     gop: int = 32,
     better: float = 1.0,
-    dead_zone: float = 0.15,
+    cascade: float = 0.0,
+    weight: float = 1.0,
     motion: str = "block",
     weights: str | os.PathLike | None = None,
     device: str = "cpu",
@@ -32,7 +33,8 @@ def dvc(
         quality: 1 … 8, in steps of 1/8.
         gop: frames from one I-frame to the next.
         better: by how much the quality of I-frames is higher than that of predicted ones.
-        dead_zone: by how much of a step latents are brought nearer to zero before they are rounded, 0 … 0.45.
+        cascade: by how much the quality of some predicted frames is lower than that of every fourth, 0 … 2.
+        weight: what the error of a rounded latent weighs against its bits, 0 … 4 (`CostRound`).
         motion: "block" for block motion, "learned" for that of a network.
         weights: path of a weight file; None for the weights that come with the package.
         device: where the networks run, "cpu" or "cuda". Streams and frames are the same everywhere.
@@ -41,14 +43,15 @@ def dvc(
         ValueError: an option is illegal, or the weights are of another codec.
         FileNotFoundError: there is no such weight file.
     """
-    return compose("dvc", quality, gop, better, dead_zone, motion, weights, device)
+    return compose("dvc", quality, gop, better, cascade, weight, motion, weights, device)
 
 
 def dcvc(
     quality: float = 4,
     gop: int = 32,
     better: float = 1.0,
-    dead_zone: float = 0.15,
+    cascade: float = 0.0,
+    weight: float = 1.0,
     motion: str = "block",
     weights: str | os.PathLike | None = None,
     device: str = "cpu",
@@ -59,7 +62,8 @@ def dcvc(
         quality: 1 … 8, in steps of 1/8.
         gop: frames from one I-frame to the next.
         better: by how much the quality of I-frames is higher than that of predicted ones.
-        dead_zone: by how much of a step latents are brought nearer to zero before they are rounded, 0 … 0.45.
+        cascade: by how much the quality of some predicted frames is lower than that of every fourth, 0 … 2.
+        weight: what the error of a rounded latent weighs against its bits, 0 … 4 (`CostRound`).
         motion: "block" for block motion, "learned" for that of a network.
         weights: path of a weight file; None for the weights that come with the package.
         device: where the networks run, "cpu" or "cuda". Streams and frames are the same everywhere.
@@ -68,11 +72,19 @@ def dcvc(
         ValueError: an option is illegal, or the weights are of another codec.
         FileNotFoundError: there is no such weight file.
     """
-    return compose("dcvc", quality, gop, better, dead_zone, motion, weights, device)
+    return compose("dcvc", quality, gop, better, cascade, weight, motion, weights, device)
 
 
 def compose(
-    name: str, quality: float, gop: int, better: float, dead_zone: float, motion: str, weights, device: str
+    name: str,
+    quality: float,
+    gop: int,
+    better: float,
+    cascade: float,
+    weight: float,
+    motion: str,
+    weights,
+    device: str,
 ) -> Codec:
     """The codec of a network, "dvc" or "dcvc"; options and errors as of these functions."""
     header = _choose(name, weights)
@@ -83,6 +95,8 @@ def compose(
         raise ValueError(f"gop is an integer of at least 1, not {gop!r}")
     if not 0 <= better <= 7:
         raise ValueError(f"better lies in 0 … 7, not {better!r}")
+    if not 0 <= cascade <= 2:
+        raise ValueError(f"cascade lies in 0 … 2, not {cascade!r}")
     if motion not in ("block", "learned"):
         raise ValueError(f"motion is 'block' or 'learned', not {motion!r}")
     prediction = ContextPrediction if NETWORKS[name] is Dcvc else ResidualPrediction
@@ -90,8 +104,8 @@ def compose(
         "motion": BlockMotion() if motion == "block" else LearnedMotion(),
         "prediction": prediction(),
         "transform": PredictedTransform(),
-        "quantize": DeadZoneRound(float(dead_zone)),
-        "entropy": PredictedMixed(quality=quality, gop=gop, better=better),
+        "quantize": CostRound(float(weight)),
+        "entropy": PredictedMixed(quality=quality, gop=gop, better=better, cascade=cascade),
     }
     setting = {
         "quality": quality,

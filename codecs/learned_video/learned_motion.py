@@ -5,7 +5,7 @@ floats. From the symbols on, encoder and decoder compute the same integers::
 
     q            symbols of the latents, int32 [R,C,M], of a frame of R×C blocks of 16×16
     q · step     step[level, channel] in units of 2^-10, stored: the inverse gain of each eighth of a quality
-    g_s          an integer network (`primitives.learned.integer`): vectors int32 [2,4R,4C] in units of 2^-8 pixels
+    l_s + g_s    integer networks (`primitives.learned.integer`): vectors int32 [2,4R,4C] in units of 2^-8 pixels
     warp         linear interpolation to all pixels, eight taps at 16ths (`primitives.warp`)
 
 So a prediction is the same on every machine, and what a codec predicts from never drifts.
@@ -49,7 +49,7 @@ FORMAT = "codeckit motion weights 1"
 #: Steps of latents are in units of 2^-STEP_BITS.
 STEP_BITS = 10
 
-#: Vectors reach so many pixels at most.
+#: Each part of a vector reaches so many pixels at most.
 REACH = 128
 
 #: The weight file that comes with the package. It lies apart from those of whole codecs.
@@ -80,13 +80,14 @@ class MotionModel:
 
     Attributes:
         network: the floats, in evaluation mode; only the encoder runs them.
-        g_s: the synthesis transform in integers.
+        l_s, g_s: the two parts of the synthesis transform in integers.
         steps: of the latents, int64 [levels,M] in units of 2^-10.
         tables: the prior, one table for each level and channel.
         experience: what the context-mixing coder begins with; empty or one.
     """
 
     network: MotionNetwork = field(repr=False)
+    l_s: IntegerNetwork = field(repr=False)
     g_s: IntegerNetwork = field(repr=False)
     steps: np.ndarray = field(repr=False)
     tables: FrequencyTables = field(repr=False)
@@ -113,14 +114,15 @@ class MotionModel:
             for sequence in sequences[:16]
             for level in (0, _LEVELS // 2, _LEVELS - 1)
         ]
-        g_s = quantize_network(
-            network.g_s, samples, input_bits=STEP_BITS, output_bits=bits, output_limit=REACH << FLOW_BITS
+        l_s, g_s = (
+            quantize_network(part, samples, input_bits=STEP_BITS, output_bits=bits, output_limit=REACH << FLOW_BITS)
+            for part in (network.l_s, network.g_s)
         )
         around_zero = FactorizedPrior(network.entropy_bottleneck.channels)
         around_zero.load_state_dict(network.entropy_bottleneck.state_dict())
         around_zero.quantiles[:, :, 1] = 0  # latents are rounded to whole numbers
         tables, _ = prior_tables(around_zero, network.gain.factors(levels).double().numpy())
-        model = cls(network, g_s, steps.numpy(), tables)
+        model = cls(network, l_s, g_s, steps.numpy(), tables)
         return replace(model, experience=tuple(_practised(model, sequences)))
 
     def tensors(self) -> dict[str, np.ndarray]:
@@ -129,9 +131,10 @@ class MotionModel:
         The inverse is `from_tensors`.
         """
         floats = {key: value.half().numpy() for key, value in self.network.state_dict().items() if _kept(key)}
-        integers = {key: value.numpy() for key, value in self.g_s.state(self.network.g_s).items()}
         tensors = {f"network.{key}": value for key, value in floats.items()}
-        tensors |= {f"g_s.{key}": value for key, value in integers.items()}
+        for name in ("l_s", "g_s"):
+            integers = getattr(self, name).state(getattr(self.network, name))
+            tensors |= {f"{name}.{key}": value.numpy() for key, value in integers.items()}
         tensors |= {
             "steps": self.steps,
             "prior.frequencies": self.tables.frequencies.astype(np.int32),
@@ -157,8 +160,10 @@ class MotionModel:
             if floats.keys() != {key for key in state if _kept(key)}:
                 raise ValueError("the weights of learned motion lack tensors, or have other ones")
             network.load_state_dict({**state, **floats})
-            integers = {k[4:]: torch.from_numpy(v) for k, v in tensors.items() if k.startswith("g_s.")}
-            g_s = IntegerNetwork.from_state(integers, network.g_s)
+            synthesis = []
+            for name in ("l_s", "g_s"):
+                integers = {k[4:]: torch.from_numpy(v) for k, v in tensors.items() if k.startswith(f"{name}.")}
+                synthesis.append(IntegerNetwork.from_state(integers, getattr(network, name)))
             tables = FrequencyTables(*(tensors[f"prior.{name}"] for name in ("frequencies", "sizes", "lowest")))
             steps = tensors["steps"].astype(np.int64)
         except (KeyError, RuntimeError) as error:  # torch's word for other shapes
@@ -170,7 +175,7 @@ class MotionModel:
         packed = [tensors["experience"]] if "experience" in tensors else []
         experience = tuple(Experience.from_packed(data.tobytes()) for data in packed)
         network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-        return cls(network, g_s, steps, tables, experience)
+        return cls(network, *synthesis, steps, tables, experience)
 
     def estimate(self, frame: np.ndarray, reference: np.ndarray, level: int) -> LearnedField:
         """The motion of a frame from its reference, both uint8 [16R,16C,3], at a gain level."""
@@ -185,7 +190,8 @@ class MotionModel:
         """
         self._check(motion)
         latents = motion.symbols.astype(np.int64) * self.steps[motion.level]
-        return self.g_s(torch.from_numpy(latents).permute(2, 0, 1)[None])[0].numpy()
+        latents = torch.from_numpy(latents).permute(2, 0, 1)[None]
+        return (self.l_s(latents) + self.g_s(latents))[0].numpy()
 
     def encoded(self, motion: LearnedField, experience: Sequence[Experience]) -> MixingEncoder:
         """The symbols in a context-mixing encoder that begins with an experience."""

@@ -32,8 +32,9 @@ from ...primitives.picture import MAX_PIXELS, Picture, check_size
 from ...primitives.stage import Stage
 from ..learned.networks import LEVEL_STEPS
 from ..video import VideoStage
+from .exact import DENSITY, NARROWEST
 from .motion import BLOCK, Motion
-from .stages import DeadZoneRound, PredictedMixed, PredictedTransform, Prediction, ResidualPrediction
+from .stages import CostRound, PredictedMixed, PredictedTransform, Prediction, ResidualPrediction
 from .symbols import SymbolCoder
 
 _INTRA, _PREDICTED = 0, 1
@@ -89,7 +90,7 @@ class Loop(VideoStage):
         self.motion: Motion = _of_kind(stages, Motion)
         self.prediction: ResidualPrediction = _of_kind(stages, ResidualPrediction)
         self.transform: PredictedTransform = _of_kind(stages, PredictedTransform)
-        self.rounding: DeadZoneRound = _of_kind(stages, DeadZoneRound)
+        self.rounding: CostRound = _of_kind(stages, CostRound)
         self.see: Callable[[FrameReport], None] | None = None
         self.experience: Experience | None = None
         self.coder: SymbolCoder | None = None
@@ -176,7 +177,7 @@ class _Group:
         self.loop, self.size = loop, size
         self.weights = loop.last.loaded()
         self.shape = tuple(-(-side // BLOCK) for side in size)
-        self.color = "rgb"
+        self.color, self.position = "rgb", 0
         self.frame = self.motion = self.prediction = self.symbols = self.coder = None
         self.memory: dict = {}
 
@@ -205,14 +206,15 @@ class _Group:
 
     def encode(self, frame: np.ndarray) -> bytes:
         """The chunk of a predicted frame."""
-        loop, quality = self.loop, self.loop.last.quality
-        level = round((quality - 1) * LEVEL_STEPS)
+        loop, self.position = self.loop, self.position + 1
+        level = loop.last.level(self.position)
         wanted = np.stack(_PAD.forward(frame).planes, axis=2)
-        motion = loop.motion.estimate(wanted, self.frame, self.motion, quality)
+        motion = loop.motion.estimate(wanted, self.frame, self.motion, 1 + level / LEVEL_STEPS)
         packed = loop.motion.pack(motion, self.memory)
         prediction = loop.prediction.predict(loop.motion.predict(self.frame, motion), self.frame, level)
-        symbols = loop.rounding.forward(loop.transform.analysis(wanted, prediction, level))
         indices = self.weights.decoder.indices(prediction.context, level)
+        scales = np.exp(NARROWEST + indices / DENSITY)
+        symbols = loop.rounding.choose(loop.transform.analysis(wanted, prediction, level), scales)
         stream = self._coder(level).encode(symbols, indices, level, measured=bool(loop.see))
         out = ByteWriter()
         out.raw(bytes([_PREDICTED, level]))

@@ -3,8 +3,8 @@
 DVC replaced the motion search of a video codec by three networks (Lu et al. 2019). Here they are smaller::
 
     frame, reference ── flow ── v: a vector for every second pixel                      encoder
-    v, frame, warped ── g_a ──── y [M,H/16,W/16] ── · gain ── round ── symbols          encoder
-    symbols ── · inverse gain ── g_s ── v̂: a vector for every fourth pixel             both
+    v, frame, warped ── l_a + g_a ── y [M,H/16,W/16] ── · gain ── round ── symbols      encoder
+    symbols ── · inverse gain ── l_s + g_s ── v̂: a vector for every fourth pixel       both
     reference, v̂ ── upsampling, warp ── prediction                                     both
 
 **Flow.** The frames are averaged down to 1/2, 1/4, 1/8 and 1/16. At the coarsest level a small network sees the frame
@@ -17,8 +17,11 @@ matches the frame.
 the error of the prediction, and not by how true the vectors are. So the analysis sees besides the flow where the warped
 reference already matches. A quality from 1 to 8 chooses the trade, by gain units (`primitives.learned.gain`).
 
-Units are those of `LearnedMotion`, which computes the decoder's side in integers: g_s gives vectors (down, right) in
-units of `FLOW_UNIT` pixels, at a quarter of the resolution.
+**The start** is a linear codec: l_a is the DCT of the 4×4 vectors in each block of 16×16 pixels, l_s its inverse. The
+networks g_a and g_s, which add to them, begin at zero.
+
+Units are those of `LearnedMotion`, which computes the decoder's side in integers: l_s and g_s give vectors (down,
+right) in units of `FLOW_UNIT` pixels, at a quarter of the resolution.
 
 Sources: G. Lu, W. Ouyang, D. Xu, X. Zhang, C. Cai, Z. Gao, "DVC: An End-to-end Deep Video Compression Framework", CVPR
 2019, sections 3.2 and 3.3; A. Ranjan, M. J. Black, "Optical Flow Estimation using a Spatial Pyramid Network", CVPR
@@ -33,7 +36,7 @@ from torch.nn import functional as F
 
 from ...primitives.entropy.factorized import FactorizedPrior
 from ...primitives.learned.gain import GainUnit
-from ...primitives.learned.quantize import Proxy, add_noise, round_straight_through
+from ...primitives.learned.quantize import round_straight_through
 
 #: Pixels that a 1 in the output of g_s stands for.
 FLOW_UNIT = 8
@@ -48,11 +51,11 @@ _SLOPE = 1 / 8
 
 
 class Motion(NamedTuple):
-    """What a step of training looks at.
+    """What a network makes of a frame and its reference.
 
     Attributes:
         flows: the flow network's vectors at 1/2, 1/4, 1/8 and 1/16 of the resolution, in pixels there.
-        y: noisy or rounded latents, scaled by the gain [N,M,H/16,W/16].
+        y: latents, scaled by the gain and not rounded yet [N,M,H/16,W/16].
         flow: the decoded vectors, in pixels [N,2,H/4,W/4].
     """
 
@@ -65,7 +68,7 @@ class MotionNetwork(nn.Module):
     """Flow network, motion autoencoder, gain units and prior.
 
     Args:
-        latents: number M of channels of the latents.
+        latents: number M of channels of the latents, at most 32.
         width: channels of the transforms' layers.
         flow_width: channels of the flow network's layers.
 
@@ -78,10 +81,13 @@ class MotionNetwork(nn.Module):
     torch.Size([1, 3, 32, 48])
     """
 
-    def __init__(self, latents: int = 48, width: int = 64, flow_width: int = 32):
+    def __init__(self, latents: int = 32, width: int = 64, flow_width: int = 32):
         super().__init__()
         n, m, last = width, latents, max(width // 2, 1)
         self.flow = nn.ModuleList(_flow_level(flow_width) for _ in range(4))
+        self.l_a = nn.Conv2d(8, m, 12, stride=8, padding=2, bias=False)
+        self.l_s = nn.ConvTranspose2d(m, 2, 8, stride=4, padding=2)
+        _begin_linear(self.l_a, self.l_s)
         self.g_a = _sequence(
             nn.Conv2d(8, n, 5, stride=2, padding=2),
             nn.Conv2d(n, n, 3, padding=1),
@@ -98,22 +104,23 @@ class MotionNetwork(nn.Module):
             nn.Conv2d(last, last, 3, padding=1),
             nn.Conv2d(last, 2, 3, padding=1),
         )
+        nn.init.zeros_(self.g_a[-1].weight), nn.init.zeros_(self.g_s[-1].weight)
         self.gain = GainUnit(m, LEVELS, finest=4.0)
         self.inverse_gain = GainUnit(m, LEVELS, inverse=True, finest=4.0)
         self.entropy_bottleneck = FactorizedPrior(m)
 
-    def forward(self, frame: Tensor, reference: Tensor, quality, proxy: Proxy = "noise") -> Motion:
+    def forward(self, frame: Tensor, reference: Tensor, quality) -> Motion:
         """The motion of frames [N,3,H,W] in 0 … 1, H and W multiples of 16, each from its reference.
+
+        Rounding passes gradients as if it were not there.
 
         Args:
             frame, reference: the pictures.
             quality: 1 … 8, one number or one for each frame [N].
-            proxy: what stands in for rounding in training mode; otherwise latents are rounded.
         """
         flows = self.flows(frame, reference)
         y = self.gain(self.analysis(frame, reference, flows[0]), quality)
-        y = add_noise(y) if self.training and proxy == "noise" else round_straight_through(y)
-        return Motion(flows, y, self.synthesis(y, quality))
+        return Motion(flows, y, self.synthesis(round_straight_through(y), quality))
 
     def flows(self, frame: Tensor, reference: Tensor) -> list[Tensor]:
         """The vectors of all levels, the finest first: [N,2,H/2,W/2] … [N,2,H/16,W/16], in pixels there."""
@@ -131,11 +138,13 @@ class MotionNetwork(nn.Module):
         """The latents before the gain [N,M,H/16,W/16], of the finest vectors [N,2,H/2,W/2]."""
         frame, reference = F.avg_pool2d(frame, 2), F.avg_pool2d(reference, 2)
         seen = torch.cat((2 * flow / FLOW_UNIT, frame - 0.5, 2 * (warp(reference, flow) - frame)), 1)
-        return self.g_a(_dense(seen)).float()
+        seen = _dense(seen)
+        return self.l_a(seen).float() + self.g_a(seen).float()
 
     def synthesis(self, y: Tensor, quality) -> Tensor:
         """The vectors (down, right) in pixels [N,2,H/4,W/4] of quantized latents."""
-        return FLOW_UNIT * self.g_s(_dense(self.inverse_gain(y, quality))).float()
+        y = _dense(self.inverse_gain(y, quality))
+        return FLOW_UNIT * (self.l_s(y).float() + self.g_s(y).float())
 
 
 def _dense(x: Tensor) -> Tensor:
@@ -149,6 +158,22 @@ def _sequence(*convolutions):
         nn.init.zeros_(convolution.bias)
         modules += [convolution, nn.LeakyReLU(_SLOPE)]
     return nn.Sequential(*modules[:-1])
+
+
+@torch.no_grad()
+def _begin_linear(analysis, synthesis):
+    """The DCT of 4×4 vectors and its inverse, low frequencies first; odd channels are those of the second component."""
+    n = torch.arange(4.0)
+    rows = torch.cos(torch.pi * n[:, None] * (2 * n + 1) / 8) / 2**0.5
+    rows[0] /= 2**0.5
+    order = sorted(((u, v) for u in range(4) for v in range(4)), key=lambda each: (sum(each), each))
+    nn.init.zeros_(analysis.weight), nn.init.zeros_(synthesis.weight), nn.init.zeros_(synthesis.bias)
+    for channel in range(len(analysis.weight)):
+        u, v = order[channel // 2]
+        basis = torch.outer(rows[u], rows[v])
+        averaged = basis.repeat_interleave(2, 0).repeat_interleave(2, 1) / 4
+        analysis.weight[channel, channel % 2, 2:10, 2:10] = FLOW_UNIT * averaged
+        synthesis.weight[channel, channel % 2, 2:6, 2:6] = basis / FLOW_UNIT
 
 
 def _flow_level(width):

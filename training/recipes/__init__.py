@@ -138,7 +138,6 @@ class MotionRecipe:
         flow_steps: steps at its beginning in which only the flow network learns.
         autoencoder_steps: steps after that in which only the rest learns.
         synthetic: part of the steps that see sequences made of photographs.
-        rounded_after: share of the steps after which g_s sees rounded latents and the warp is bicubic.
         learning_rate, entropy_rate, warmup, clip, ema, report, seed: as of `Recipe`.
     """
 
@@ -157,11 +156,10 @@ class MotionRecipe:
     batch: int
     patch: int
     flow_steps: int = 3500
-    autoencoder_steps: int = 3000
+    autoencoder_steps: int = 1500
     synthetic: float = 0.4
-    rounded_after: float = 0.75
     learning_rate: float = 4e-4
-    entropy_rate: float = 1e-3
+    entropy_rate: float = 3e-3
     warmup: int = 300
     clip: float = 5.0
     ema: float = 0.998

@@ -2,4 +2,4 @@
 
 from . import MotionRecipe
 
-RECIPE = MotionRecipe("motion", (48, 64, 32), steps=9000, batch=4, patch=128)
+RECIPE = MotionRecipe("motion", (32, 64, 32), steps=7000, batch=4, patch=128)
