@@ -14,25 +14,32 @@ file             holds
 
 What is trained:
 
-===============  ====================================================================
-file             holds
-===============  ====================================================================
-`image_codec`    learned image codecs, from a recipe
-`start`          weights to begin with: a transform codec instead of random numbers
-`losses`         rate-distortion losses, and the choice of a quality for each picture
-`adaptive_rate`  the rate of a coder that adapts, for losses
-`average`        the mean of several runs' weights
-`export`         from a run to a weight file that codecs take
-`tokenizer`      the network of ``tokens-fsq``
-`causal`         the network that predicts its symbols
-`vit`            the small vision transformer
-`token_model`    bases and tables of token codecs, which are computed, not trained
-===============  ====================================================================
+=================  ==================================================================
+file               holds
+=================  ==================================================================
+`image_codec`      learned image codecs, from a recipe
+`start`            weights to begin with: a transform codec instead of random numbers
+`losses`           rate-distortion losses, and the choice of a quality for each picture
+`adaptive_rate`    the rate of a coder that adapts, for losses
+`average`          the mean of several runs' weights
+`export`           from a run to a weight file that codecs take
+`video_codec`      predicted frames of `dvc` and `dcvc`, in chains
+`motion`           learned motion, without labels
+`video_export`     from a run of `dvc` or `dcvc` to a weight file
+`full_video`       full-size DVC and DCVC, for a GPU
+`video_schedules`  their phases: what moves, and what counts
+`tokenizer`        the network of ``tokens-fsq``
+`causal`           the network that predicts its symbols
+`vit`              the small vision transformer
+`token_model`      bases and tables of token codecs, which are computed, not trained
+=================  ==================================================================
 
 From a shell::
 
     python -m codeckit.training.data PHOTOGRAPHS... --out pack.safetensors
     codeckit train balle2017 --data pack.safetensors --out runs/balle2017
+    python -m codeckit.training.sequences CLIPS... --out sequences.safetensors
+    codeckit train dvc --data sequences.safetensors --out runs/dvc
 
 Names are imported at first use.
 """

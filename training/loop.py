@@ -1,10 +1,11 @@
 """The training loop, one for everything that is trained here.
 
 A `Task` says what is trained: what a batch is, what the loss is, how the result is validated, and what the file of
-weights says of it. There are five: an image codec (`image_codec`) and its entropy model alone (`start`), the visual
-tokenizer (`tokenizer`) and the network that predicts its symbols (`causal`), the vision transformer (`vit`). The
-`Loop` takes the steps. Callbacks (`callbacks`) do everything around them: seeding, learning rates, clipping, the
-moving average, logging, validation, checkpoints.
+weights says of it. There are eight: an image codec (`image_codec`) and its entropy model alone (`start`), predicted
+frames of video (`video_codec`, `full_video`) and their motion (`motion`), the visual tokenizer (`tokenizer`) and the
+network that predicts its symbols (`causal`), the vision transformer (`vit`). The `Loop` takes the steps. Callbacks
+(`callbacks`) do everything around them: seeding, learning rates, clipping, the moving average, logging, validation,
+checkpoints.
 
 >>> from codeckit.training.callbacks import Seeding
 >>> class Line(Task):

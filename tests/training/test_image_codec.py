@@ -347,7 +347,7 @@ def test_errors_of_recipes():
         recipe("balle")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if recipe(name).trainer == "image_codec"])
 def test_recipes_fit_their_networks(name):
     found = recipe(name)
     assert found.name == name

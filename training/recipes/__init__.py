@@ -7,8 +7,8 @@
 """
 
 import importlib
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 from ...primitives.plugins import find
 
@@ -27,6 +27,8 @@ NAMES = (
     "motion",
     "dvc",
     "dcvc",
+    "dvc-full",
+    "dcvc-full",
 )
 
 
@@ -36,6 +38,7 @@ class Recipe:
 
     Attributes:
         trainer: the file in `training` whose `train` takes recipes of this class.
+        SMALL: what is another in the size for tests, for recipes of this class that have one.
         name: of the recipe.
         network: name or id of a declared network (`codecs.learned.networks`).
         channels: the arguments of its constructor, as in `Network.CHANNELS`.
@@ -62,6 +65,7 @@ class Recipe:
     """
 
     trainer: ClassVar[str] = "image_codec"
+    SMALL: ClassVar[dict[str, Any]] = {}
 
     name: str
     network: str
@@ -89,6 +93,7 @@ class VideoRecipe:
     """What the weights of a learned video codec's predicted frames are made with.
 
     Attributes:
+        trainer, SMALL: as of `Recipe`.
         name: of the recipe.
         network: "dvc" or "dcvc".
         channels: the arguments of its constructor.
@@ -100,6 +105,7 @@ class VideoRecipe:
     """
 
     trainer: ClassVar[str] = "video_codec"
+    SMALL: ClassVar[dict[str, Any]] = {"channels": (8, 12, 4), "batch": 2, "patch": 64}
 
     name: str
     network: str
@@ -123,6 +129,7 @@ class MotionRecipe:
     """What the network of learned motion is made with.
 
     Attributes:
+        trainer, SMALL: as of `Recipe`.
         name: of the recipe.
         channels: the arguments of `MotionNetwork`.
         steps: length of the training.
@@ -135,6 +142,13 @@ class MotionRecipe:
     """
 
     trainer: ClassVar[str] = "motion"
+    SMALL: ClassVar[dict[str, Any]] = {
+        "channels": (8, 8, 6),
+        "batch": 2,
+        "patch": 64,
+        "flow_steps": 1,
+        "autoencoder_steps": 1,
+    }
 
     name: str
     channels: tuple[int, ...]
@@ -153,20 +167,61 @@ class MotionRecipe:
     seed: int = 0
 
 
-def recipe(name: str, quality: int | None = None, small: bool = False) -> Recipe | VideoRecipe | MotionRecipe:
+@dataclass(frozen=True)
+class FullVideoRecipe:
+    """What a full-size network of DVC or DCVC is made with.
+
+    Attributes:
+        trainer, SMALL: as of `Recipe`.
+        name: of the recipe.
+        network: "dvc-full" or "dcvc-full".
+        channels: the arguments of its constructor.
+        steps: length of the training, of which its phases have their shares (`training.video_schedules`).
+        batch: frames a step, over all devices.
+        patch: side of the frames in pixels, a multiple of 64.
+        quality: the only one of the network, 3 … 6.
+        clamp: largest gradient of a parameter.
+        learning_rate, warmup, ema, report, seed: as of `Recipe`.
+    """
+
+    trainer: ClassVar[str] = "full_video"
+    SMALL: ClassVar[dict[str, Any]] = {"channels": (4, 6, 8), "batch": 1, "patch": 64}
+
+    name: str
+    network: str
+    channels: tuple[int, ...]
+    steps: int
+    batch: int
+    patch: int
+    quality: int = 5
+    learning_rate: float = 1e-4
+    warmup: int = 500
+    clamp: float = 0.5
+    ema: float = 0.999
+    report: int = 5000
+    seed: int = 0
+
+
+def recipe(
+    name: str, quality: int | None = None, small: bool = False
+) -> Recipe | VideoRecipe | MotionRecipe | FullVideoRecipe:
     """The recipe of that name, or of the network of that name that has no recipe.
 
     Args:
         name: of a recipe, or name or id of a declared network.
-        quality: of a network of one rate without a recipe, the quality to train; by default the middle one.
-        small: whether a network without a recipe has the size for tests (`Network.SMALL`).
+        quality: of a full-size network of a video codec, or a network of one rate without a recipe: the quality to
+            train; by default that of the recipe, or the middle one.
+        small: whether a recipe of a video network has the size for tests (`SMALL`), or a network without a recipe
+            (`Network.SMALL`).
 
     Raises:
         ValueError: there is neither, the network has no such quality, or a recipe or a network of all rates is asked
-            for one quality or another size.
+            for one quality, or a recipe of an image codec for another size.
 
     >>> recipe("bmshj2018-hyperprior").qualities, recipe("bmshj2018-hyperprior", small=True).channels
     ((4, 4), (8, 12))
+    >>> recipe("dvc-full", quality=3).quality, recipe("dvc", small=True).channels
+    (3, (8, 12, 4))
     >>> recipe("balle")
     Traceback (most recent call last):
     ...
@@ -174,9 +229,13 @@ def recipe(name: str, quality: int | None = None, small: bool = False) -> Recipe
     """
     if name not in NAMES:
         return _of_network(name, quality, small)
-    if quality is not None or small:
-        raise ValueError(f"{name} is a recipe, with a size and qualities of its own")
-    return importlib.import_module(f".{name.replace('-', '_')}", __name__).RECIPE
+    found = importlib.import_module(f".{name.replace('-', '_')}", __name__).RECIPE
+    if small and not found.SMALL:
+        raise ValueError(f"{name} is a recipe, with a size of its own")
+    if quality is not None and not isinstance(found, FullVideoRecipe):
+        raise ValueError(f"{name} is a recipe, with qualities of its own")
+    changes = found.SMALL if small else {}
+    return replace(found, **changes) if quality is None else replace(found, **changes, quality=quality)
 
 
 def _of_network(name: str, quality: int | None, small: bool) -> Recipe:
