@@ -18,7 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["bench", "codecs", "metrics", "pages", "primitives", "testing", "training"],
     submod_attrs={
-        "api": ["decode", "decode_video", "encode"],
+        "api": ["decode", "decode_video", "encode", "encode_video", "trace_video"],
         "bench.datasets": ["dataset"],
         "bench.records": ["Measurement"],
         "bench.report": ["compare"],
@@ -28,7 +28,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "codecs.image_io": ["Reading", "read_image", "read_metadata"],
         "codecs.info": ["info"],
         "codecs.registry": ["codec", "list_codecs", "register_codec"],
-        "primitives.errors": ["ReadingError", "StreamError"],
+        "primitives.errors": ["DamageWarning", "ReadingError", "StreamError"],
     },
 )
 

@@ -13,6 +13,8 @@ from . import training as training
 from .api import decode as decode
 from .api import decode_video as decode_video
 from .api import encode as encode
+from .api import encode_video as encode_video
+from .api import trace_video as trace_video
 from .bench.datasets import dataset as dataset
 from .bench.records import Measurement as Measurement
 from .bench.report import compare as compare
@@ -27,6 +29,7 @@ from .codecs.registry import list_codecs as list_codecs
 from .codecs.registry import register_codec as register_codec
 from .codecs.tokens.codec import TokenCodec
 from .codecs.tokens.fsq import TokenizerCodec
+from .primitives.errors import DamageWarning as DamageWarning
 from .primitives.errors import ReadingError as ReadingError
 from .primitives.errors import StreamError as StreamError
 from .primitives.stage import Stage

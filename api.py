@@ -1,19 +1,39 @@
 """Encode with a target, and decode anything: the top of the public API."""
 
+import contextlib
+import itertools
 import math
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from numbers import Real
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from .codecs import registry, video
+from .codecs import rate_control, registry, video
 from .codecs.base import Codec
-from .codecs.frames import Frames
+from .codecs.frames import Frames, read_video
 from .codecs.image_io import Reading, naming, read_stream
 from .primitives import container
+from .primitives.files import new_file
 from .primitives.picture import MAX_PIXELS
+
+
+def _check_targets(quality: Any, **targets: Any) -> None:
+    """Refuse what is no number, and several targets at once.
+
+    Raises:
+        ValueError: the message names it.
+    """
+    for target, value in targets.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value)):
+            raise ValueError(f"{target} is a number, not {value!r}")
+    if sum(target is not None for target in (quality, *targets.values())) > 1:
+        *names, last = "quality", *targets
+        raise ValueError(f"give one of {', '.join(names)} and {last}")
 
 
 def encode(
@@ -56,11 +76,7 @@ def encode(
     >>> 8 * len(stream) / image.size <= 4
     True
     """
-    for target, value in (("bpp", bpp), ("psnr", psnr), ("accuracy", accuracy)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value)):
-            raise ValueError(f"{target} is a number, not {value!r}")
-    if sum(target is not None for target in (quality, bpp, psnr, accuracy)) > 1:
-        raise ValueError("give one of quality, bpp, psnr and accuracy")
+    _check_targets(quality, bpp=bpp, psnr=psnr, accuracy=accuracy)
     if accuracy is not None and not 0 < accuracy <= 1:
         raise ValueError(f"accuracy is a probability, above 0 and up to 1, not {accuracy!r}")
     if background is not None:
@@ -208,16 +224,132 @@ def find_codec(data: bytes, device: str = "cpu") -> Codec:
     return registry.codec_for(held, device)
 
 
-def decode_video(stream: Any, *, max_pixels: int = MAX_PIXELS, device: str = "cpu") -> Frames:
-    """The frames of a coded video of any codec, decoded as they are asked for.
+def encode_video(
+    frames: Any,
+    name: str,
+    out: Any = None,
+    *,
+    quality: float | None = None,
+    bpp: float | None = None,
+    psnr: float | None = None,
+    fps: Any = None,
+    progress: bool = False,
+    **options: Any,
+) -> Any:
+    """Encode a video with a codec, at a quality or at a target.
+
+    Rate control is a search over the codec's quality scale (in eighths where rates are continuous) with real streams,
+    in a few passes over the video (`codecs.rate_control`): `bpp` gives the highest quality whose whole file takes no
+    more bits a pixel, as a mean over all frames; `psnr` the lowest one whose frames have so many dB, as a mean over all
+    frames in RGB. The next quality on the scale has been seen to miss.
+
+    Args:
+        frames: what `read_video` takes, or `Frames`. For a target, a source that can be read several times: a file, a
+            list, an array; not a generator.
+        name: a registered codec.
+        out: the file to write, in a format of the codec's; None for the bytes of a `.ckt` stream.
+        quality, bpp, psnr: one of them, or none for the codec's default quality.
+        fps: frames a second, whatever the source says.
+        progress: whether a bar is shown on a terminal.
+        **options: other options of the codec.
+
+    Returns:
+        The stream, or the path of the file.
+
+    Raises:
+        ValueError: unknown codec or option, several targets at once, a target that no quality reaches (the message has
+            what comes nearest), frames that can be read only once, and what `codecs.video.encode_video` refuses.
+
+    >>> frames = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    >>> stream = encode_video(frames, "jpeg", bpp=4)
+    >>> 8 * len(stream) / (3 * 32 * 32) <= 4
+    True
+    """
+    _check_targets(quality, bpp=bpp, psnr=psnr)
+    if bpp is None and psnr is None:
+        if quality is not None:
+            options["quality"] = quality
+        return registry.codec(name, **options).encode_video(frames, out, fps=fps, progress=progress)
+    video.check_not_input(frames, out)
+    source = read_video(frames, fps=fps)
+    if source.once:
+        raise ValueError(
+            f"{'bpp' if psnr is None else 'psnr'}= codes a video several times, and an iterator can be read only once; "
+            "give a file, a list or an array"
+        )
+    entry, ending = registry.entry(name), ".ckt" if out is None else Path(out).suffix
+    low, high = (round(bound * entry.quality_steps) for bound in entry.quality)
+
+    def coded(part: Frames, level: int, path: Path, told: str) -> float:
+        """What a part of the video comes to at a level, in a file: the logarithm of its rate, or its PSNR."""
+        at = level if entry.quality_steps == 1 else level / entry.quality_steps
+        codec = registry.codec(name, quality=at, **options)
+        codec.encode_video(part, path, progress=progress and f"{told}, quality {at:g}")
+        decoded = decode_video(path, max_pixels=part.size[0] * part.size[1])
+        if psnr is None:
+            count = part.count or decoded.count or sum(1 for _ in part)
+            return math.log(8 * path.stat().st_size / (part.size[0] * part.size[1] * count))
+        return _mean_psnr(part, video.progress_bar(decoded, part.count, progress, f"{told}, measuring"))
+
+    with _new_file(out) as target, tempfile.TemporaryDirectory() as folder:
+        values: dict[int, float] = {}
+        best = Path(folder, f"best{ending}")
+
+        def whole(level: int) -> float:
+            path = Path(folder, f"pass{ending}")
+            values[level] = coded(source, level, path, f"pass {len(values) + 1}")
+            if (values[level] > wanted) == (bpp is None):  # of two that meet the target, the later one is nearer to it
+                path.replace(best)
+            return values[level]
+
+        def excerpt(level: int) -> float:
+            return coded(source[: rate_control.EXCERPT], level, Path(folder, f"excerpt{ending}"), "excerpt")
+
+        if psnr is None:
+            wanted = math.log(cast(float, bpp)) if cast(float, bpp) > 0 else -math.inf
+        else:
+            wanted = math.nextafter(psnr, -math.inf)
+        short = source.count is not None and source.count < 4 * rate_control.EXCERPT
+        rate_control.crossing(whole, wanted, low, high, None if short else excerpt)
+        if not best.exists() and psnr is None:
+            least, lowest = math.exp(values[low]), entry.quality[0]
+            raise ValueError(f"{name} needs {least:.4g} bpp for this video at its lowest quality, {lowest}; not {bpp}")
+        if not best.exists():
+            highest, most = entry.quality[1], values[high]
+            raise ValueError(f"{name} has {most:.2f} dB on this video at its highest quality, {highest}; not {psnr}")
+        if target is None:
+            return best.read_bytes()
+        shutil.copyfile(best, target)
+    return Path(cast(Any, out))
+
+
+def _new_file(out: Any) -> Any:
+    """What writes a file, or nothing for None."""
+    return contextlib.nullcontext() if out is None else new_file(out)
+
+
+def _mean_psnr(frames: Iterable[np.ndarray], decoded: Iterable[np.ndarray]) -> float:
+    """The mean over frames, in dB."""
+    from .metrics import psnr as measured
+
+    values = [measured(frame, _like(other, frame)) for frame, other in zip(frames, decoded, strict=True)]
+    return sum(values) / len(values)
+
+
+def decode_video(stream: Any, *, max_pixels: int = MAX_PIXELS, device: str = "cpu", partial: bool = False) -> Frames:
+    """The frames of a coded video of any codec, decoded as they are asked for: in turn, or by their numbers.
 
     Args:
         stream: bytes or a path: a `.ckt` video, or any file that FFmpeg reads.
         max_pixels: the largest frame to accept.
         device: where the networks of learned codecs run.
+        partial: the video may be cut or damaged: frames come up to the first that cannot be decoded, and iteration
+            ends there with a `DamageWarning`, which has the numbers of frames that were promised and given.
 
     Returns:
-        `Frames`, with size, frames a second and (for a `.ckt`) their number.
+        `Frames`, with size, frames a second and (for a `.ckt`) their number. ``frames[7]`` is one, ``frames[100:120]``
+        a video of twenty: those of a `.ckt` are decoded from the nearest I-frame before them that its codec can begin
+        with. A file is checked as a whole first, which reads it once; `partial` leaves that out.
 
     Raises:
         StreamError: no video, cut, damaged, or frames larger than `max_pixels`. Damage that shows only in a frame is
@@ -225,7 +357,45 @@ def decode_video(stream: Any, *, max_pixels: int = MAX_PIXELS, device: str = "cp
 
     >>> from codeckit import codec
     >>> stream = codec("jpeg").encode_video(np.zeros((2, 8, 8, 3), np.uint8), fps=30)
-    >>> decode_video(stream).count
-    2
+    >>> decode_video(stream).count, decode_video(stream)[1].shape
+    (2, (8, 8, 3))
     """
-    return video.decode_video(stream, lambda held: registry.codec_for(held, device), max_pixels=max_pixels)
+    return video.decode_video(
+        stream, lambda held: registry.codec_for(held, device), max_pixels=max_pixels, partial=partial
+    )
+
+
+def trace_video(
+    stream: Any, reference: Any = None, *, max_pixels: int = MAX_PIXELS, device: str = "cpu"
+) -> Iterator[video.FrameTrace]:
+    """Decode a `.ckt` video with a record of each frame: how it is coded, its bytes, its PSNR, what it is made of.
+
+    Args:
+        stream: bytes or a path of a `.ckt` video.
+        reference: the video that was encoded, as `read_video` takes it, for the PSNR.
+        max_pixels: the largest frame to accept.
+        device: where the networks of learned codecs run.
+
+    Yields:
+        A `codecs.video.FrameTrace` for each frame, one after the other.
+
+    Raises:
+        StreamError: no video, cut or damaged.
+        ValueError: not a `.ckt`, or a reference of other frames.
+
+    >>> frames = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
+    >>> from codeckit import codec
+    >>> first, second = trace_video(codec("video-teaching").encode_video(frames), frames)
+    >>> first.kind, second.kind, second.maps["motion"].shape, second.psnr > 10
+    ('I', 'P', (1, 1, 2), True)
+    """
+    from .metrics import psnr as measured
+
+    traces = video.trace_video(stream, lambda held: registry.codec_for(held, device), max_pixels=max_pixels)
+    if reference is None:
+        yield from traces
+        return
+    for trace, frame in itertools.zip_longest(traces, read_video(reference)):
+        if trace is None or frame is None:
+            raise ValueError("the reference has another number of frames than the stream")
+        yield replace(trace, psnr=measured(frame, _like(trace.frame, frame)))

@@ -20,6 +20,7 @@ from ..codecs.base import Codec
 from ..codecs.entry import Entry
 from ..codecs.frames import read_video
 from ..codecs.image_io import write_atomically
+from ..codecs.video import groups
 from ..metrics import Metric, UndefinedError, bpp
 from ..metrics.declared import load, reference
 from ..metrics.tasks import Task, describe
@@ -198,7 +199,8 @@ def _measure_video(job, asked, repeats):
         decoded = _clocked(codec.decode_video(stream), decoding)
         measured = [asked.of(frame, _like(other, frame), None) for frame, other in zip(source, decoded, strict=True)]
     _keep(job, stream)
-    frames = tuple(values for values, _ in measured)
+    sizes = groups(stream, list(codec.stages.values())[-1]).bytes
+    frames = tuple(frame if sizes is None else {**frame, "bytes": sizes[n]} for n, (frame, _) in enumerate(measured))
     values, counts = _of_frames(asked, measured)
     rate = 8 * len(stream) / (len(frames) * source.size[0] * source.size[1])
     return VideoMeasurement(

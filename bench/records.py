@@ -87,7 +87,8 @@ class VideoMeasurement(Measurement):
 
     Attributes:
         fps: frames a second that the video is shown with.
-        frames: one record a frame in order: its measures by name.
+        frames: one record a frame in order: its measures by name, and its ``"bytes"`` where the codec's chunks are one
+            a frame.
 
     >>> record = VideoMeasurement("a.mp4", "x", {}, 3000, 1.0, True, 0.5, 0.1, {"psnr": 30.0}, 25.0,
     ...                           ({"psnr": 31.0}, {"psnr": 29.0}))
@@ -102,6 +103,14 @@ class VideoMeasurement(Measurement):
     def kbps(self) -> float:
         """Bitrate in kbit a second."""
         return 8 * self.bytes * self.fps / len(self.frames) / 1000
+
+    @property
+    def frame_bytes(self) -> tuple[float, ...]:
+        """The bytes of each frame's chunk; NaN where the codec's chunks are not frames in their order.
+
+        Their sum is the file without its container and what the codec writes once for the whole video.
+        """
+        return tuple(frame.get("bytes", math.nan) for frame in self.frames)
 
     @property
     def encode_fps(self) -> float:

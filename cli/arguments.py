@@ -38,8 +38,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--codec", required=True, metavar="NAME", help=codec_help)
     target = command.add_mutually_exclusive_group()
     target.add_argument("--quality", type=_number, metavar="Q", help="on the codec's scale; higher is better")
-    target.add_argument("--bpp", type=_positive, metavar="B", help="most bits a pixel that the stream may take")
-    target.add_argument("--psnr", type=_positive, metavar="P", help="PSNR in dB to reach")
+    target.add_argument(
+        "--bpp", type=_positive, metavar="B", help="most bits a pixel that the stream may take; of a video, the mean"
+    )
+    target.add_argument("--psnr", type=_positive, metavar="P", help="PSNR in dB to reach; of a video, the mean")
     target.add_argument(
         "--accuracy", type=_positive, metavar="A", help="how often a task's answer stays the same, 0 … 1"
     )
@@ -68,6 +70,12 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_reading(command)
     _add_metadata(command)
+    command.add_argument(
+        "--frames", type=_range, metavar="A:B", help="of a video, frames A up to but not B, from 0; or A alone"
+    )
+    command.add_argument(
+        "--partial", action="store_true", help="decode what is there of a stream that is cut or damaged"
+    )
     command.add_argument("--max-pixels", type=_from(1), metavar="N", help="largest picture to accept")
     command.add_argument("--weights", metavar="FILE", help="weight file that a learned stream was made with")
     command.add_argument("--device", default="cpu", metavar="D", help="where networks run: cpu (default), cuda")
@@ -163,7 +171,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "recipe", metavar="RECIPE", help="balle2017-small, cheng2020-small, … (docs/training.md), or a network's name"
     )
-    command.add_argument("--data", required=True, metavar="PACK", help="photographs that codeckit.training.data packed")
+    command.add_argument(
+        "--data", required=True, metavar="PACK", help="what training.data or training.sequences packed"
+    )
     command.add_argument(
         "--out", type=_path, required=True, metavar="DIR", help="folder for checkpoint, weights and log"
     )
@@ -232,6 +242,20 @@ def _rate(text: str) -> Fraction:
         if 0 < (value := Fraction(text)) <= 1000:
             return value
     raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and up to 1000")
+
+
+def _range(text: str) -> slice | int:
+    """Numbers of frames: ``"100:120"``, ``"100:"``, ``":20"``, ``"-1"`` for the last one.
+
+    >>> _range("100:120"), _range("7")
+    (slice(100, 120, None), 7)
+    """
+    first, colon, last = text.partition(":")
+    with contextlib.suppress(ValueError):
+        if not colon:
+            return int(first)
+        return slice(int(first) if first else None, int(last) if last else None)
+    raise argparse.ArgumentTypeError(f"{text!r} is not the number of a frame, or a range of them such as 100:120")
 
 
 def _from(least: int) -> Callable[[str], int]:

@@ -7,7 +7,10 @@ import json
 import math
 import os
 import re
+import sys
 import tempfile
+import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -176,12 +179,12 @@ def _as_file(name: str, data: bytes | None, ending: str) -> Iterator[str]:
 
 
 def _encode_video(options, data: bytes | None, name: str, settings: dict[str, Any]) -> int:
-    from ..api import decode_video
+    from ..api import decode_video, encode_video
     from ..codecs.frames import RAW_EXTENSIONS, read_video
     from ..codecs.registry import codec
 
-    if settings.keys() & set(_TARGETS):
-        raise ValueError("a video is encoded at a --quality (or qp=, crf= of its codec), not at a target")
+    if of_pictures := settings.keys() & {"accuracy", "task"}:
+        raise ValueError(f"--{min(of_pictures)} is for pictures; a video is encoded at a --quality, --bpp or --psnr")
     if given := settings.keys() & {"depth", "frame", "metadata"}:
         raise ValueError(f"--{min(given)} is for pictures; of videos, every frame is coded in 8 bits, without metadata")
     output = console.placed(options.output, f"{Path(console.shown(options.input)).name}.ckt")
@@ -199,13 +202,15 @@ def _encode_video(options, data: bytes | None, name: str, settings: dict[str, An
                 f"--size is for files without a header ({', '.join(RAW_EXTENSIONS)}), not {options.input!r}"
             )
         source = decode_video(path) if path.lower().endswith(".ckt") else path
-        frames, configured = read_video(source, **asked), codec(name, **settings)
+        codec(name, **_without_targets(settings))  # refuses wrong options before anything is read
+        frames, start = read_video(source, **asked), time.perf_counter()
         if not console.is_piped(output):
-            configured.encode_video(frames, output, progress=True)
-            return _print_video(output, output, options.json)
-        stream: Any = configured.encode_video(frames, progress=True)
+            encode_video(frames, name, output, progress=True, **settings)
+            return _print_video(output, output, options.json, seconds=time.perf_counter() - start)
+        stream: Any = encode_video(frames, name, progress=True, **settings)
+        seconds = time.perf_counter() - start
     console.write(output, stream)
-    return _print_video(stream, output, options.json, output)
+    return _print_video(stream, output, options.json, output, seconds)
 
 
 def _size(text: str | None) -> tuple[int, int] | None:
@@ -225,11 +230,21 @@ def _counted(frames: int) -> str:
 #: What `info` tells of a video, beside its size.
 _TOLD = (
     "frames", "fps", "seconds", "kbps", "variable frame rate", "rotation", "mirrored", "turned upright",
-    "pixel aspect ratio", "left out",
+    "pixel aspect ratio", "left out", "I-frames", "keys", "longest group",
 )  # fmt: skip
 
 
-def _print_video(stream: str | bytes, name: str, as_json: bool, output: str = "") -> int:
+def _speed(frames: int, seconds: float) -> str:
+    """How long something took, in words.
+
+    >>> _speed(50, 2)
+    '2.0 s, 25.0 fps'
+    """
+    return f"{seconds:.1f} s, {frames / max(seconds, 1e-9):.1f} fps"
+
+
+def _print_video(stream: str | bytes, name: str, as_json: bool, output: str = "", seconds: float | None = None) -> int:
+    """Tell what a video holds, and how long its encoding took."""
     from ..codecs.image_io import naming
     from ..codecs.info import info
 
@@ -238,6 +253,8 @@ def _print_video(stream: str | bytes, name: str, as_json: bool, output: str = ""
     (height, width), details = found.size, found.details
     facts = {"output": name, "codec": found.codec, "size": [height, width], "bytes": found.bytes}
     facts |= {key: details[key] for key in _TOLD if key in details}
+    if seconds is not None:
+        facts |= {"encode_s": round(seconds, 3), "encode_fps": round(facts["frames"] / seconds, 3)}
     if as_json:
         console.say(json.dumps(facts), output)
         return 0
@@ -253,6 +270,14 @@ def _print_video(stream: str | bytes, name: str, as_json: bool, output: str = ""
         shown += f", pixels {facts['pixel aspect ratio']}"
     if "left out" in facts:
         shown += f", not read: {facts['left out']}"
+    if "I-frames" in facts:
+        shown += f", {facts['I-frames']} I-frames"
+    if "keys" in facts:
+        shown += f", decoding begins at {_counted(facts['keys'])}"
+    if "longest group" in facts:
+        shown += f", longest group {facts['longest group']}"
+    if seconds is not None:
+        shown += f"; encoded in {_speed(facts['frames'], seconds)}"
     console.say(console.one_line(f"{name}: {found.codec}, {shown}"), output)
     return 0
 
@@ -270,17 +295,21 @@ def decode(options) -> int:
 
     asked = _asked_of_decode(options)
     if console.is_folder(options.input):
+        if options.partial or options.frames is not None:
+            raise ValueError(f"--{'partial' if options.partial else 'frames'} is for one stream, not for a folder")
         return _decode_folder(options, asked)
     data = _piped(options.input)
     if is_video(options.input if data is None else data):
         return _decode_video(options, data)
+    if options.frames is not None:
+        raise ValueError(f"--frames is for videos, and {console.shown(options.input)} is none")
     source = Path(console.shown(options.input))
     if not (console.is_folder(options.output) or _is_nameless(options.output)):
         check_lossless(options.output)
     console.check_output(options.input, options.output)
     data = console.read(options.input) if data is None else data
     with naming(str(source)):
-        decoded = decode(data, **asked, device=options.device)
+        decoded = decode(data, **asked, device=options.device, partial=options.partial)
     output = console.placed(options.output, source.stem + ending_for(decoded))
     console.check_output(options.input, output)
     console.write(output, decoded_file(decoded, data, output, options.metadata or "color"))
@@ -359,31 +388,74 @@ def _decoded(paths: list[Path], device: str, asked: dict[str, Any]) -> Iterator[
 
 
 def _decode_video(options, data: bytes | None) -> int:
-    """Every frame of a video into a .png file of a folder."""
-    from PIL import Image
-    from tqdm import tqdm
-
+    """Every frame of a video, or some, into a .png file of a folder; or one frame into a picture file."""
     from ..api import decode_video
-    from ..codecs.image_io import naming, write_atomically
+    from ..codecs.image_io import naming
+    from ..codecs.output import decoded_file
+    from ..codecs.video import progress_bar
+    from ..primitives.errors import DamageWarning, StreamError
 
-    if Path(options.output).suffix and not console.is_folder(options.output):
-        shown = console.shown(options.input)
-        raise ValueError(f"{shown} is a video: its frames go into a folder as .png files, not {options.output!r}")
-    console.check_folder(options.input, options.output)
-    number = 0
-    on_a_terminal: Any = None  # whether the bar is shown
+    shown, wanted = console.shown(options.input), options.frames
+    one = isinstance(wanted, int)
+    if one:
+        console.check_output(options.input, options.output)
+    else:
+        if Path(options.output).suffix and not console.is_folder(options.output):
+            raise ValueError(
+                f"{shown} is a video: its frames go into a folder as .png files, not {options.output!r}; --frames N "
+                "picks one for a file"
+            )
+        console.check_folder(options.input, options.output)
     limit = {} if options.max_pixels is None else {"max_pixels": options.max_pixels}
-    with naming(console.shown(options.input)):
-        video = decode_video(options.input if data is None else data, device=options.device, **limit)
-        for number, frame in enumerate(tqdm(video, total=video.count, unit="frame", disable=on_a_terminal), 1):
-            out = io.BytesIO()
-            Image.fromarray(frame).save(out, "png")
-            write_atomically(Path(options.output) / f"{number:06}.png", out.getvalue())
+    number, start = 0, time.perf_counter()
+    with naming(shown), warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", DamageWarning)
+        source = options.input if data is None else data
+        video = decode_video(source, device=options.device, partial=options.partial, **limit)
+        if one:
+            return _decode_frame(options, video, wanted)
+        part = video if wanted is None else video[wanted]
+        # Files are numbered from 1 on, as the frames of the whole video are.
+        first = 1 if wanted is None else range(video.count or sys.maxsize)[wanted].start + 1
+        for number, frame in enumerate(progress_bar(part, part.count, True), 1):
+            path = os.path.join(options.output, f"{first + number - 1:06}.png")
+            console.write(path, decoded_file(frame, b"", path))
+        damage = next((each.message for each in told if isinstance(each.message, DamageWarning)), None)
+        if not number:
+            raise StreamError(damage.reason) if damage else ValueError("there are no frames in this range")
+    seconds = time.perf_counter() - start
     facts = {"output": options.output, "frames": number, "size": list(video.size)}
+    facts |= {"decode_s": round(seconds, 3), "decode_fps": round(number / seconds, 3)}
+    if damage:
+        facts |= {"promised": damage.promised, "damage": damage.reason}
+        console.complain(f"codeckit decode: {damage}")
     if options.json:
         console.say(json.dumps(facts))
     else:
-        console.told(options.output, f"{_counted(number)} of {video.size[1]}×{video.size[0]}")
+        console.told(
+            options.output, f"{_counted(number)} of {video.size[1]}×{video.size[0]} in {_speed(number, seconds)}"
+        )
+    return 0
+
+
+def _decode_frame(options, video: Any, number: int) -> int:
+    """One frame of a video into a picture file."""
+    from ..codecs.output import check_lossless, decoded_file
+
+    place = number + (video.count or 0) if number < 0 else number
+    output = console.placed(options.output, f"{place + 1:06}.png")
+    if not _is_nameless(output):
+        check_lossless(output)
+    try:
+        frame = video[number]
+    except IndexError as error:
+        raise ValueError(str(error)) from error
+    console.write(output, decoded_file(frame, b"", output))
+    facts, words = _told(frame)
+    if options.json:
+        console.say(json.dumps({"output": output, **facts}), output)
+    else:
+        console.told(output, words)
     return 0
 
 

@@ -155,17 +155,18 @@ def lab(options) -> int:
 
 
 def train(options) -> int:
-    """``codeckit train``: trains a network, and shows what it does to held-out photographs."""
+    """``codeckit train``: trains a network, and shows what it does to held-out data."""
     from dataclasses import replace
+    from importlib import import_module
 
-    from ..training import recipe, train
+    from ..training import recipe
 
     chosen = recipe(options.recipe, options.quality, options.small)
     if options.steps is not None:
         chosen = replace(chosen, steps=options.steps)
     if options.seed is not None:
         chosen = replace(chosen, seed=options.seed)
-    result = train(
+    result = import_module(f"codeckit.training.{chosen.trainer}").train(
         chosen,
         options.data,
         options.out,
@@ -180,7 +181,7 @@ def train(options) -> int:
     if options.json:
         say(json.dumps(result))
         return 0
-    say(f"{options.out}: step {result['step']} of {chosen.steps}; held-out photographs, estimated rate:")
+    say(f"{options.out}: step {result['step']} of {chosen.steps}; held-out data, estimated rate:")
     rows = [(f"{row['quality']:g}", f"{row['bpp']:.4f}", f"{row['psnr']:.2f}") for row in result["validation"]]
     print_table([("quality", "bpp", "PSNR"), *rows])
     return 0

@@ -178,9 +178,10 @@ class Codec:
         """
         pixels = self.read(image).pixels
         record = Record(pixels)
-        return record.trace(self.wrap(*self.encoder.encode(self.stages, pixels, record.see)))
+        stages, payload = self.encoder.encode(self.stages, pixels, record.see)
+        return record.trace(stages, self.wrap(stages, payload))
 
-    def encode_video(self, frames, out=None, *, fps=None, progress: bool = False):
+    def encode_video(self, frames, out=None, *, fps=None, progress: bool | str = False) -> Any:
         """Encode a video; a codec of stills codes every frame on its own. See `codecs.video.encode_video`.
 
         >>> import codeckit, numpy as np
@@ -190,9 +191,9 @@ class Codec:
         """
         return encode_video(self, frames, out, fps=fps, progress=progress)
 
-    def decode_video(self, stream, *, max_pixels: int = MAX_PIXELS) -> Frames:
+    def decode_video(self, stream, *, max_pixels: int = MAX_PIXELS, partial: bool = False) -> Frames:
         """The frames of what `encode_video` wrote, decoded as they are asked for. See `codecs.video.decode_video`."""
-        return decode_video(stream, self.for_stream, max_pixels=max_pixels)
+        return decode_video(stream, self.for_stream, max_pixels=max_pixels, partial=partial)
 
     def contain(self, payload: bytes, metadata: Metadata = NOTHING) -> Container:
         """The `.ckt` container of a payload."""

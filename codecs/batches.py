@@ -10,7 +10,7 @@ from typing import Any
 from ..primitives import container
 from ..primitives.errors import StreamError
 from ..primitives.picture import MAX_PIXELS
-from ..primitives.stage import Stage
+from ..primitives.stage import Stage, folded
 from .image_io import naming, read_stream
 
 #: Pictures that go through networks together have so many pixels, at most, unless one alone has more.
@@ -140,7 +140,7 @@ def _merged(batch: list, results: Iterable) -> Iterator:
 
 def _encode_batch(codec, photos: list) -> list[bytes]:
     batch: list = [photo.pixels for photo in photos]
-    for stage in codec.stages.values():
+    for stage in folded(codec.stages).values():
         batch = stage.forward_many(batch)
     return [codec.wrap(codec.stages, payload, photo.metadata) for photo, payload in zip(photos, batch, strict=True)]
 
@@ -156,7 +156,7 @@ def _decode_batch(codec, batch: list[bytes], max_pixels: int) -> list | None:
 
 def _gains(codec) -> bool:
     """Whether some stage does better with several pictures at once."""
-    return any(type(stage).forward_many is not Stage.forward_many for stage in codec.stages.values())
+    return any(type(stage).forward_many is not Stage.forward_many for stage in folded(codec.stages).values())
 
 
 def _batched(items: Iterable, pixels) -> Iterator[list]:

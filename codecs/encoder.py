@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-from ..primitives.stage import Stage
+from ..primitives.stage import Stage, folded
 from .image_io import Photo, Reading, open_image
 
 #: Sees role, stage and output of each step of an encoding.
@@ -29,7 +29,7 @@ class Encoder:
             see: called with role, stage and output of each step, if anybody wants to see them.
         """
         value: Any = image
-        for role, stage in stages.items():
+        for role, stage in folded(stages).items():
             value = stage.forward(value)
             if see:
                 see(role, stage, value)

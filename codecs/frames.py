@@ -15,20 +15,23 @@ by the triangle filter of our JPEG. Two things are found out before the first fr
 Animated pictures (GIF, APNG, WebP, AVIF) are read by Pillow, with the times that they state.
 """
 
+import itertools
 import math
+import operator
 import os
 import re
 import struct
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 
-from ..primitives.errors import StreamError
+from ..primitives.errors import DamageWarning, StreamError
 from ..primitives.picture import MAX_PIXELS, check_size
 from .image_io import EXTENSIONS, Reading, naming, picture_files, read_frames, read_image
 from .timing import Clock, average_rate, given_times, is_regular
@@ -47,7 +50,12 @@ _FACTORS = {"20": (2, 2), "22": (1, 2), "44": (1, 1), None: (1, 1)}
 
 @dataclass(frozen=True)
 class Frames:
-    """A video, not yet read: iterate over it for its frames, as often as its source allows.
+    """A video, not yet read: iterate over it for its frames, as often as its source allows, or index it.
+
+    ``frames[7]`` is a frame, ``frames[100:120]`` a video of twenty; numbers below 0 count from the end. Of a `.ckt`
+    video, decoding begins at the nearest frame before the wanted one that can be decoded without others (see
+    `codecs.video.VideoStage.is_key`). A list, an array or a folder is read from there on. Every other source, files
+    that FFmpeg reads among them, is decoded from its first frame, and what comes before is thrown away.
 
     Attributes:
         size: (H, W).
@@ -59,6 +67,14 @@ class Frames:
         duration: seconds until the last frame ends; None if that is not known beforehand.
         aspect: width of a pixel by its height, 1 for square ones.
         about: what a file that FFmpeg reads says of itself.
+        seek: returns an iterator over the frames from one on, by its number; None where `start` has to do.
+        partial: whether a cut or damaged video just ends where it cannot be decoded any more; a `DamageWarning` then
+            says how many frames were promised and given.
+        once: whether it can be iterated over a single time.
+
+    >>> video = read_video(np.arange(5, dtype=np.uint8).repeat(12).reshape(5, 3, 4))
+    >>> video[1][0, 0], [frame[0, 0] for frame in video[-2:]], video[2:9].count
+    (np.uint8(1), [np.uint8(3), np.uint8(4)], 3)
     """
 
     size: tuple[int, int]
@@ -70,6 +86,9 @@ class Frames:
     duration: Fraction | None = None
     aspect: Fraction = Fraction(1)
     about: "Probe | None" = None
+    seek: Callable[[int], Iterator[np.ndarray]] | None = None
+    partial: bool = False
+    once: bool = False
 
     def __post_init__(self):
         if self.duration is None and self.count is not None:
@@ -82,6 +101,73 @@ class Frames:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Frames, each checked to be uint8 of the video's size, and as many as there are time stamps."""
+        given = 0
+        try:
+            for frame in self._checked():
+                yield frame
+                given += 1
+        except StreamError as error:
+            if not self.partial:
+                raise
+            warnings.warn(DamageWarning(given, self.count, str(error)), stacklevel=2)
+
+    @overload
+    def __getitem__(self, number: SupportsIndex) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, number: slice) -> "Frames": ...
+
+    def __getitem__(self, number):
+        """A frame, or the frames of a range, as a video that is not yet read either.
+
+        Raises:
+            IndexError: there is no such frame.
+            ValueError: a slice with a step, or a number that counts from the end where it is not known.
+        """
+        if isinstance(number, slice):
+            if number.step not in (None, 1):
+                raise ValueError(f"frames are taken one after the other, not every {number.step}")
+            first = 0 if number.start is None else self._place(operator.index(number.start))
+            last = self.count if number.stop is None else self._place(operator.index(number.stop))
+            if self.count is not None:
+                first, last = min(first, self.count), min(last or 0, self.count)
+            return self._part(max(first, 0), None if last is None else max(last, first, 0))
+        wanted = self._place(operator.index(number))
+        if wanted >= 0 and (self.count is None or wanted < self.count):
+            for frame in self._part(wanted, wanted + 1):
+                return frame
+        end = "" if self.count is None else f"; it has {self.count}"
+        raise IndexError(f"{self.name} has no frame {number}{end}")
+
+    def _place(self, number: int) -> int:
+        if number < 0 and self.count is None:
+            raise ValueError(f"how many frames {self.name} has is not known, so none can be counted from its end")
+        return number if self.count is None or number >= 0 else number + self.count
+
+    def _part(self, first: int, last: int | None) -> "Frames":
+        """The frames from one on and before another; both are in the video where `count` is known."""
+
+        def since(number: int):
+            frames = self._since(first + number)
+            return frames if last is None else itertools.islice(frames, max(last - first - number, 0))
+
+        count = None if last is None or self.count is None else last - first
+        part = replace(self, start=lambda: since(0), seek=since, count=count, duration=None)
+        if self.times is None or self.duration is None:
+            return replace(part, times=None)
+        begin, *ends = (*self.times, self.duration)[first : None if last is None else last + 1]
+        times = tuple(time - begin for time in (begin, *ends[:-1])[: len(ends)])
+        duration = ends[-1] - begin if ends else Fraction(0)
+        return replace(
+            part, fps=average_rate(len(times), duration) if ends else self.fps, times=times, duration=duration
+        )
+
+    def _since(self, number: int) -> Iterator[np.ndarray]:
+        """The frames from one on."""
+        if number and self.seek:
+            return iter(self.seek(number))
+        return itertools.islice(self.start(), number, None)
+
+    def _checked(self) -> Iterator[np.ndarray]:
         shape, number = None, -1
         for number, frame in enumerate(self.start()):
             frame = read_image(frame)
@@ -152,7 +238,7 @@ def read_video(
         video = replace(video, fps=rate, times=None, duration=None)
     if times is not None:
         video = _timed(video, given_times(times))
-    return video if limit is None else _first(video, limit)
+    return video if limit is None or (video.count is not None and video.count <= limit) else video[:limit]
 
 
 def _rate(fps) -> Fraction:
@@ -178,21 +264,6 @@ def _timed(video: Frames, times: tuple[Fraction, ...]) -> Frames:
     return replace(video, fps=average_rate(count, end), count=count, times=tuple(times), duration=end)
 
 
-def _first(video: Frames, limit: int) -> Frames:
-    """A video that stops early."""
-
-    def start():
-        for _, frame in zip(range(limit), video.start(), strict=False):
-            yield frame
-
-    if video.count is not None and video.count <= limit:
-        return video
-    if video.times is None:
-        return replace(video, start=start, count=limit, duration=None)
-    times, end = video.times[:limit], video.times[limit]
-    return replace(video, fps=average_rate(limit, end), start=start, count=limit, times=times, duration=end)
-
-
 def _iterable(source: Iterable) -> Frames:
     if not isinstance(source, Iterable):
         raise ValueError(f"a video is a path or an iterable of images, not {type(source).__name__}")
@@ -213,13 +284,17 @@ def _iterable(source: Iterable) -> Frames:
         else:
             raise ValueError("these frames came from an iterator, which can be read only once")
 
-    count = len(source) if hasattr(source, "__len__") else None
-    return Frames(first.shape[:2], DEFAULT_FPS, count, start)
+    count = len(source) if isinstance(source, Sized) else None
+    seek = (lambda number: iter(source[number:])) if isinstance(source, list | tuple | np.ndarray) else None
+    return Frames(first.shape[:2], DEFAULT_FPS, count, start, seek=seek, once=not again)
 
 
 def _folder(path: Path) -> Frames:
     paths = picture_files(path)
-    return Frames(read_image(paths[0]).shape[:2], DEFAULT_FPS, len(paths), lambda: iter(paths), path.name)
+    size = read_image(paths[0]).shape[:2]
+    return Frames(
+        size, DEFAULT_FPS, len(paths), lambda: iter(paths), path.name, seek=lambda number: iter(paths[number:])
+    )
 
 
 def _file(path: Path, size, fps, pixel_format, background) -> Frames:

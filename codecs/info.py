@@ -3,6 +3,7 @@
 import math
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ class Info:
         bpp: bits a pixel, of each frame of a video; NaN where the size is not known (tokens that were encoded as such).
         details: what else its format tells (stages of a `.ckt` and what their payload says, process and sampling of a
             `.jpg`, metadata; of a video frames, frames a second, seconds, whether the rate varies, how its file says
-            that it is to be turned: clockwise, after mirroring).
+            that it is to be turned: clockwise, after mirroring; of a `.ckt` video, as far as it can be told, the number
+            of I-frames, that of the frames at which decoding can begin (keys), and the longest group: frames from one
+            I-frame, or key, to the next).
     """
 
     codec: str
@@ -80,12 +83,14 @@ def info(stream, *, max_pixels: int = MAX_PIXELS) -> Info:
 def _of_video(stream, max_pixels: int) -> Info:
     """A video's facts, without decoding more than a first frame."""
     found = video.decode_video(stream, lambda held: registry.codec_for(held, "cpu"), max_pixels=max_pixels)
-    about, name = found.about, found.name
+    about, name, entered = found.about, found.name, None
     if about is None:
         channels = 1 if next(iter(found)).ndim == 2 else 3
         held = video.read_container(stream)
         details: dict[str, Any] = {"format": f"ckt version {container.VERSION}", "revision": held.revision}
-        details["stages"] = _shown(rebuild(held, registry.named_by(held)[1]))
+        stages = rebuild(held, registry.named_by(held)[1])
+        details["stages"] = _shown(stages)
+        entered = video.groups(stream, list(stages.values())[-1])
     else:
         name, channels = about.codec, about.channels
         details = {"format": about.format, "pixel format": about.pixel_format}
@@ -103,6 +108,14 @@ def _of_video(stream, max_pixels: int) -> Info:
     if found.count and found.duration:
         bpp = 8 * size / (found.size[0] * found.size[1] * found.count)
         details |= {"seconds": round(float(found.duration), 6), "kbps": round(size / 125 / float(found.duration), 2)}
+    if entered and found.count:
+        intra = [number for number, kind in enumerate(entered.kinds or ()) if kind == "I"]
+        if intra:
+            details["I-frames"] = len(intra)
+        if entered.keys:
+            details["keys"] = len(entered.keys)
+        if begins := intra or entered.keys:
+            details["longest group"] = max(later - begin for begin, later in pairwise((*begins, found.count)))
     return Info(name, found.size, channels, size, bpp, details)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from ..primitives.container import STAGES, WEIGHTS, Container
 from ..primitives.errors import ReadingError, StreamError
 from ..primitives.picture import Picture
-from ..primitives.stage import Stage, Weighted, from_spec, spec
+from ..primitives.stage import Stage, Weighted, folded, from_spec, spec
 from .file_formats import insert
 from .image_io import TAGS, Reading
 from .metadata import NOTHING, Metadata
@@ -143,7 +143,7 @@ def find_weights(stages: dict[str, Stage], fingerprint: bytes, own, device: str)
 
 def unfold(stages: dict[str, Stage], payloads: list[bytes], max_pixels: int) -> list:
     """Decode payloads of one composition together: `inverse` from the last stage to the first."""
-    *others, last = stages.values()
+    *others, last = folded(stages).values()
     values = last.inverse_many(payloads, max_pixels)
     for stage in reversed(others):
         values = stage.inverse_many(values)
@@ -156,7 +156,7 @@ def unfold_file(stages: dict[str, Stage], data: bytes, max_pixels: int, reading:
     Raises:
         StreamError: it is damaged, and with `partial`, too little is there or the format cannot be decoded in part.
     """
-    *others, last = stages.values()
+    *others, last = folded(stages).values()
     try:
         value = last.inverse_file(data, max_pixels, reading)
     except StreamError:
@@ -196,7 +196,7 @@ def unfold_partial(stages: dict[str, Stage], payload: bytes, max_pixels: int):
     Raises:
         StreamError: it has not, or too little is there.
     """
-    *others, last = stages.values()
+    *others, last = folded(stages).values()
     value = last.inverse_partial(payload, max_pixels)
     try:
         for stage in reversed(others):

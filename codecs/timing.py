@@ -90,8 +90,8 @@ def pack(clock: Clock) -> bytes:
     return out.getvalue()
 
 
-def unpack(block: bytes, count: int) -> Clock:
-    """The inverse of `pack`, for a video of `count` frames.
+def unpack(block: bytes, count: int | None) -> Clock:
+    """The inverse of `pack`, for a video of `count` frames, or of as many as it says.
 
     Raises:
         StreamError: other than `count` frames, or frames that last no time.
@@ -106,7 +106,7 @@ def unpack(block: bytes, count: int) -> Clock:
         if not lasts:
             raise StreamError(f"frame {len(ticks) - 1} of the video lasts no time")
         ticks.append(ticks[-1] + lasts)
-    if not scale or len(ticks) != count + 1:
+    if not scale or len(ticks) != (len(ticks) if count is None else count + 1):
         raise StreamError(f"the video has {count} frames, but {len(ticks) - 1} time stamps at {scale} ticks a second")
     return Clock(tuple(ticks), scale)
 

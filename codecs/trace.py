@@ -26,9 +26,11 @@ class Record:
         self._steps.append(Step.of(role, type(stage).__name__, value, maps))
         self._stages[role] = stage
 
-    def trace(self, stream: bytes) -> "Trace":
-        """The record as a whole, with the stream at the end."""
-        return Trace(self._stages, tuple(self._steps), stream)
+    def trace(self, stages: dict[str, Stage], stream: bytes) -> "Trace":
+        """The record as a whole, with the stream at the end, of an encoding by these stages."""
+        *_, last = stages.values()
+        absorbed = {role: stage for role, stage in stages.items() if last.absorbs and role not in self._stages}
+        return Trace(self._stages, tuple(self._steps), stream, absorbed)
 
 
 def _arrays(value) -> tuple[np.ndarray, ...]:
@@ -79,14 +81,16 @@ class Trace:
     """One image's way through a codec. ``print`` it for a table.
 
     Attributes:
-        stages: those that ran, by role.
+        stages: those that ran one after the other, by role.
         steps: the image, then each stage's output.
         stream: the file.
+        absorbed: those that the last stage ran itself, by role.
     """
 
     stages: dict[str, Stage]
     steps: tuple[Step, ...]
     stream: bytes
+    absorbed: dict[str, Stage] = field(default_factory=dict)
 
     @property
     def native(self) -> bool:
@@ -121,14 +125,17 @@ class Trace:
         >>> trace.bits_by_stage()
         {'image': 40, 'color': 128, 'subsample': 8, 'transform': 0, 'quantize': 672, 'entropy': 536, 'file': 0}
         """
-        bits = dict.fromkeys([*(step.role for step in self.steps), "file"], 0)
+        image, *others = (step.role for step in self.steps)
+        bits = dict.fromkeys([image, *self.absorbed, *others, "file"], 0)
         for part in (anatomy or self.anatomy()).parts:
             bits[part.role if part.role in bits else self.steps[-1].role] += part.bits
         return bits
 
     def __str__(self):
         rows = [("stage", "by", "shape", "dtype", "entropy (bits)", "bits")]
-        for step in self.steps:
+        for number, step in enumerate(self.steps):
+            if number == 1:  # the one stage that ran, with all others in it
+                rows += [(role, str(stage), f"in {step.role}", "", "", "") for role, stage in self.absorbed.items()]
             shape = " ".join("×".join(map(str, shape)) for shape in step.shapes) or "bytes"
             dtype = "" if isinstance(step.value, bytes) else str(_arrays(step.value)[0].dtype)
             entropy = "" if step.entropy is None else f"{step.entropy:.0f}"

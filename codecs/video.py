@@ -21,15 +21,18 @@ tags; `decode_video` reads these, and every other file that FFmpeg reads.
 """
 
 import contextlib
+import functools
 import io
+import itertools
+import math
 import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -39,8 +42,8 @@ from ..primitives.container import Container
 from ..primitives.errors import StreamError
 from ..primitives.files import is_same_file, new_file
 from ..primitives.picture import MAX_PIXELS, check_size
-from ..primitives.stage import Stage
-from . import timing
+from ..primitives.stage import Stage, folded
+from . import chunks, timing
 from .frames import VIDEO_EXTENSIONS, Frames, open_file, read_video
 from .streams import unfold
 
@@ -60,7 +63,33 @@ class VideoStage(Stage):
 
     `forward_frames` turns frames into chunks of bytes, `inverse_frames` turns the chunks into the same number of
     frames; both are generators that hold a few frames at a time. `forward` and `inverse` are for a single picture.
+
+    **Random access.** `heads` chunks stand at the beginning and hold no frame. Where `is_key` says so of a later chunk,
+    decoding can begin there: `inverse_frames` of the heads, this chunk and those that follow gives the frame with the
+    chunk's number among those behind the heads, and those that follow.
     """
+
+    #: Chunks at the beginning that hold no frame, which decoding needs wherever it begins.
+    heads: ClassVar[int] = 0
+
+    #: Whether each chunk behind the heads is one frame, and they stand in the order in which frames are shown.
+    in_order: ClassVar[bool] = False
+
+    def is_key(self, start: bytes) -> bool:
+        """Whether decoding can begin at a chunk; False where it cannot be told.
+
+        Args:
+            start: the chunk's first bytes, up to `codecs.chunks.BEGINNING`. They may be damaged.
+        """
+        return False
+
+    def kind(self, start: bytes) -> str:
+        """How the frame of a chunk is coded, ``"I"`` without others and ``"P"`` predicted from one; ``""`` if unknown.
+
+        Args:
+            start: as for `is_key`.
+        """
+        return "I" if self.is_key(start) else ""
 
     def forward_frames(self, frames: Iterable[np.ndarray], size: tuple[int, int], fps: Fraction) -> Iterator[bytes]:
         """Chunks of frames (uint8 [H,W,3] or [H,W], all alike) of `size` (H, W)."""
@@ -70,18 +99,79 @@ class VideoStage(Stage):
         """Frames of chunks: the inverse of `forward_frames`."""
         raise TypeError(f"{type(self).__name__} defines no inverse_frames(chunks, size)")
 
+    def observe(self, chunks: Iterable[bytes], size: tuple[int, int]) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+        """`inverse_frames`, and with each frame what the decoder made it of: arrays by name (`trace_video`).
 
-def encode_video(codec, frames, out=None, *, fps=None, progress: bool = False) -> bytes | Path:
-    """Encode a video with a configured codec; `Codec.encode_video` says what the arguments are.
+        Usual names: ``"prediction"`` (uint8, of the frame's shape), ``"residual"`` (signed integers, of the frame's
+        shape), ``"motion"`` ([rows,columns,2] of blocks: down and right, in pixels).
+        """
+        for frame in self.inverse_frames(chunks, size):
+            yield frame, {}
+
+
+@dataclass(frozen=True)
+class FrameTrace:
+    """A frame of a coded video, and how it was coded.
+
+    Attributes:
+        number: of the frame, from 0.
+        kind: ``"I"`` for one that is coded without others, ``"P"`` for one that is predicted; ``""`` if unknown.
+        bytes: size of its chunk; NaN where chunks are not frames in their order.
+        psnr: in dB against the source, NaN without one.
+        frame: uint8 [H,W,3] or [H,W], as it is decoded.
+        maps: what the decoder made it of, by name; see `VideoStage.observe`.
+    """
+
+    number: int
+    kind: str
+    bytes: float
+    psnr: float
+    frame: np.ndarray
+    maps: dict[str, np.ndarray]
+
+
+def progress_bar(frames: Iterable, count: int | None, shown: bool, told: str = "") -> Iterator:
+    """Frames with a bar on a terminal's stderr: how many have passed, and how many a second.
+
+    Args:
+        frames: what to pass on.
+        count: how many there are, None if that is not known.
+        shown: whether there is a bar at all.
+        told: what stands before it.
+    """
+    from tqdm import tqdm
+
+    hidden: Any = None if shown else True  # None: shown on a terminal alone
+    yield from tqdm(frames, told or None, count, unit=" frames", disable=hidden)
+
+
+def check_not_input(frames, out) -> None:
+    """Refuse an output that is the video itself.
+
+    Raises:
+        ValueError: both are one file.
+    """
+    if out is not None and isinstance(frames, str | os.PathLike) and is_same_file(frames, out):
+        raise ValueError(f"{os.fspath(out)!r} is the input itself; give the result another name")
+
+
+def encode_video(codec, frames, out=None, *, fps=None, progress: bool | str = False) -> bytes | Path:
+    """Encode a video with a configured codec.
+
+    Args:
+        codec: a `Codec`.
+        frames: what `read_video` takes.
+        out: the file to write; its ending says the format. None for the bytes of a `.ckt` stream.
+        fps: frames a second, whatever the source says.
+        progress: whether a bar is shown on a terminal, or what stands before it.
 
     Raises:
         ValueError: no frames, frames that differ in shape, a file format that the codec does not write, or an `out`
             that is the video itself.
     """
-    if out is not None and isinstance(frames, str | os.PathLike) and is_same_file(frames, out):
-        raise ValueError(f"{os.fspath(out)!r} is the input itself; give the result another name")
+    check_not_input(frames, out)
     source = read_video(frames, fps=fps)
-    last: Any = list(codec.stages.values())[-1]
+    last: Any = list(folded(codec.stages).values())[-1]
     ending = ".ckt" if out is None else Path(out).suffix.lower()
     if ending != ".ckt" and (ending not in FORMATS or not hasattr(last, "write_file")):
         others = f", {', '.join(FORMATS)}" if hasattr(last, "write_file") else ""
@@ -93,31 +183,28 @@ def encode_video(codec, frames, out=None, *, fps=None, progress: bool = False) -
             "or .ckt, or give a constant rate with fps="
         )
 
-    from tqdm import tqdm
+    count = 0
 
-    hidden: Any = None if progress else True  # None: shown on a terminal alone
-    with tqdm(total=source.count, unit="frame", disable=hidden) as bar:
-        count = 0
+    def counted():
+        nonlocal count
+        for frame in progress_bar(source, source.count, bool(progress), progress if isinstance(progress, str) else ""):
+            yield frame
+            count += 1
+        if source.times is not None and count != len(source.times):
+            raise ValueError(f"{source.name} has {count} frames, but {len(source.times)} time stamps")
 
-        def counted():
-            nonlocal count
-            for frame in source:
-                yield frame
-                count += 1
-                bar.update()
-
-        if out is None:
-            file = io.BytesIO()
-            _write(codec, counted(), lambda: count, source, file)
-            return file.getvalue()
-        with new_file(out) as temporary:
-            if ending == ".ckt":
-                with open(temporary, "wb") as file:
-                    _write(codec, counted(), lambda: count, source, file)
-            else:
-                last.write_file(counted(), source, temporary, FORMATS[ending])
-            if not count:
-                raise ValueError("the video has no frames")
+    if out is None:
+        file = io.BytesIO()
+        _write(codec, counted(), lambda: count, source, file)
+        return file.getvalue()
+    with new_file(out) as temporary:
+        if ending == ".ckt":
+            with open(temporary, "wb") as file:
+                _write(codec, counted(), lambda: count, source, file)
+        else:
+            last.write_file(counted(), source, temporary, FORMATS[ending])
+        if not count:
+            raise ValueError("the video has no frames")
     return Path(out)
 
 
@@ -154,7 +241,7 @@ def _write(codec, frames, count, source, file):
 
 
 def _chunks(codec, frames, source):
-    *stages, last = codec.stages.values()
+    *stages, last = folded(codec.stages).values()
     if isinstance(last, VideoStage):
         yield from last.forward_frames(frames, source.size, source.fps)
         return
@@ -165,63 +252,159 @@ def _chunks(codec, frames, source):
         yield value
 
 
-def decode_video(stream, codec_for: Callable[[Container], Any], *, max_pixels: int = MAX_PIXELS) -> Frames:
-    """The frames of a coded video, decoded as they are asked for.
+def decode_video(
+    stream, codec_for: Callable[[Container], Any], *, max_pixels: int = MAX_PIXELS, partial: bool = False
+) -> Frames:
+    """The frames of a coded video, decoded as they are asked for, one after the other or by their numbers.
 
     Args:
         stream: bytes or a path: a `.ckt` video, or any file that FFmpeg reads.
         codec_for: gives the `Codec` for a `.ckt` stream's container.
         max_pixels: the largest frame to accept.
+        partial: the video may be cut or damaged: nothing is checked as a whole, and frames come up to the first that
+            cannot be decoded. There iteration ends with a `DamageWarning`, which has the numbers of frames that were
+            promised and given. Damage that nothing notices, in the samples of a codec without checks, is decoded.
 
     Returns:
-        `Frames`, upright, with their size, number and frames a second, and with time stamps where the rate varies.
+        `Frames`, upright, with their size, number and frames a second, and with time stamps where the rate varies. With
+        `partial`, the number is what the video says of itself, None where that part is missing.
 
     Raises:
         StreamError: no video, cut, damaged, or frames larger than `max_pixels`; the message names the file. Damage
             that shows only in a frame is raised when that frame is reached.
 
-    >>> import codeckit
+    >>> import codeckit, warnings
     >>> codec = codeckit.codec("jpeg")
     >>> stream = codec.encode_video(np.zeros((2, 8, 8, 3), np.uint8), fps=30)
     >>> decode_video(stream, codec.for_stream).count
     2
+    >>> with warnings.catch_warnings(record=True) as told:
+    ...     len(list(decode_video(stream[:-100], codec.for_stream, partial=True)))
+    1
+    >>> told[0].message.given
+    1
     """
     opened, name = _opener(stream)
     with opened() as file:
         is_ckt = file.read(3) == container.MAGIC
     if not is_ckt:
-        return open_file(_for_ffmpeg(stream), name, max_pixels=max_pixels)
+        return replace(open_file(_for_ffmpeg(stream), name, max_pixels=max_pixels), partial=partial)
     with _named(stream):
         with opened() as file:
-            _check_crc(file)
-            held, start, end, count = _read_head(file)
+            if not partial:
+                _check_crc(file)
+            held, start, end, count = _read_head(file, partial)
         size, fps = _read_video(held)
-        clock = timing.unpack(held.sections[container.TIMES], count) if container.TIMES in held.sections else None
+        clock = _read_clock(held, count, partial)
         aspect = _read_aspect(held)
         check_size(size, max_pixels)
         codec = codec_for(held)
+    last: Any = list(codec.stages.values())[-1]
 
-    def frames():
+    @functools.cache
+    def index() -> chunks.Index:
+        with opened() as file:
+            return chunks.index(file, start, end)
+
+    def begin(file, wanted: int) -> tuple[int, Iterator[bytes]]:
+        """Where decoding begins for a frame: the number of the frame that comes first, and the chunks from there on."""
+        key = _key_before(file, index(), last, wanted, count) if wanted else 0
+        heads = [index().read(file, number) for number in range(_heads(last) if key else 0)]
+        file.seek(index().starts[len(heads) + key] if key else start)
+        return key, itertools.chain(heads, chunks.chunks(chunks.FileReader(file, end)))
+
+    def frames(first: int = 0):
         with _named(stream), opened() as file:
-            file.seek(start)
-            number = 0
-            for frame in _frames(codec, _FileReader(file, end), size, max_pixels):
+            number, found = begin(file, first)
+            for frame in _frames(codec, found, size, max_pixels):
                 if not isinstance(frame, np.ndarray) or frame.shape[:2] != size or frame.dtype != np.uint8:
                     raise StreamError(f"frame {number} of the stream has another size than the video")
+                if number >= first:
+                    yield frame
                 number += 1
-                yield frame
+            if count is None:
+                raise StreamError("the stream ends behind its last chunk, before the number of its frames")
             if number != count:
                 raise StreamError(f"the stream holds {number} frames, not {count} as it says")
 
+    video = Frames(size, fps, count, frames, codec.name, aspect=aspect, seek=frames, partial=partial)
     if clock is None:
-        return Frames(size, fps, count, frames, codec.name, aspect=aspect)
-    return Frames(size, fps, count, frames, codec.name, clock.times, clock.duration, aspect)
+        return video
+    return replace(video, count=len(clock.times), times=clock.times, duration=clock.duration)
+
+
+def _heads(last: Stage) -> int:
+    return last.heads if isinstance(last, VideoStage) else 0
+
+
+def _key_before(file, index: chunks.Index, last: Stage, wanted: int, count: int | None) -> int:
+    """The number of the frame nearest to a wanted one, or that itself, at which decoding can begin.
+
+    Raises:
+        StreamError: the stream ends before the wanted frame.
+    """
+    heads = _heads(last)
+    if count is not None and len(index) != heads + count:  # chunks are other things than frames
+        return 0
+    if wanted >= len(index) - heads:
+        raise StreamError(f"the stream ends before frame {wanted}")
+    if not isinstance(last, VideoStage):
+        return wanted
+    while wanted and not last.is_key(index.beginning(file, heads + wanted)):
+        wanted -= 1
+    return wanted
 
 
 def read_container(stream) -> Container:
     """The container of a `.ckt` video, without its payload."""
     with _named(stream), _opener(stream)[0]() as file:
         return _read_head(file)[0]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """How a `.ckt` video can be entered.
+
+    Attributes:
+        keys: numbers of the frames at which decoding can begin, the first one always; None if that cannot be told.
+        kinds: how each frame is coded, ``"I"`` or ``"P"``; None if that cannot be told.
+        bytes: of each frame; None where chunks are not frames in their order.
+    """
+
+    keys: tuple[int, ...] | None
+    kinds: tuple[str, ...] | None
+    bytes: tuple[int, ...] | None
+
+
+def groups(stream, last: Stage) -> Groups:
+    """How a sound `.ckt` video can be entered, from its chunks' lengths and first bytes.
+
+    Args:
+        stream: bytes or a path.
+        last: the last stage of the codec that decodes it.
+
+    >>> import codeckit
+    >>> codec = codeckit.codec("video-teaching", gop=2)
+    >>> groups(codec.encode_video(np.zeros((5, 8, 8), np.uint8)), codec.stages["hybrid"]).kinds
+    ('I', 'P', 'I', 'P', 'I')
+    """
+    with _named(stream), _opener(stream)[0]() as file:
+        _, start, end, count = _read_head(file)
+        index = chunks.index(file, start, end)
+        heads = _heads(last)
+        if len(index) != heads + count:
+            return Groups(None, None, None)
+        sizes = tuple(index.length(file, number) for number in range(heads, len(index)))
+        if not isinstance(last, VideoStage):
+            return Groups(tuple(range(count)), ("I",) * count, sizes)
+        starts = [index.beginning(file, number) for number in range(heads, len(index))]
+        keys = tuple(number for number, start in enumerate(starts) if not number or last.is_key(start))
+        kinds = tuple(last.kind(start) for start in starts)
+        return Groups(
+            None if type(last).is_key is VideoStage.is_key else keys,
+            kinds if last.in_order and all(kinds) else None,
+            sizes if last.in_order else None,
+        )
 
 
 def _opener(stream) -> tuple[Callable[[], Any], str]:
@@ -261,7 +444,7 @@ def is_video(stream) -> bool:
         start = file.read(16)
         if start[:3] != container.MAGIC:
             return _SIGNATURES.match(start) is not None
-        reader = _FileReader(file, file.seek(0, io.SEEK_END))
+        reader = chunks.FileReader(file, file.seek(0, io.SEEK_END))
         file.seek(4)
         try:
             return container.read_head(reader).is_video
@@ -288,17 +471,23 @@ def _check_crc(file):
         raise StreamError("the .ckt file is cut or damaged: its CRC-32 does not match")
 
 
-def _read_head(file) -> tuple[Container, int, int, int]:
-    """The container without its payload, where the chunks begin and end, and the number of frames."""
-    end = file.seek(0, io.SEEK_END) - 8
-    file.seek(end)
+def _read_head(file, partial: bool = False) -> tuple[Container, int, int, Any]:
+    """The container without its payload, where the chunks begin and end, and the number of frames.
+
+    With `partial` the last bytes may be missing: chunks then end with the file, and the number is None.
+    """
+    length = file.seek(0, io.SEEK_END)
+    file.seek(max(length - 8, 0))
     count = int.from_bytes(file.read(4), "big")
     file.seek(0)
     container.check_version(file.read(4))
-    held = container.read_head(_FileReader(file, end))
+    held = container.read_head(chunks.FileReader(file, length if partial else length - 8))
     if not held.is_video:
         raise StreamError("the stream is a picture; codeckit.decode decodes it")
-    return held, file.tell(), end, count
+    start = file.tell()
+    if partial and not chunks.index(file, start, length - 8).whole:
+        return held, start, length, None
+    return held, start, length - 8, count
 
 
 def _read_video(held: Container) -> tuple[tuple[int, int], Fraction]:
@@ -309,6 +498,18 @@ def _read_video(held: Container) -> tuple[tuple[int, int], Fraction]:
     if not 0 < numerator <= 1000 * denominator or reader.rest():
         raise StreamError(f"the stream declares {numerator}/{denominator} frames a second")
     return size, Fraction(numerator, denominator)
+
+
+def _read_clock(held: Container, count: int | None, partial: bool) -> timing.Clock | None:
+    """Time stamps, if there are any; with `partial` only those that are sound."""
+    if container.TIMES not in held.sections:
+        return None
+    try:
+        return timing.unpack(held.sections[container.TIMES], count)
+    except StreamError:
+        if not partial:
+            raise
+        return None
 
 
 def _read_aspect(held: Container) -> Fraction:
@@ -322,38 +523,52 @@ def _read_aspect(held: Container) -> Fraction:
     return Fraction(width, height)
 
 
-def _frames(codec, reader, size, max_pixels):
-    def chunks():
-        while length := reader.varint():
-            yield reader.raw(length)
-        if reader.position != reader.end:
-            raise StreamError("the video has bytes behind its last chunk")
+def trace_video(stream, codec_for: Callable[[Container], Any], *, max_pixels: int = MAX_PIXELS) -> Iterator[FrameTrace]:
+    """Decode a `.ckt` video frame by frame, with what each is made of.
 
-    *_, last = codec.stages.values()
+    Args:
+        stream: bytes or a path.
+        codec_for: gives the `Codec` for the stream's container.
+        max_pixels: the largest frame to accept.
+
+    Yields:
+        A `FrameTrace` for each frame, without `psnr`.
+
+    Raises:
+        ValueError: a video of another format.
+        StreamError: cut or damaged, as in `decode_video`.
+
+    >>> import codeckit
+    >>> codec = codeckit.codec("video-teaching")
+    >>> stream = codec.encode_video(np.zeros((2, 16, 16), np.uint8))
+    >>> [(each.kind, list(each.maps)) for each in trace_video(stream, codec.for_stream)]
+    [('I', ['prediction', 'residual']), ('P', ['prediction', 'residual', 'motion'])]
+    """
+    video = decode_video(stream, codec_for, max_pixels=max_pixels)
+    if video.about is not None:
+        raise ValueError(f"{video.name} is a file of FFmpeg's; the frames of .ckt videos alone can be traced")
+    with _named(stream), _opener(stream)[0]() as file:
+        held, start, end, _ = _read_head(file)
+        codec = codec_for(held)
+        found = groups(stream, list(codec.stages.values())[-1])
+        file.seek(start)
+        observed = _frames(codec, chunks.chunks(chunks.FileReader(file, end)), video.size, max_pixels, observed=True)
+        for number, (frame, maps) in enumerate(observed):
+            kind = found.kinds[number] if found.kinds else ""
+            yield FrameTrace(number, kind, found.bytes[number] if found.bytes else math.nan, math.nan, frame, maps)
+
+
+def _frames(codec, found: Iterator[bytes], size, max_pixels, observed: bool = False):
+    """The frames of chunks; with `observed`, each in a pair with its maps."""
     try:
+        *_, last = folded(codec.stages).values()
         if isinstance(last, VideoStage):
-            yield from last.inverse_frames(chunks(), size)
+            yield from last.observe(found, size) if observed else last.inverse_frames(found, size)
         else:
-            for chunk in chunks():
-                yield unfold(codec.stages, [chunk], max_pixels)[0]
+            for chunk in found:
+                frame = unfold(codec.stages, [chunk], max_pixels)[0]
+                yield (frame, {}) if observed else frame
     except StreamError:
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise StreamError(f"the stream's stages do not fit one another or its data: {error!r}") from error
-
-
-class _FileReader(ByteReader):
-    """`ByteReader` over a file, up to position `end`."""
-
-    def __init__(self, file, end):
-        self._file, self.end = file, end
-
-    @property
-    def position(self):
-        return self._file.tell()
-
-    def raw(self, length):
-        left = self.end - self._file.tell()
-        if length > left:
-            raise StreamError(f"the stream ends {length - left} bytes too early")
-        return self._file.read(length)

@@ -20,7 +20,7 @@ vector a block. A block that motion predicts worse than grey does (what was not 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -57,6 +57,8 @@ class Hybrid(VideoStage):
     """
 
     unwritten: ClassVar[tuple[str, ...]] = ("quality", "gop", "dead_zone")  # the first chunk says what is needed
+    heads: ClassVar[int] = 1
+    in_order: ClassVar[bool] = True
 
     quality: int = 50
     gop: int = 250
@@ -73,13 +75,31 @@ class Hybrid(VideoStage):
 
     def inverse_frames(self, chunks: Iterable[bytes], size: tuple[int, int]) -> Iterator[np.ndarray]:
         """Decode what `forward_frames` wrote."""
+        for planes, _ in self._decoded(chunks, size):
+            yield _image(planes, size)
+
+    def observe(self, chunks: Iterable[bytes], size: tuple[int, int]) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+        """Frames with their prediction, the residual that is added to it, and of P-frames the motion in pixels."""
+        for planes, loop in self._decoded(chunks, size):
+            frame, prediction = _image(planes, size), _image(tuple(loop.prediction), size)
+            maps = {"prediction": prediction, "residual": frame.astype(np.int16) - prediction}
+            if not loop.intra_frame:
+                maps["motion"] = loop.motion / 4
+            yield frame, maps
+
+    def _decoded(self, chunks: Iterable[bytes], size: tuple[int, int]) -> Iterator[tuple[tuple[np.ndarray, ...], Any]]:
+        """The planes of each frame, and the loop as it stands then."""
         chunks = iter(chunks)
         head = next(chunks, b"")
         if len(head) != 2 or head[0] not in (1, 3) or not 1 <= head[1] <= 100:
             raise StreamError("the video does not begin with its number of planes and quality")
         loop = _Loop(size, *head)
         for chunk in chunks:
-            yield _image(loop.decode(chunk), size)
+            yield loop.decode(chunk), loop
+
+    def kind(self, start: bytes) -> str:
+        """From the first byte. No I-frame is a key: the coder's statistics go on from one to the next."""
+        return "I" if start[0] else "P"
 
     def forward(self, image: np.ndarray) -> bytes:
         """A picture is a video of one frame."""
@@ -131,6 +151,7 @@ class _Loop:
         self.table = scaled_tables(quality, "flat")[0]
         self.step = float(self.table[0, 0])
         self.reference = None  # padded planes
+        self.prediction, self.intra_frame = [], True  # of the frame before
         self.motion = None
         self.memories = {}, {}  # of I-frames and of P-frames
 
@@ -182,6 +203,7 @@ class _Loop:
             residual = BlockDCT().inverse(Picture((coefficients,), predicted.shape)).planes[0]
             planes.append(np.clip(predicted.astype(np.int16) + residual - _GREY, 0, 255).astype(np.uint8))
         self.reference = [pad(plane) for plane in planes]
+        self.prediction, self.intra_frame = prediction, motion is None
         self.motion = np.zeros((self.rows, self.columns, 2), np.int32) if motion is None else motion
         return tuple(planes)
 

@@ -13,6 +13,25 @@ class StreamError(ValueError):
     """
 
 
+class DamageWarning(UserWarning):
+    """A video that is decoded in part ends early: it is cut or damaged.
+
+    Attributes:
+        given: number of frames that were decoded.
+        promised: number of frames that the video says it has; None if what is left of it does not say so.
+        reason: what is wrong behind them.
+
+    >>> str(DamageWarning(57, 250, "clip.ckt: the stream ends 20 bytes too early"))
+    'clip.ckt: the stream ends 20 bytes too early; 57 of 250 frames are given'
+    """
+
+    def __init__(self, given: int, promised: int | None, reason: str):
+        self.given, self.promised, self.reason = given, promised, reason
+        told = "" if promised is None else f"of {promised} "
+        frames, are = ("frame", "is") if given == 1 and promised in (None, 1) else ("frames", "are")
+        super().__init__(f"{reason}; {given} {told}{frames} {are} given")
+
+
 class ReadingError(ValueError):
     """A picture file that is whole, but holds what codecs do not take: transparency, more than 8 bits, several frames.
 

@@ -25,7 +25,7 @@ with fields missing. Nothing in a stream is executed.
 import dataclasses
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -65,6 +65,24 @@ class Stage:
     #: Fields that streams leave out: those that only `forward` needs, those that `inverse` finds in its input, and
     #: weights, which a stream names by their fingerprint.
     unwritten: ClassVar[tuple[str, ...]] = ()
+
+    #: Whether this, as a codec's last stage, runs the codec's other stages itself: in a loop from frame to frame, say.
+    #: Encoding and decoding then call nothing but what `among` returns.
+    absorbs: ClassVar[bool] = False
+
+    def among(self, stages: Mapping[str, "Stage"], /) -> "Stage":
+        """The stage as it works among a codec's others, for a last stage that `absorbs` them.
+
+        Args:
+            stages: all stages of the codec by role, this one the last.
+
+        Returns:
+            A stage that takes the codec's input and writes its payload.
+
+        Raises:
+            ValueError: a stage that is needed is missing, or is of a kind that does not fit.
+        """
+        return self
 
     def forward(self, x: Any, /) -> Any:
         """Return `x` one step closer to the bytes."""
@@ -171,6 +189,20 @@ class Weighted(Stage):
             StreamError: they are not known here.
         """
         raise TypeError(f"{type(self).__name__} defines no find_weights(fingerprint)")
+
+
+def folded(stages: dict[str, Stage]) -> dict[str, Stage]:
+    """The stages that encoding and decoding fold: all; or the last one alone, as it works among those that it absorbs.
+
+    Raises:
+        ValueError: the last stage absorbs others that it cannot work with.
+
+    >>> from codeckit.primitives import PadTo, YCbCr
+    >>> list(folded({"color": YCbCr(), "pad": PadTo(16)}))
+    ['color', 'pad']
+    """
+    role, last = list(stages.items())[-1]
+    return {role: last.among(stages)} if last.absorbs else stages
 
 
 def register_stage(stage: type[Stage], id: str) -> type[Stage]:

@@ -188,7 +188,7 @@ def test_video_commands(tmp_path, capsys):
     decoded = [np.asarray(Image.open(path)) for path in sorted((tmp_path / "out").iterdir())]
     assert all((a == b).all() for a, b in zip(decoded, codeckit.decode_video(again), strict=True))
     assert main(["decode", str(again), str(tmp_path / "out.png")]) == 2
-    assert main(["encode", str(clip), str(again), "--codec", "hevc", "--bpp", "1"]) == 2
+    assert main(["encode", str(clip), str(again), "--codec", "hevc", "--accuracy", "0.9"]) == 2
     (tmp_path / "raw.yuv").write_bytes(bytes(3 * 64 * 64 * 3 // 2))
     assert main(["encode", str(tmp_path / "raw.yuv"), str(again), "--codec", "jpeg", "--size", "64x64"]) == 0
     assert codeckit.decode_video(again).count == 3

@@ -202,7 +202,7 @@ USE = [
     ("decode photo.ckt new.png --max-pixels 1e300", 2, "--max-pixels"),
     ("explain video.mp4 --codec jpeg --out new.html", 2, "video.mp4"),
     ("encode clip.mp4 new.ckt --codec jpeg", 1, "clip.mp4"),
-    ("encode clip.mp4 new.ckt --codec jpeg --bpp 2", 2, "target"),
+    ("encode clip.mp4 new.ckt --codec jpeg --accuracy 0.9", 2, "--accuracy"),
     ("decode photo.jpg new.jpg", 2, ".png"),
     ("decode photo.ckt new.what", 2, ".what"),
     ("decode photo.ckt new", 2, ".png"),

@@ -34,6 +34,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..primitives.entropy.laplace import laplace_bits
 from ..primitives.learned.masked_conv import MaskedConv2d
 from ..primitives.learned.quantize import in_float32
 
@@ -81,42 +82,37 @@ class AdaptiveRate(nn.Module):
         self.order.copy_(rank[None, :] < rank[:, None])
 
     @in_float32
-    def scales(self, y_hat: Tensor, quality: Tensor) -> Tensor:
+    def scales(self, y_hat: Tensor, quality: Tensor, foreseen: Tensor | float = 0.0) -> Tensor:
         """The scale b of every latent; arguments as in `bits`."""
-        position = quality - 1
-        below = position.floor().clamp(max=len(self.base) - 2).long()
-        base, usual = (
-            torch.lerp(table[below], table[below + 1], (position - below)[:, None])[..., None, None]
-            for table in (self.base, self.usual)
-        )
+        base, usual = self._at(self.base, quality), self._at(self.usual, quality)
         inputs = _INPUT_SIZE * (_magnitudes(y_hat) - usual)
         inside = torch.full_like(inputs[:, :1], _INPUT_SIZE)
         seen = self.around(torch.cat((inputs, inside), dim=1))
         seen = seen + F.conv2d(inputs, (self.here * self.order)[..., None, None])
-        return (base + seen).clamp(_NARROWEST, _WIDEST).exp()
+        return (base + seen + foreseen).clamp(_NARROWEST, _WIDEST).exp()
+
+    def usual_scales(self, quality: Tensor) -> Tensor:
+        """Logarithms of the scales where nothing is known but channel and rate [N,C,1,1]."""
+        return self._at(self.base, quality)
+
+    @staticmethod
+    def _at(table, quality):
+        """The values of a table [levels,C] at qualities [N], as [N,C,1,1]."""
+        position = quality - 1
+        below = position.floor().clamp(max=len(table) - 2).long()
+        return torch.lerp(table[below], table[below + 1], (position - below)[:, None])[..., None, None]
 
     @in_float32
-    def bits(self, y_hat: Tensor, quality: Tensor) -> Tensor:
+    def bits(self, y_hat: Tensor, quality: Tensor, foreseen: Tensor | float = 0.0) -> Tensor:
         """What each picture takes [N].
 
         Args:
             y_hat: latents less their medians, noisy or rounded [N,C,h,w].
             quality: of each picture [N].
+            foreseen: what else is known of the logarithms of scales [N,C,h,w].
         """
-        return laplace_bits(y_hat.abs(), self.scales(y_hat, quality)).flatten(1).sum(1)
+        return laplace_bits(y_hat.abs(), self.scales(y_hat, quality, foreseen)).flatten(1).sum(1)
 
 
 def _magnitudes(y_hat):
     return torch.log1p(F.relu(y_hat.abs() - 0.5))
-
-
-def laplace_bits(distance: Tensor, scale: Tensor) -> Tensor:
-    """-log2 of a Laplace distribution's mass within ½ of a point at a distance ≥ 0 from its centre.
-
-    >>> laplace_bits(torch.tensor([0.0, 2.0]), torch.tensor([0.5, 0.5]))      # 1 - 1/e; (e^-3 - e^-5) / 2
-    tensor([0.6617, 5.5379])
-    """
-    tails = torch.exp(-(0.5 - distance).clamp(min=0) / scale) + torch.exp(-(0.5 + distance) / scale)
-    around_centre = -torch.log1p(-tails / 2)
-    beside = (distance - 0.5) / scale - torch.log(-torch.expm1(-1 / scale) / 2)
-    return torch.where(distance < 0.5, around_centre, beside) / math.log(2)

@@ -58,6 +58,7 @@ from torch import Tensor, nn
 
 from ..codecs.learned.lambdas import LAMBDAS, lambda_at
 from ..codecs.learned.networks import Cheng2020, Network, bits_of
+from ..codecs.learned_video.networks import PredictiveNetwork
 from ..primitives.entropy.factorized import FactorizedPrior
 from ..primitives.entropy.mixture import COMPONENTS
 from ..primitives.learned.attention import AttentionBlock, ResidualUnit
@@ -125,6 +126,32 @@ def initialize(network: Network, crops: Tensor) -> None:
     if network.d_a is not None:
         deviation = torch.cat((deviation, _details(network, x)[middle]))
     _prediction(network, network.latents(x, middle + 1), deviation)
+
+
+@torch.no_grad()
+def begin_residuals(network: PredictiveNetwork, residuals: Tensor) -> None:
+    """Make the network of a video codec a transform codec of residuals.
+
+    Args:
+        network: with random weights.
+        residuals: frames less their predictions [K,3,S,S], in the units that g_a takes.
+    """
+    for module in network.modules():
+        if isinstance(module, GDN):
+            channels = len(module.beta)
+            gamma = torch.full((channels, channels), _GAMMA_OTHERS).fill_diagonal_(_GAMMA)
+            module.gamma.copy_(module.gamma_reparam.inverse(gamma))
+    g_a = nn.Sequential(*network.head, *network.g_a)
+    first, N = network.g_a[0], network.N
+    narrow = nn.Conv2d(N, N, 5, 2, padding=2)  # without a context, which has no weight yet
+    g_a[len(network.head)] = narrow
+    stages = _analysis(g_a, residuals, torch.zeros(3))
+    first.weight.zero_()
+    first.weight[:, :N], first.bias[:] = narrow.weight, narrow.bias
+    _synthesis(nn.Sequential(*network.g_s, network.tail), stages, torch.zeros(3))
+    gains = _gains(stages[-1].deviation * 256 / 255)
+    network.gain.log_gain.copy_(gains.log())
+    network.inverse_gain.log_gain.copy_(-gains.log())
 
 
 @torch.no_grad()

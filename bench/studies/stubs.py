@@ -19,7 +19,7 @@ from ...primitives import plugins
 
 #: Where the names of the public API come from.
 NAMES = {
-    "api": ("decode", "decode_video", "encode"),
+    "api": ("decode", "decode_video", "encode", "encode_video", "trace_video"),
     "bench.records": ("Measurement",),
     "bench.report": ("compare",),
     "bench.datasets": ("dataset",),
@@ -29,7 +29,7 @@ NAMES = {
     "codecs.image_io": ("Reading", "read_image", "read_metadata"),
     "codecs.info": ("info",),
     "codecs.registry": ("list_codecs", "register_codec"),
-    "primitives.errors": ("ReadingError", "StreamError"),
+    "primitives.errors": ("DamageWarning", "ReadingError", "StreamError"),
 }
 
 SUBMODULES = ("bench", "codecs", "metrics", "pages", "primitives", "testing", "training")

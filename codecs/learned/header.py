@@ -60,20 +60,20 @@ class Header:
         return low <= quality <= high if low < high else quality == low
 
 
-def read_header(path) -> Header:
-    """What a weight file says of itself, without reading its tensors.
+def read_header(path, format: str = FORMAT) -> Header:
+    """What a weight file of a format says of itself, without reading its tensors.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is no weight file of this format.
     """
     path = os.path.abspath(path)
-    return Header.of(path, read_metadata(path, FORMAT))
+    return Header.of(path, read_metadata(path, format))
 
 
-def shipped() -> list[Header]:
-    """The weight files that come with the package."""
-    return [read_header(path) for path in sorted(SHIPPED.glob("*.safetensors"))]
+def shipped(folder: Path = SHIPPED, format: str = FORMAT) -> list[Header]:
+    """The weight files that come with the package, in a folder."""
+    return [read_header(path, format) for path in sorted(folder.glob("*.safetensors"))]
 
 
 def has_shipped(architecture: str) -> bool:

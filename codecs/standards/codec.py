@@ -29,6 +29,7 @@ from ...primitives.subsample import downsample, upsample
 from ..base import Codec
 from ..frames import Frames
 from ..video import VideoStage
+from . import keys
 from .encoders import STANDARDS, Decoder, File, Settings, open_encoder
 
 _CHROMA = ("grey", "4:2:0", "4:2:2", "4:4:4")
@@ -47,6 +48,8 @@ class StandardCoded(VideoStage):
     >>> stage.inverse(stage.forward(np.full((5, 7, 3), 90, np.uint8)))[0, 0].tolist()
     [90, 90, 90]
     """
+
+    heads: ClassVar[int] = 1
 
     #: The bitstream says everything but its own name.
     unwritten: ClassVar[tuple[str, ...]] = tuple(
@@ -138,6 +141,10 @@ class StandardCoded(VideoStage):
                 yield from_planes(*picture, size, color[0])
         for picture in decoder.flush():
             yield from_planes(*picture, size, color[0])
+
+    def is_key(self, start: bytes) -> bool:
+        """Whether a packet holds a picture that a decoder can begin with: see `keys`."""
+        return keys.is_key(self.standard, start)
 
     def write_file(self, frames: Iterable[np.ndarray], video: Frames, path: str, form: str) -> None:
         """Encode frames into a file of FFmpeg's format `form`, with colour tags.

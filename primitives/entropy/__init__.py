@@ -11,8 +11,8 @@ work), `binary_coder` and `mixing` (adaptive arithmetic coding of bits), `qm` (t
 `layout`, `bits`.
 
 Learned probabilities, as torch modules that say how likely each quantized latent is: `factorized` (a density a
-channel), `gaussian` and `mixture` (means and scales predicted by a network). Their integer counterparts, which
-`LatentEncoder` and `LatentDecoder` (in `latents`) code with: frequency `tables`, Gaussians and mixtures of them
+channel), `gaussian`, `laplace` and `mixture` (means and scales predicted by a network). Their integer counterparts,
+which `LatentEncoder` and `LatentDecoder` (in `latents`) code with: frequency `tables`, Gaussians and mixtures of them
 (`integer_gaussian`), in the order of `wavefronts` where a context model asks for it. `MixingEncoder` and
 `MixingDecoder` (in `latent_mixing`) take the same distributions as one opinion among those of adaptive contexts.
 

@@ -33,6 +33,8 @@ from .integer_gaussian import (
 from .integer_gaussian import (
     uncenter as uncenter,
 )
+from .laplace import LaplaceConditional as LaplaceConditional
+from .laplace import laplace_bits as laplace_bits
 from .latent_mixing import MixingDecoder as MixingDecoder
 from .latent_mixing import MixingEncoder as MixingEncoder
 from .latents import LatentDecoder as LatentDecoder

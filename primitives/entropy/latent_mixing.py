@@ -71,6 +71,7 @@ from .mixing import (
     new_model,
     predictor,
     sign,
+    size,
     tell,
 )
 from .models import PRECISION
@@ -78,6 +79,9 @@ from .tables import FrequencyTables
 
 #: Predictions that are mixed for each decision: the learned distribution's, and those of the contexts.
 INPUTS = 10
+
+#: Those of temporal contexts.
+TEMPORAL = 3
 
 #: Kinds of decisions: at the centre? above? > 1? …, the escape's number of bits.
 KINDS = 32
@@ -90,7 +94,7 @@ _SHARED, _OWN = 2048, 16
 _CERTAINTIES = 28
 _PREDICTED = _CERTAINTIES - 1
 
-_FIRST_WEIGHT, _OTHER_WEIGHTS = 32768, 32768 // (INPUTS - 1)  # half for the learned distribution, 2^-16
+_FIRST_WEIGHT = 32768  # half for the learned distribution, 2^-16
 _TOTAL = 1 << PRECISION
 
 #: Bytes that one symbol takes at most: two for each of its decisions.
@@ -142,6 +146,7 @@ def _constants(weights, means, scales):
 
 #: What an experience keeps: the decisions up to these, and so many that a counter has seen at most.
 _REMEMBERED, _REMEMBERED_COUNT = 8, 30
+_IS_TEMPORAL = 1 << 31
 
 #: Sets of weights of a plane with more channels than any codec has.
 _MOST_SETS = 1 << 14
@@ -152,8 +157,10 @@ class Experience:
     """What contexts and mixers have learned of a plane: another can begin with it.
 
     Attributes:
-        counters: of each context, int32 [INPUTS - 1, contexts, KINDS].
-        weights: of the mixers, the three sets behind one another, int32 [sets, KINDS, INPUTS].
+        counters: of each context, int32 [inputs - 1, contexts, KINDS].
+        weights: of the mixers, the three sets behind one another, int32 [sets, KINDS, inputs].
+
+    Inputs are `INPUTS`, and `TEMPORAL` more with temporal contexts.
     """
 
     counters: np.ndarray
@@ -162,13 +169,14 @@ class Experience:
     def packed(self) -> bytes:
         """What is worth keeping, compressed: most of it, with counters that have seen a few decisions only.
 
-        The numbers of contexts and of sets, then by zlib the counters' probabilities (less 1/2, in 16 bits), what they
-        have seen (8 bits), and the weights (32 bits), little-endian.
+        The numbers of contexts (with bit 31 set if there are temporal ones) and of sets, then by zlib the counters'
+        probabilities (less 1/2, in 16 bits), what they have seen (8 bits), and the weights (32 bits), little-endian.
         """
         counters, weights = self.counters[..., :_REMEMBERED], self.weights[:, :_REMEMBERED]
         counts = np.minimum(counters & COUNT_MASK, _REMEMBERED_COUNT)
         arrays = (counters >> 16).astype("<i2"), counts.astype("u1"), weights.astype("<i4")
-        sizes = np.array([counters.shape[1], len(weights)], "<u4")
+        temporal = _IS_TEMPORAL if len(counters) > INPUTS - 1 else 0
+        sizes = np.array([counters.shape[1] | temporal, len(weights)], "<u4")
         return sizes.tobytes() + zlib.compress(b"".join(array.tobytes() for array in arrays), level=9)
 
     @classmethod
@@ -184,8 +192,10 @@ class Experience:
         True
         """
         contexts, sets = np.frombuffer(data[:8], "<u4").tolist() if len(data) > 8 else (0, 0)
-        shape = (INPUTS - 1, contexts, _REMEMBERED)
-        size, weights = math.prod(shape), _first_weights(sets if sets < _MOST_SETS else 0)
+        contexts, temporal = contexts & ~_IS_TEMPORAL, contexts & _IS_TEMPORAL
+        inputs = INPUTS + (TEMPORAL if temporal else 0)
+        shape = (inputs - 1, contexts, _REMEMBERED)
+        size, weights = math.prod(shape), _first_weights(sets if sets < _MOST_SETS else 0, inputs)
         unpacker = zlib.decompressobj()
         try:
             kept = unpacker.decompress(data[8:], 3 * size + 4 * weights[:, :_REMEMBERED].size + 1)
@@ -197,41 +207,122 @@ class Experience:
         counts = np.frombuffer(kept, "u1", size, offset=2 * size).reshape(shape)
         counters = np.zeros((*shape[:2], KINDS), np.int32)
         counters[..., :_REMEMBERED] = probabilities.astype(np.int32) << 16 | counts
-        weights[:, :_REMEMBERED] = np.frombuffer(kept, "<i4", offset=3 * size).reshape(sets, _REMEMBERED, INPUTS)
+        weights[:, :_REMEMBERED] = np.frombuffer(kept, "<i4", offset=3 * size).reshape(sets, _REMEMBERED, inputs)
         return cls(counters, weights)
 
 
-def _first_weights(sets):
-    weights = np.full((sets, KINDS, INPUTS), _OTHER_WEIGHTS, np.int32)
+def _first_weights(sets, inputs):
+    weights = np.full((sets, KINDS, inputs), 32768 // (inputs - 1), np.int32)
     weights[..., 0] = _FIRST_WEIGHT
     return weights
 
 
-class _Plane:
-    """Statistics of a plane [h,w,M] and what has been coded of it."""
+class Statistics:
+    """What contexts and mixers know of planes with M channels: it goes on from a plane to the next one.
 
-    def __init__(self, shape, measure, experience=None):
+    An encoder and a decoder that are given one change it as they go. Both must have been given the same, so an encoder
+    that tries several ways of coding a frame works on a `copy`.
+
+    Args:
+        channels: M.
+        experience: what it begins with; nothing by default.
+        temporal: whether there are temporal contexts, for which `put` takes `past` and `foreseen`.
+
+    Raises:
+        ValueError: the experience is of another number of channels, or of a plane with other contexts.
+
+    >>> tables = FrequencyTables.from_pmfs([[0.1, 0.8, 0.1]], lowest=[0])
+    >>> distributions, where = of_tables(np.zeros((4, 1)), tables), np.indices((2, 2)).reshape(2, -1)
+    >>> first, second = np.array([[[0], [0]], [[0], [5]]]), np.array([[[0], [0]], [[1], [6]]])
+    >>> statistics, streams = Statistics(1, temporal=True), []
+    >>> for past, frame in ((None, first), (first, second)):
+    ...     encoder = MixingEncoder([(2, 2, 1)], statistics=[statistics])
+    ...     encoder.put(0, where, frame.reshape(4, 1), distributions, past=past)
+    ...     streams.append(encoder.getvalue())
+    >>> statistics, past = Statistics(1, temporal=True), None
+    >>> for stream in streams:
+    ...     decoder = MixingDecoder(stream, [(2, 2, 1)], statistics=[statistics])
+    ...     past = decoder.get(0, where, distributions, past=past).reshape(2, 2, 1)
+    ...     decoder.finish()
+    >>> bool((past == second).all())
+    True
+    """
+
+    def __init__(self, channels: int, experience: Experience | None = None, temporal: bool = False):
+        contexts = INPUTS - 1 + (TEMPORAL if temporal else 0)
+        shape = contexts, max(_SHARED, channels * _OWN), KINDS
+        sets = _CERTAINTIES + 256 + channels
+        if experience:
+            if experience.counters.shape[1:] != shape[1:] or len(experience.weights) != sets:
+                raise ValueError(f"the experience is of planes with another number of channels than {channels}")
+            if len(experience.counters) != contexts:
+                has, needs = ("no", "some") if temporal else ("some", "none")
+                raise ValueError(f"the experience has {has} temporal contexts, the statistics need {needs}")
+            self.counters, self.weights = experience.counters.copy(), experience.weights.copy()
+        else:
+            self.counters, self.weights = np.zeros(shape, np.int32), _first_weights(sets, contexts + 1)
+        self.errors = np.zeros((2, channels), np.int64)  # running sums: from the distribution's median, the neighbours'
+
+    @property
+    def temporal(self) -> bool:
+        """Whether there are temporal contexts."""
+        return len(self.counters) == INPUTS - 1 + TEMPORAL
+
+    @property
+    def experience(self) -> Experience:
+        """What has been learned, as it may be stored."""
+        return Experience(self.counters.copy(), self.weights.copy())
+
+    def copy(self) -> "Statistics":
+        """Another one that knows the same."""
+        other = Statistics.__new__(Statistics)
+        other.counters, other.weights, other.errors = self.counters.copy(), self.weights.copy(), self.errors.copy()
+        return other
+
+
+class _Plane:
+    """What has been coded of a plane [h,w,M], and its statistics."""
+
+    def __init__(self, shape, measure, statistics):
         height, width, channels = shape
+        if statistics.errors.shape[1] != channels:
+            raise ValueError(f"the statistics are of {statistics.errors.shape[1]} channels, the plane has {channels}")
         # Margins of zeros stand for neighbours outside, and for those that come later.
         self.values = np.zeros((height + 2, width + 4, channels), np.int16)
         self.distances = np.zeros(self.values.shape, np.int16)
         self.sums = np.zeros((2, height + 2, width + 4), np.int64)  # of distances, seen and expected
-        self.errors = np.zeros((2, channels), np.int64)  # running sums: from the distribution's median, the neighbours'
-        self.counters = np.zeros((INPUTS - 1, max(_SHARED, channels * _OWN), KINDS), np.int32)
-        self.weights = _first_weights(_CERTAINTIES + 256 + channels)
-        if experience:
-            if (experience.counters.shape, experience.weights.shape) != (self.counters.shape, self.weights.shape):
-                raise ValueError(f"the experience is of planes with another number of channels than {channels}")
-            self.counters[:], self.weights[:] = experience.counters, experience.weights
         self.spent = np.zeros(shape if measure else (0, 0, 0))
-        self.model = new_model(self.counters, self.weights, mixers=3)  # views
+        self.shape, self.statistics = shape, statistics
+        self.model = new_model(statistics.counters, statistics.weights, mixers=3)  # views
 
-    def state(self):
-        return _State(self.values, self.distances, self.sums, self.errors, self.spent), self.model
+    def state(self, past, foreseen):
+        errors = self.statistics.errors
+        return _State(self.values, self.distances, self.sums, errors, self.spent, *self._known(past, foreseen))
+
+    def _known(self, past, foreseen):
+        """The symbols of the frame before with a margin of zeros, and the levels foreseen."""
+        if not self.statistics.temporal:
+            if past is not None or foreseen is not None:
+                raise ValueError("the plane has no temporal contexts; give it Statistics(channels, temporal=True)")
+            return np.zeros((0, 0, 0), np.int16), np.zeros((0, 0, 0), np.uint8)
+        height, width, channels = self.shape
+        for name, given in (("past", past), ("foreseen", foreseen)):
+            if given is not None and np.shape(given) != tuple(self.shape):
+                raise ValueError(f"{name} has the shape {np.shape(given)}, the plane {tuple(self.shape)}")
+        padded = np.zeros((height + 2, width + 2, channels), np.int16)
+        if past is not None:
+            padded[1:-1, 1:-1] = np.clip(past, -255, 255)
+        levels = np.zeros(self.shape, np.uint8) if foreseen is None else np.clip(foreseen, 0, 15).astype(np.uint8)
+        return padded, levels
 
 
-def _planes(shapes, measure, experience):
-    return [_Plane(shape, measure, known) for shape, known in zip_longest(shapes, experience)]
+def _planes(shapes, measure, experience, statistics):
+    if statistics:
+        if experience or len(statistics) != len(shapes):
+            raise ValueError("statistics are one for each plane, and know what experience would tell")
+    else:
+        statistics = [Statistics(shape[2], known) for shape, known in zip_longest(shapes, experience[: len(shapes)])]
+    return [_Plane(shape, measure, known) for shape, known in zip(shapes, statistics, strict=True)]
 
 
 class MixingEncoder:
@@ -241,6 +332,7 @@ class MixingEncoder:
         shapes: those of the planes, (h, w, M) each.
         measure: whether to note what every symbol takes (`spent`).
         experience: what planes begin with, the first ones; all others know nothing.
+        statistics: instead of that, what each plane begins with and changes.
 
     >>> tables = FrequencyTables.from_pmfs([[0.1, 0.8, 0.1], [0.1, 0.2, 0.4, 0.2, 0.1]], lowest=[0, -1])
     >>> indices, everywhere = np.array([[0, 1], [0, 1]]), np.indices((1, 2)).reshape(2, -1)
@@ -252,11 +344,19 @@ class MixingEncoder:
     >>> decoder.finish()
     """
 
-    def __init__(self, shapes, measure: bool = False, experience: Sequence[Experience] = ()):
-        self._planes = _planes(shapes, measure, experience)
+    def __init__(
+        self,
+        shapes,
+        measure: bool = False,
+        experience: Sequence[Experience] = (),
+        statistics: Sequence[Statistics] = (),
+    ):
+        self._planes = _planes(shapes, measure, experience, statistics)
         self._coder, self._data = new_encoder(), np.zeros(1 << 14, np.uint8)
 
-    def put(self, plane: int, where, symbols, distributions: Distributions, order=None) -> None:
+    def put(
+        self, plane: int, where, symbols, distributions: Distributions, order=None, past=None, foreseen=None
+    ) -> None:
         """Append the symbols [n,M] at some positions of a plane.
 
         Args:
@@ -265,10 +365,14 @@ class MixingEncoder:
             symbols: integers of 32 bits.
             distributions: of the symbols.
             order: that of the channels [M]; by default as they are numbered.
+            past: the symbols of the frame before, integers [h,w,M]; zeros by default.
+            foreseen: what is expected of each symbol's magnitude, levels 0 … 15 [h,w,M]; zeros by default. Both
+                need statistics with temporal contexts.
         """
         symbols = np.ascontiguousarray(symbols, np.int32)
-        ways, state = _ways(where, symbols, order), self._planes[plane].state()
-        self._data, _ = _code(symbols, *ways, distributions, *state, self._coder, self._data, False)
+        ways, plane = _ways(where, symbols, order), self._planes[plane]
+        state = plane.state(past, foreseen)
+        self._data, _ = _code(symbols, *ways, distributions, state, plane.model, self._coder, self._data, False)
 
     def getvalue(self) -> bytes:
         """The stream of all symbols; nothing can be put behind it."""
@@ -278,7 +382,7 @@ class MixingEncoder:
     @property
     def experience(self) -> list[Experience]:
         """What has been learned of each plane, for another encoder and its decoder to begin with."""
-        return [Experience(plane.counters.copy(), plane.weights.copy()) for plane in self._planes]
+        return [plane.statistics.experience for plane in self._planes]
 
     @property
     def spent(self) -> tuple[np.ndarray, ...]:
@@ -289,21 +393,27 @@ class MixingEncoder:
 class MixingDecoder:
     """Read batches of symbols: the inverse of `MixingEncoder`, whose docstring shows both."""
 
-    def __init__(self, data: bytes, shapes, experience: Sequence[Experience] = ()):
-        self._planes = _planes(shapes, False, experience)
+    def __init__(
+        self,
+        data: bytes,
+        shapes,
+        experience: Sequence[Experience] = (),
+        statistics: Sequence[Statistics] = (),
+    ):
+        self._planes = _planes(shapes, False, experience, statistics)
         self._data = np.array(bytearray(data), np.uint8)
         self._coder = new_decoder(self._data)
 
-    def get(self, plane: int, where, distributions: Distributions, order=None) -> np.ndarray:
+    def get(self, plane: int, where, distributions: Distributions, order=None, past=None, foreseen=None) -> np.ndarray:
         """The next symbols, int32 [n,M]; the arguments are those that the encoder was given.
 
         Raises:
             StreamError: the stream is damaged (not all damage shows before `finish`).
         """
-        channels = self._planes[plane].values.shape[2]
-        symbols = np.zeros((len(where[0]), channels), np.int32)
-        ways, state = _ways(where, symbols, order), self._planes[plane].state()
-        _, intact = _code(symbols, *ways, distributions, *state, self._coder, self._data, True)
+        known = self._planes[plane]
+        symbols = np.zeros((len(where[0]), known.shape[2]), np.int32)
+        ways, state = _ways(where, symbols, order), known.state(past, foreseen)
+        _, intact = _code(symbols, *ways, distributions, state, known.model, self._coder, self._data, True)
         if not intact:
             raise StreamError("the latents' stream is cut, damaged, or was made with other weights")
         return symbols
@@ -316,6 +426,11 @@ class MixingDecoder:
         """
         if not is_complete(self._coder, self._data):
             raise StreamError("the latents' stream is cut, damaged, or was made with other weights")
+
+    @property
+    def experience(self) -> list[Experience]:
+        """What has been learned of each plane: the same as the encoder's."""
+        return [plane.statistics.experience for plane in self._planes]
 
 
 def _ways(where, symbols, order):
@@ -334,6 +449,8 @@ class _State(NamedTuple):
         errors: running sums for each channel of the distances from the distribution's median, and from the neighbours':
             int64 [2, M].
         spent: the bits of every symbol, float64 [h, w, M]; empty if nobody asks.
+        past: the symbols of the frame before, clipped to ±255, with a margin of one: int16 [h + 2, w + 2, M].
+        foreseen: levels of their magnitudes, uint8 [h, w, M]. Both are empty without temporal contexts.
     """
 
     values: np.ndarray
@@ -341,6 +458,8 @@ class _State(NamedTuple):
     sums: np.ndarray
     errors: np.ndarray
     spent: np.ndarray
+    past: np.ndarray
+    foreseen: np.ndarray
 
 
 class _Centre(NamedTuple):
@@ -422,7 +541,17 @@ class Direction(NamedTuple):
     own: int
 
 
-_decide = predictor(contexts=INPUTS - 1, told=1, shares=(1, 1, 1), limit=400)
+_decide_still = predictor(contexts=INPUTS - 1, told=1, shares=(1, 1, 1), limit=400)
+_decide_moving = predictor(contexts=INPUTS - 1 + TEMPORAL, told=1, shares=(1, 1, 1), limit=400)
+
+
+@leaf
+def _decide(bit, node, model, stream):
+    if model.at.size == INPUTS - 1:
+        return _decide_still(bit, node, model, stream)
+    return _decide_moving(bit, node, model, stream)
+
+
 _code_large = gamma_coder(_decide)
 
 
@@ -509,6 +638,10 @@ def _code_position(i, symbols, row, column, order, distributions, state, model, 
         known = _centre(y, x, channel, n, distributions, state)
         here, nearest = _quotient_level(seen, expected), _quotient_level(lately, lately_expected)
         contexts = _contexts(y, x, channel, known, (near, here, nearest, last, before_last), state.distances)
+        if state.past.size:
+            temporal = _temporal(row, column, channel, known, state)
+            for c in range(TEMPORAL):
+                model.at[INPUTS - 1 + c] = temporal[c] * KINDS
         model.sets[0] = known.certainty * KINDS
         model.sets[1] = (_CERTAINTIES + near * 16 + nearest) * KINDS
         model.sets[2] = (_CERTAINTIES + 256 + channel) * KINDS
@@ -587,6 +720,25 @@ def _contexts(y, x, channel, known, activities, distances):
         channel_wide=channel * 16 + level(wide),
         latest=(min(last, 7) * 8 + min(before_last, 7)) * _CERTAINTIES + certainty,
         own=(own * 16 + here) * 8 + certainty // 4,
+    )
+
+
+@leaf
+def _temporal(row, column, channel, known, state):
+    past, foreseen = state.past, np.int64(state.foreseen[row, column, channel])
+    y, x = row + 1, column + 1
+    here = size(past[y, x, channel])
+    later = size(past[y, x + 1, channel]) + size(past[y + 1, x, channel])
+    around = later + size(past[y, x - 1, channel]) + size(past[y - 1, x, channel])
+    wide = 4 * here + 2 * around
+    for i in (-1, 1):
+        for j in (-1, 1):
+            wide += size(past[y + i, x + j, channel])
+    close = 2 * (size(state.values[row + 2, column + 1, channel]) + size(state.values[row + 1, column + 2, channel]))
+    return (
+        channel * 16 + level(wide),
+        (known.certainty * 16 + level(wide)) * 4 + min(close // 2, 3),
+        (known.certainty * 16 + foreseen) * 4 + min(here, 3),
     )
 
 

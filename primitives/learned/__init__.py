@@ -8,6 +8,7 @@ file              holds                                                  source
 `attention`       attention without non-local blocks                     Cheng et al. 2020
 `masked_conv`     convolutions that look at decoded positions only       van den Oord 2016, He et al. 2021
 `gain`            one scale a channel and quality: a continuous rate     Cui et al. 2021
+`flow`            a vector a pixel: warping, and a network that finds it  Ranjan & Black 2017
 `quantize`        what stands in for rounding in training                Ballé et al. 2017, Theis et al. 2017
 `lower_bound`     a maximum that lets gradients come back                TensorFlow Compression
 `integer`         exact integer networks after training                  Ballé, Johnston & Minnen 2019

@@ -1,5 +1,7 @@
 from .attention import AttentionBlock as AttentionBlock
 from .attention import ResidualUnit as ResidualUnit
+from .flow import PyramidFlow as PyramidFlow
+from .flow import warp as warp
 from .gain import GainUnit as GainUnit
 from .gdn import GDN as GDN
 from .gdn import NonNegative as NonNegative

@@ -42,6 +42,7 @@ class NonNegative(nn.Module):
 
     def __init__(self, minimum: float = 0.0):
         super().__init__()
+        self.minimum = minimum
         self.register_buffer("pedestal", torch.tensor([_PEDESTAL]))
         self.lower_bound = LowerBound((minimum + _PEDESTAL) ** 0.5)
 

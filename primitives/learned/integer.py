@@ -1,4 +1,4 @@
-"""Integer networks: what a decoder computes to choose probabilities, exact to the last bit on every machine.
+"""Integer networks: what a decoder computes to predict symbols and pictures, exact to the last bit on every machine.
 
 **Why.** An entropy decoder reads symbols with the probabilities that the encoder wrote them with. In a learned codec
 these come out of a network (hyper synthesis, context model, parameter network). In floating point the order of
@@ -7,7 +7,8 @@ version. Let one mean differ by 1e-6: now and then a symbol falls to the other s
 everything that is read is noise, as an entropy decoder cannot find its way back. (In a test with a range coder, a
 relative change of the means by 1e-6 made 787 of 1000 symbols wrong.) So these networks run in integers, where a + b + c
 has one value (Ballé, Johnston and Minnen, "Integer networks for data compression with latent-variable models", ICLR
-2019).
+2019). The same holds for pictures that a video's next frames are predicted from: an error of one grey level is small,
+but it feeds on itself, and features of such a picture may choose probabilities.
 
 **How.** Fast matrix products exist for floats, on every device. Floats are exact on integers as long as these are small
 enough: a float64 holds every integer up to 2^53, a float32 up to 2^24. So weights and activations are integers that
@@ -21,8 +22,19 @@ and the next layer takes y. Activations and weights stand for reals in units of 
 for each layer's activations and for each output channel's weights, so that going from one scale to the next is a shift;
 rounding to nearest is an addend 2^(shift - 1) in the bias.
 
-**Proof of exactness.** An activation's magnitude is at most `limit`, by the clamp, whatever the input was (a damaged
-stream's, say). So every product is an integer, and every sum of some of the products, with the bias or without,
+Two more kinds of layers are the same sums in other places. A convolution with stride s sees its input after a
+sub-pixel *unshuffle* by s, which makes channels of each s × s block; its kernel is rearranged accordingly. A transposed
+convolution with stride s makes s × s outputs at each input position, its *phases*: each is an ordinary convolution of
+the input with every s-th tap of the kernel, and a shuffle puts them in place.
+
+**IGDN** (`gdn`) multiplies each channel by a root::
+
+    n[o] = bias[o] + Σ weight[c, o] · x[c]²                       β and γ, not negative
+    r[o] = floor(√n[o])
+    y[o] = clamp(floor((x[o] · r[o] + half[o]) / 2^shift[o]), -limit, limit)      half: 2^(shift - 1), or 0
+
+**Proof of exactness.** *Sums.* An activation's magnitude is at most `limit`, by the clamp, whatever the input was (a
+damaged stream's, say). So every product is an integer, and every sum of some of the products, with the bias or without,
 has a magnitude of at most::
 
     bound = max over o of ( Σ |weight[tap, c, o]| · limit + |bias[o]| )
@@ -34,9 +46,16 @@ rounds, in whatever order a library adds, and all orders give the same integers.
 Convolutions are sums of matrix products, one a kernel tap, and no library routine is used that transforms its input
 (Winograd, FFT) and would go through fractions.
 
+*Roots.* An IGDN layer must have n < 2^50, so r < 2^25. What is computed is floor(√(n + ½)). It equals r, as no square
+lies between n and n + ½, and no library's root can miss it: n + ½ is at least r² + ½ and at most (r + 1)² - ½, so its
+root is farther than 1 / (4r + 4) ≥ 2^-27 from both r and r + 1. Floats below 2^25 are at most 2^-28 apart. Hence a root
+that is wrong by up to two units in its last place has the same floor (IEEE 754 asks for half a unit). The sums before
+are multiples of ½ below 2^50, and are exact as above. `IntegerNetwork` also sees to limit² < 2^50 for the inputs; then
+|x · r| < 2^50 and half ≤ 2^49 are exact, too.
+
 float32 carries a layer whose bound is below 2^24 and whose weights and activations are at most 256: these are exact
 even in the shortened formats (TF32, bfloat16) in which libraries may be told to multiply. That takes networks of about
-8 bits; all others go in float64.
+8 bits; all others go in float64, and IGDN always does.
 """
 
 import dataclasses
@@ -48,6 +67,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .gdn import GDN
+
 #: Slopes of LeakyReLU are integers in units of 2^-SLOPE_BITS.
 SLOPE_BITS = 16
 
@@ -57,25 +78,36 @@ LIMIT = 1 << 20
 #: Calibration leaves room for activations so many times larger than those seen.
 HEADROOM = 2.0
 
-_FORMAT = 1
 _LARGEST_LIMIT, _LARGEST_SHIFT, _FINEST = 1 << 30, 60, 30
+
+#: Sums of convolutions stay below the first number, those under the roots of IGDN below the second.
+_SUMS, _RADICANDS = 1 << 53, 1 << 50
+
+#: Bits of activations that IGDN squares: so many leave 16 for the sum of γ.
+_SQUARED_BITS = 18
+
+#: Numbers that stay in a processor's cache from one operation to the next.
+_CACHED = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class IntegerLayer:
-    """A convolution in integers, with the sub-pixel shuffle and the activation that follow it.
+    """A convolution in integers, with the shuffles before and after it and the activation; or IGDN.
 
     Args:
-        weight: integers [kh,kw,C,O].
-        bias: integers [O], in units of the accumulator, rounding included.
-        shift: integers [O], -60 … 60: the accumulator is divided by 2^shift.
+        weight: integers [kh,kw,C,O]; of IGDN the factors γ [1,1,C,C].
+        bias: integers [O], in units of the accumulator, rounding included; of IGDN the addends β.
+        shift: integers [O], -60 … 60 (IGDN: 50): the accumulator, or the product with the root, is divided by 2^shift.
         fraction: integers [O]: the weights of a channel stand for reals in units of 2^-fraction. A network's `state`
             has it; what the layer computes does not depend on it.
         limit: the largest magnitude of an output, up to 2^30.
-        transposed: whether the convolution is a transposed one; only then there may be a stride.
+        transposed: whether the convolution is a transposed one; only then there may be a stride. (What an ordinary one
+            with a stride computes, one with `downscale` does.)
         stride, padding, output_padding: as in ``torch.nn.ConvTranspose2d``, the same in both directions.
         upscale: factor r of ``torch.nn.PixelShuffle``, O = r²·channels.
         slope: of the negative side, in units of 2^-16: 0 is ReLU, 2^16 no activation.
+        downscale: factor r of a ``torch.nn.PixelUnshuffle`` of the input, C = r²·channels.
+        igdn: whether the layer is IGDN. All fields from `transposed` to `downscale` then have their default values.
 
     Raises:
         ValueError: the tensors do not fit each other, or a number is out of range.
@@ -92,6 +124,8 @@ class IntegerLayer:
     output_padding: int = 0
     upscale: int = 1
     slope: int = 1 << SLOPE_BITS
+    downscale: int = 1
+    igdn: bool = False
 
     def __post_init__(self):
         for name in ("weight", "bias", "shift", "fraction"):
@@ -111,17 +145,35 @@ class IntegerLayer:
             "output_padding": (self.output_padding, 0, self.stride - 1),
             "upscale": (self.upscale, 1, 8),
             "slope": (self.slope, 0, 1 << SLOPE_BITS),
+            "downscale": (self.downscale, 1, 8),
         }
         for name, (value, low, high) in ranges.items():
             if not low <= value <= high:
                 raise ValueError(f"an integer layer's {name} is {low} … {high}, not {value}")
         if shape[3] % self.upscale**2:
             raise ValueError(f"{shape[3]} channels cannot be shuffled by a factor of {self.upscale}")
+        if shape[2] % self.downscale**2:
+            raise ValueError(f"a shuffle by a factor of {self.downscale} does not make {shape[2]} channels")
+        if self.igdn:
+            self._check_igdn()
+
+    def _check_igdn(self):
+        if self.weight.shape != (1, 1, *2 * self.bias.shape):
+            raise ValueError("IGDN has as many outputs as inputs, and no kernel")
+        if any(getattr(self, name) != IntegerLayer.__dataclass_fields__[name].default for name in _GEOMETRY[1:8]):
+            raise ValueError("IGDN has no geometry, and no activation follows it in its layer")
+        if min(int(self.weight.min()), int(self.bias.min())) < 0 or int(self.shift.max()) > 50:
+            raise ValueError("IGDN has no negative factors and addends, and shifts up to 50")
 
     @property
     def pointwise(self) -> bool:
         """Whether an output depends on the input at its own position alone, and stands there."""
-        return self.weight.shape[:2] == (1, 1) and self.stride == self.upscale == 1
+        return self.weight.shape[:2] == (1, 1) and self.stride == self.upscale == self.downscale == 1
+
+    @property
+    def input_channels(self) -> int:
+        """Channels before the unshuffle."""
+        return self.weight.shape[2] // self.downscale**2
 
     @property
     def output_channels(self) -> int:
@@ -129,9 +181,10 @@ class IntegerLayer:
         return self.weight.shape[3] // self.upscale**2
 
     def bound(self, limit: int) -> int:
-        """The largest magnitude of any partial sum, if inputs have magnitudes up to `limit`."""
-        absolute = self.weight.abs().sum((0, 1, 2)).tolist()
-        return max(total * limit + abs(bias) for total, bias in zip(absolute, self.bias.tolist(), strict=True))
+        """The largest magnitude of any partial sum, or square, if inputs have magnitudes up to `limit`."""
+        absolute, largest = self.weight.abs().sum((0, 1, 2)).tolist(), limit**2 if self.igdn else limit
+        sums = [total * largest + abs(bias) for total, bias in zip(absolute, self.bias.tolist(), strict=True)]
+        return max(*sums, largest)
 
 
 def _exact(method):
@@ -156,7 +209,7 @@ class IntegerNetwork:
         device: where it runs.
 
     Raises:
-        ValueError: channels do not fit, or some layer's sums could pass 2^53 and would not be exact.
+        ValueError: channels do not fit, or some layer's sums could pass 2^53 (IGDN: 2^50) and would not be exact.
 
     >>> torch.manual_seed(0)
     <torch._C.Generator object at ...>
@@ -180,18 +233,21 @@ class IntegerNetwork:
         object.__setattr__(self, "layers", tuple(self.layers))
         if not self.layers or not 1 <= self.input_limit <= _LARGEST_LIMIT:
             raise ValueError(f"a network has layers, and an input limit of 1 … 2^30, not {self.input_limit}")
-        stages, limit, channels = [], self.input_limit, self.layers[0].weight.shape[2]
+        stages, limit, channels = [], self.input_limit, self.layers[0].input_channels
         for number, layer in enumerate(self.layers):
-            if layer.weight.shape[2] != channels:
-                raise ValueError(f"layer {number} takes {layer.weight.shape[2]} channels, but is given {channels}")
-            bound = layer.bound(limit)
-            if bound >= 1 << 53:
+            if layer.input_channels != channels:
+                raise ValueError(f"layer {number} takes {layer.input_channels} channels, but is given {channels}")
+            bound, exact = layer.bound(limit), _RADICANDS if layer.igdn else _SUMS
+            if bound >= exact:
                 raise ValueError(
-                    f"layer {number} may sum up to {bound:.3g}, which float64 does not hold exactly (2^53); "
-                    "use fewer bits for weights or activations"
+                    f"layer {number} may sum up to {bound:.3g}, which float64 does not hold exactly "
+                    f"(2^{exact.bit_length() - 1}); use fewer bits for weights or activations"
                 )
             small = bound < 1 << 24 and max(limit, int(layer.weight.abs().max())) <= 256
-            stages.append(_Stage(layer, torch.float32 if small else torch.float64, self.device))
+            if layer.igdn:
+                stages.append(_Igdn(layer, self.device))
+            else:
+                stages.append(_Convolution(layer, torch.float32 if small else torch.float64, self.device))
             limit, channels = layer.limit, layer.output_channels
         object.__setattr__(self, "_stages", tuple(stages))
 
@@ -206,8 +262,8 @@ class IntegerNetwork:
         Raises:
             ValueError: the input's shape does not fit.
         """
-        if x.ndim != 4 or x.shape[1] != self.layers[0].weight.shape[2]:
-            raise ValueError(f"the network takes [N,{self.layers[0].weight.shape[2]},H,W], not {tuple(x.shape)}")
+        if x.ndim != 4 or x.shape[1] != self.layers[0].input_channels:
+            raise ValueError(f"the network takes [N,{self.layers[0].input_channels},H,W], not {tuple(x.shape)}")
         x = self._clamped(x.permute(0, 2, 3, 1))
         for stage in self._stages:
             x = stage.everywhere(x)
@@ -215,7 +271,7 @@ class IntegerNetwork:
 
     @_exact
     def rows(self, x: torch.Tensor) -> torch.Tensor:
-        """A network of 1×1 convolutions on single positions: int32 [N,O] for [N,C].
+        """A network of 1×1 convolutions and IGDN on single positions: int32 [N,O] for [N,C].
 
         Raises:
             ValueError: the network has larger kernels, or the input's shape does not fit.
@@ -241,7 +297,7 @@ class IntegerNetwork:
 
         The same integers that calling the network gives there, for a context model that decodes position by position.
         The first layer may be any convolution with stride 1 (taps whose weights are all 0, as behind a mask, take no
-        time), the others are 1×1.
+        time), the others are 1×1 or IGDN.
 
         Args:
             canvas: inputs, shaped and padded as by `canvas`; what no tap sees may be unknown yet.
@@ -252,7 +308,7 @@ class IntegerNetwork:
         """
         first = self.layers[0]
         self._require_pointwise(self.layers[1:], "at")
-        if first.transposed or first.upscale > 1:
+        if first.transposed or first.upscale > 1 or first.downscale > 1 or first.igdn:
             raise ValueError("at needs a network that begins with an ordinary convolution")
         if canvas.ndim != 4 or canvas.shape[3] != first.weight.shape[2]:
             raise ValueError(f"a canvas is [N,H,W,{first.weight.shape[2]}], not {tuple(canvas.shape)}")
@@ -287,7 +343,9 @@ class IntegerNetwork:
         >>> torch.equal(network(x), restored(x))
         True
         """
-        header = [_FORMAT, len(self.layers), self.input_bits, self.output_bits, self.input_limit]
+        newer = any(layer.downscale > 1 or layer.igdn for layer in self.layers)
+        version = max(_FORMATS) if newer else min(_FORMATS)
+        header = [version, len(self.layers), self.input_bits, self.output_bits, self.input_limit]
         state = {"network": torch.tensor(header)}
         groups = _layers(modules)
         if len(groups) != len(self.layers) or not all(map(_is_of, self.layers, groups)):
@@ -296,7 +354,8 @@ class IntegerNetwork:
             state[f"{number}.bias"] = layer.bias
             state[f"{number}.shift"] = layer.shift.to(torch.int8)
             state[f"{number}.fraction"] = layer.fraction.to(torch.int8)
-            state[f"{number}.geometry"] = torch.tensor([int(getattr(layer, name)) for name in _GEOMETRY])
+            numbers = [int(getattr(layer, name)) for name in _GEOMETRY[: _FORMATS[version]]]
+            state[f"{number}.geometry"] = torch.tensor(numbers)
         return state
 
     @classmethod
@@ -311,15 +370,15 @@ class IntegerNetwork:
         groups = _layers(modules)
         try:
             version, count, input_bits, output_bits, input_limit = state["network"].tolist()
-            if version != _FORMAT:
-                raise ValueError(f"an integer network of format {version}; this version reads {_FORMAT}")
+            if version not in _FORMATS:
+                raise ValueError(f"an integer network of format {version}; this version reads up to {max(_FORMATS)}")
             if count != len(groups):
                 raise ValueError(f"the state of an integer network of {count} layers is given {len(groups)} modules")
             layers = []
             for number, group in enumerate(groups):
                 bias, shift, fraction, geometry = (state[f"{number}.{name}"] for name in _TENSORS)
-                fields = dict(zip(_GEOMETRY, geometry.tolist(), strict=True))
-                fields["transposed"] = bool(fields["transposed"])
+                fields = dict(zip(_GEOMETRY[: _FORMATS[version]], geometry.tolist(), strict=True))
+                fields |= {name: bool(fields[name]) for name in ("transposed", "igdn") if name in fields}
                 layers.append(IntegerLayer(_scaled(group.module, fraction), bias, shift, fraction, **fields))
         except KeyError as error:
             raise ValueError(f"the state of an integer network lacks {error}") from error
@@ -339,76 +398,157 @@ class IntegerNetwork:
 
 #: Tensors of a layer in a state; the last one holds its numbers, in the order below.
 _TENSORS = ("bias", "shift", "fraction", "geometry")
-_GEOMETRY = ("limit", "transposed", "stride", "padding", "output_padding", "upscale", "slope")
+_GEOMETRY = (
+    "limit", "transposed", "stride", "padding", "output_padding", "upscale", "slope",
+    "downscale", "igdn",
+)  # fmt: skip
+
+#: Formats of states: how many of these numbers they have.
+_FORMATS = {1: 7, 2: 9}
 
 
-class _Stage:
-    """A layer made ready: the taps whose weights are not all zero, as floats [O,taps,C] on a device.
+class _Convolution:
+    """A convolution made ready: its weights as floats on a device, without the taps that are all zero.
 
-    In this order the weights are read along memory where few positions are computed, which is twice as fast.
+    Where all positions are computed, a convolution is a sum of matrix products, each with the input as a list of
+    positions, moved by some offset. For a transposed one all phases are computed side by side.
     """
 
     def __init__(self, layer, dtype, device):
-        self.layer, self.dtype = layer, dtype
-        used = layer.weight.abs().amax((2, 3)).nonzero()
-        self.taps = [tuple(tap) for tap in used.tolist()]
-        weight = layer.weight[used[:, 0], used[:, 1]].permute(2, 0, 1)
-        self.weight = weight.to(device, dtype).contiguous()
-        self.bias = layer.bias.to(device, dtype)
-        self.scale = torch.tensor([math.ldexp(1.0, -s) for s in layer.shift.tolist()], dtype=torch.float64).to(device)
+        self.layer, self.dtype, self.device = layer, dtype, device
+        self.taps = [tuple(tap) for tap in layer.weight.abs().amax((2, 3)).nonzero().tolist()]
+        phases, self.first = _phases(layer)
+        self.kernel, (count, outputs) = phases.shape[:2], phases.shape[3:]
+        self.products = []
+        for row, column, first, last in _runs(phases.abs().amax((2, 4)).nonzero().tolist()):
+            weight = phases[row, column, :, first:last].flatten(1).to(device, dtype)
+            self.products.append((row, column, slice(first * outputs, last * outputs), weight))
+        self.bias = layer.bias.repeat(count).to(device, dtype)
+        self.scale = _reciprocals(layer.shift).repeat(count).to(device)
+
+    @functools.cached_property
+    def weight(self):
+        """The weights [O,taps·C]: in this order they are read along memory where few positions are computed."""
+        weight = torch.stack([self.layer.weight[tap] for tap in self.taps]) if self.taps else self.layer.weight[0, :0]
+        return weight.permute(2, 0, 1).flatten(1).to(self.device, self.dtype).contiguous()
 
     def rows(self, x):
         """[N,O] for the taps' inputs [N,taps·C]."""
-        return self._requantize(F.linear(x.to(self.dtype), self.weight.flatten(1), self.bias))
+        return self._requantize(F.linear(x.to(self.dtype), self.weight, self.bias))
 
     def everywhere(self, x):
         """[N,H',W',O'] for [N,H,W,C]."""
-        sums = self._transposed_sums if self.layer.transposed else self._sums
-        y = self._requantize(sums(x.to(self.dtype)))
-        batch, height, width, _ = y.shape
-        r = self.layer.upscale
-        if r > 1:
-            y = y.view(batch, height, width, -1, r, r).permute(0, 1, 4, 2, 5, 3)
-            y = y.reshape(batch, r * height, r * width, -1)
-        return y
-
-    def _sums(self, x):
-        # In the padded input as a list of rows [N·H·W,C], what a tap sees of all positions is one slice. Positions too
-        # near to the right and lower border get sums across it, which are cut off.
-        p = self.layer.padding
-        x = F.pad(x, (0, 0, p, p, p, p))
-        batch, height, width, channels = x.shape
-        (kh, kw), outputs = self.layer.weight.shape[:2], self.bias.numel()
-        if height < kh or width < kw:
-            raise ValueError(f"the input is smaller than the {kh}×{kw} kernel")
-        x = x.reshape(-1, channels)
-        acc = self.bias.repeat(x.shape[0], 1)
-        inner = acc[: x.shape[0] - (kh - 1) * width - (kw - 1)]
-        for (row, column), weight in zip(self.taps, self.weight.unbind(1), strict=True):
-            first = row * width + column
-            inner.addmm_(x[first : first + inner.shape[0]], weight.t())
-        return acc.view(batch, height, width, outputs)[:, : height - kh + 1, : width - kw + 1]
-
-    def _transposed_sums(self, x):
-        # Every input adds its share, tap by tap, to the outputs around its own position times the stride.
-        batch, height, width, channels = x.shape
-        layer, (kh, kw), outputs = self.layer, self.layer.weight.shape[:2], self.bias.numel()
-        s, p = layer.stride, layer.padding
-        size = [(n - 1) * s + k + layer.output_padding for n, k in ((height, kh), (width, kw))]
-        acc = self.bias.expand(batch, *size, outputs).contiguous()
-        x = x.reshape(-1, channels)
-        for (row, column), weight in zip(self.taps, self.weight.unbind(1), strict=True):
-            reached = acc[:, row : row + (height - 1) * s + 1 : s, column : column + (width - 1) * s + 1 : s]
-            reached += (x @ weight.t()).view(batch, height, width, outputs)
-        return acc[:, p : size[0] - p, p : size[1] - p]
+        x = _unshuffled(x.to(self.dtype), self.layer.downscale)
+        batch, *size, channels = x.shape
+        layer, s = self.layer, self.layer.stride
+        if layer.transposed:
+            more = layer.output_padding - 2 * layer.padding
+            full = [(n - 1) * s + k + more for n, k in zip(size, layer.weight.shape, strict=False)]
+        else:
+            full = [n + 2 * layer.padding - k + 1 for n, k in zip(size, layer.weight.shape, strict=False)]
+        if min(full) < 1:
+            raise ValueError("the input is smaller than the {}×{} kernel".format(*layer.weight.shape[:2]))
+        height, width = (-(-n // s) for n in full)
+        # In the padded input as a list of positions [N·H·W,C], what a tap sees of all positions is one slice. Positions
+        # too near to the right and lower border get sums across it, which are cut off.
+        padded = [height + self.kernel[0] - 1, width + self.kernel[1] - 1]
+        (top, left), (bottom, right) = self.first, (p - n - f for p, n, f in zip(padded, size, self.first, strict=True))
+        x = F.pad(x, (0, 0, left, right, top, bottom)).reshape(-1, channels)
+        inner = len(x) - (self.kernel[0] - 1) * padded[1] - (self.kernel[1] - 1)
+        y = torch.empty(len(x), self.bias.numel(), dtype=torch.float64, device=x.device)
+        step = max(1, _CACHED // self.bias.numel())
+        for start in range(0, inner, step):
+            stop = min(start + step, inner)
+            acc = self.bias.repeat(stop - start, 1)
+            for row, column, outputs, weight in self.products:
+                offset = row * padded[1] + column
+                acc[:, outputs].addmm_(x[start + offset : stop + offset], weight)
+            y[start:stop] = self._requantize(acc)
+        y = _shuffled(y.view(batch, *padded, s, s, -1)[:, :height, :width])[:, : full[0], : full[1]]
+        r = layer.upscale
+        return y if r == 1 else _shuffled(y.unflatten(3, (-1, r, r)).permute(0, 1, 2, 4, 5, 3))
 
     def _requantize(self, acc):
-        y = (acc.to(torch.float64) * self.scale).floor_().clamp_(-self.layer.limit, self.layer.limit)
+        y = acc.to(torch.float64).mul_(self.scale).floor_().clamp_(-self.layer.limit, self.layer.limit)
         if self.layer.slope < 1 << SLOPE_BITS:
-            half = 1 << SLOPE_BITS - 1
-            negative = ((y * self.layer.slope + half) * 2.0**-SLOPE_BITS).floor_()
-            y = torch.where(y < 0, negative, y)
+            # With a slope below 1 this is above y where y is negative, and not where it is positive.
+            sloped = (y * self.layer.slope).add_(1 << SLOPE_BITS - 1).mul_(2.0**-SLOPE_BITS).floor_()
+            y = torch.maximum(y, sloped)
         return y
+
+
+class _Igdn:
+    """IGDN made ready."""
+
+    dtype = torch.float64
+
+    def __init__(self, layer, device):
+        self.layer = layer
+        self.gamma = layer.weight[0, 0].to(device, torch.float64)
+        self.beta = layer.bias.to(device, torch.float64) + 0.5
+        self.half = torch.where(layer.shift > 0, 1 << (layer.shift - 1).clamp(min=0), 0).to(device, torch.float64)
+        self.scale = _reciprocals(layer.shift).to(device)
+
+    def rows(self, x):
+        """[N,C] for [N,C]."""
+        x = x.to(torch.float64)
+        y = torch.addmm(self.beta, x.square(), self.gamma).sqrt_().floor_()
+        return y.mul_(x).add_(self.half).mul_(self.scale).floor_().clamp_(-self.layer.limit, self.layer.limit)
+
+    def everywhere(self, x):
+        """[N,H,W,C] for [N,H,W,C]."""
+        rows = x.reshape(-1, x.shape[3])
+        parts = rows.split(max(1, _CACHED // rows.shape[1]))
+        return torch.cat([self.rows(part) for part in parts]).view(x.shape)
+
+
+def _reciprocals(shift):
+    """2^-shift."""
+    return torch.tensor([math.ldexp(1.0, -s) for s in shift.tolist()], dtype=torch.float64)
+
+
+def _phases(layer):
+    """A layer's convolution as an ordinary one, and how far its first tap lies before the output, down and right.
+
+    With phases of a transposed convolution as outputs [kh',kw',C,s²,O]. An input at q reaches with tap a the output
+    q · s + a - padding, which is phase (a - padding) mod s at the position q + floor((a - padding) / s).
+    """
+    (kh, kw, channels, outputs), s, p = layer.weight.shape, layer.stride, layer.padding
+    if not layer.transposed:
+        return layer.weight[:, :, :, None], (p, p)
+    first, last = [(k - 1 - p) // s for k in (kh, kw)], -(-p // s)
+    weight = layer.weight.new_zeros(first[0] + last + 1, first[1] + last + 1, channels, s * s, outputs)
+    for a in range(kh):
+        for b in range(kw):
+            (y, row), (x, column) = divmod(a - p, s), divmod(b - p, s)
+            weight[first[0] - y, first[1] - x, :, row * s + column] = layer.weight[a, b]
+    return weight, tuple(first)
+
+
+def _runs(used):
+    """Runs (row, column, first phase, last phase + 1) of the phases (row, column, phase) that use a tap."""
+    runs: list[list[int]] = []
+    for row, column, phase in used:
+        if runs and runs[-1][:2] == [row, column] and runs[-1][3] == phase:
+            runs[-1][3] += 1
+        else:
+            runs.append([row, column, phase, phase + 1])
+    return runs
+
+
+def _shuffled(y):
+    """[N,r·H,r·W,C] of [N,H,W,r,r,C]."""
+    batch, height, width, r, _, channels = y.shape
+    return y.permute(0, 1, 3, 2, 4, 5).reshape(batch, r * height, r * width, channels)
+
+
+def _unshuffled(x, r):
+    """[N,H,W,C·r²] of [N,r·H,r·W,C], as ``torch.nn.PixelUnshuffle``."""
+    batch, height, width, channels = x.shape
+    if height % r or width % r:
+        raise ValueError(f"the network goes down by {r} and takes sides that are multiples of it, not {height}×{width}")
+    x = x.view(batch, height // r, r, width // r, r, channels)
+    return x.permute(0, 1, 3, 5, 2, 4).reshape(batch, height // r, width // r, channels * r * r)
 
 
 def quantize_network(
@@ -424,9 +564,10 @@ def quantize_network(
 ) -> IntegerNetwork:
     """Turn a trained network into an integer network (post-training quantization).
 
-    The network is a sequence of Conv2d (masked: with a buffer `mask` that its weights are multiplied with; stride 1),
-    ConvTranspose2d, PixelShuffle, ReLU and LeakyReLU. This is done once, when a model is exported: the result, not the
-    float network, is what encoders and decoders run.
+    The network is a sequence of IGDN (`gdn.GDN` with ``inverse=True``), Conv2d (masked: with a buffer `mask` that its
+    weights are multiplied with; with a stride only if kernel = 2 · padding + 1) and ConvTranspose2d, these with
+    PixelUnshuffle before and PixelShuffle, ReLU and LeakyReLU after them. This is done once, when a model is exported:
+    the result, not the float network, is what encoders and decoders run.
 
     16 bits for weights are as good as floats: coding the latents of a small random hyperprior took 0.08 % more than
     their entropy with 16 bits for weights and activations, as much as with exact parameters and the 64 scales alone;
@@ -440,8 +581,9 @@ def quantize_network(
         samples: batches of typical inputs [N,C,H,W] in real units, which show how large hidden activations become.
         input_bits, output_bits: the units of inputs and outputs are 2^-input_bits and 2^-output_bits.
         weight_bits: weights are integers of so many bits, sign included, 2 … 24.
-        activation_bits: hidden activations likewise.
-        input_limit, output_limit: magnitudes, in these units, to which inputs and outputs are clamped.
+        activation_bits: hidden activations likewise; those that IGDN takes have at most 18.
+        input_limit, output_limit: magnitudes, in these units, to which inputs and outputs are clamped. Where IGDN comes
+            first, inputs of more than 18 bits leave few for its factors.
 
     Raises:
         ValueError: a module is of another kind, there are no samples, a number is not finite, or some layer's sums
@@ -451,38 +593,54 @@ def quantize_network(
     >>> network = quantize_network(modules, [torch.ones(1, 1, 2, 2)], weight_bits=8, input_limit=255)
     >>> network(torch.ones(1, 1, 2, 2)).shape
     torch.Size([1, 1, 4, 4])
+    >>> synthesis = GDN(2, inverse=True), nn.ConvTranspose2d(2, 1, 5, 2, padding=2, output_padding=1)
+    >>> network = quantize_network(synthesis, [torch.ones(1, 2, 4, 4)], input_limit=(1 << 17) - 1)
+    >>> network(torch.ones(1, 2, 4, 4)).shape
+    torch.Size([1, 1, 8, 8])
     """
     if not (2 <= weight_bits <= 24 and 2 <= activation_bits <= 24):
         raise ValueError(f"weights and activations have 2 … 24 bits, not {weight_bits} and {activation_bits}")
     groups = _layers(modules)
     seen = _calibrate(groups, samples)
-    layers, fraction = [], input_bits
+    layers, fraction, inputs = [], input_bits, input_limit
     for number, group in enumerate(groups):
-        last = number == len(groups) - 1
-        limit = output_limit if last else (1 << activation_bits - 1) - 1
-        target = output_bits if last else min(_FINEST, _fraction(limit, HEADROOM * seen[number]))
-        layers.append(_quantize_layer(group, fraction, target, weight_bits, limit))
-        fraction = target
+        limit, target = output_limit, output_bits
+        if number < len(groups) - 1:
+            squared = isinstance(groups[number + 1].module, GDN)
+            limit = (1 << (min(activation_bits, _SQUARED_BITS) if squared else activation_bits) - 1) - 1
+            target = min(_FINEST, _fraction(limit, HEADROOM * seen[number]))
+        if isinstance(group.module, GDN):
+            layers.append(_quantize_igdn(group.module, fraction, target, inputs, limit))
+        else:
+            layers.append(_quantize_convolution(group, fraction, target, weight_bits, limit))
+        fraction, inputs = target, limit
     return IntegerNetwork(layers, input_bits, output_bits, input_limit)
 
 
 @dataclasses.dataclass
 class _FloatLayer:
-    """A convolution and what follows it."""
+    """A convolution with what comes before and after it, or IGDN."""
 
     module: nn.Module
+    downscale: int = 1
     upscale: int = 1
     slope: float = 1.0
 
 
 def _layers(modules):
     """The sequence of modules as a list of `_FloatLayer`."""
-    groups = []
+    groups, downscale = [], 1
     for module in _flat(modules):
-        group = groups[-1] if groups else None
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        group = groups[-1] if groups and downscale == 1 and not isinstance(groups[-1].module, GDN) else None
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and (downscale == 1 or module.stride[0] == 1):
             _check_geometry(module)
+            stride = 1 if isinstance(module, nn.ConvTranspose2d) else module.stride[0]
+            groups.append(_FloatLayer(module, max(downscale, stride)))
+            downscale = 1
+        elif isinstance(module, GDN) and module.inverse and downscale == 1:
             groups.append(_FloatLayer(module))
+        elif isinstance(module, nn.PixelUnshuffle) and downscale == 1:
+            downscale = module.downscale_factor
         elif isinstance(module, nn.PixelShuffle) and group and group.upscale == 1:
             group.upscale = module.upscale_factor
         elif isinstance(module, nn.LeakyReLU) and group and group.slope == 1 and 0 <= module.negative_slope <= 1:
@@ -491,11 +649,12 @@ def _layers(modules):
             group.slope = 0.0
         elif not isinstance(module, nn.Identity):
             raise ValueError(
-                f"an integer network cannot have {module} there: it takes convolutions of stride 1 or transposed, each "
-                "with at most one PixelShuffle and one ReLU or LeakyReLU behind it"
+                f"an integer network cannot have {module} there: it takes IGDN and convolutions, each of these with at "
+                "most one PixelUnshuffle before it (if it has no stride), and one PixelShuffle and one ReLU or "
+                "LeakyReLU after it"
             )
-    if not groups:
-        raise ValueError("an integer network has at least one convolution")
+    if not groups or downscale > 1:
+        raise ValueError("an integer network has at least one convolution or IGDN, and none ends with PixelUnshuffle")
     return groups
 
 
@@ -511,11 +670,13 @@ def _check_geometry(module):
     transposed = isinstance(module, nn.ConvTranspose2d)
     same = all(len(set(pair)) == 1 for pair in (module.stride, module.padding) if not isinstance(pair, str))
     plain = module.groups == 1 and set(module.dilation) == {1} and module.padding_mode == "zeros" and same
-    if not plain or isinstance(module.padding, str) or (not transposed and module.stride[0] != 1):
+    if not plain or isinstance(module.padding, str):
         raise ValueError(
-            "an integer network has ungrouped, undilated, zero-padded convolutions that do not go down in size, with "
-            f"the same stride and padding in both directions, not {module}"
+            "an integer network has ungrouped, undilated, zero-padded convolutions with the same stride and padding in "
+            f"both directions, not {module}"
         )
+    if not transposed and module.stride[0] > 1 and set(module.kernel_size) != {2 * module.padding[0] + 1}:
+        raise ValueError(f"a convolution with a stride has kernels of 2 · padding + 1, in an integer network: {module}")
 
 
 @torch.no_grad()
@@ -525,6 +686,8 @@ def _calibrate(groups, samples):
     for x in samples:
         count += 1
         for number, group in enumerate(groups):
+            if group.downscale > 1 and not _is_strided(group.module):
+                x = F.pixel_unshuffle(x, group.downscale)
             x = group.module(x)
             largest = float(x.abs().amax())
             if not math.isfinite(largest):
@@ -543,10 +706,10 @@ def _fraction(limit, magnitude):
     return math.floor(math.log2(limit / max(magnitude, 1e-30)))
 
 
-def _quantize_layer(group, fraction, target, weight_bits, limit):
+def _quantize_convolution(group, fraction, target, weight_bits, limit):
     """From inputs in units of 2^-fraction to outputs in units of 2^-target."""
     module = group.module
-    weight = _float_weight(module)
+    transposed, weight = isinstance(module, nn.ConvTranspose2d), _float_weight(module)
     bias = torch.zeros(weight.shape[3]) if module.bias is None else module.bias.detach().cpu()
     fractions, biases, shifts = [], [], []
     for w, b in zip(weight.unbind(3), bias.double().tolist(), strict=True):
@@ -566,21 +729,76 @@ def _quantize_layer(group, fraction, target, weight_bits, limit):
         torch.tensor(shifts),
         fractions,
         limit,
-        isinstance(module, nn.ConvTranspose2d),
-        module.stride[0],
-        module.padding[0],
+        transposed,
+        module.stride[0] if transposed else 1,
+        -(-module.padding[0] // group.downscale) if _is_strided(module) else module.padding[0],
         module.output_padding[0],
         group.upscale,
         round(group.slope * (1 << SLOPE_BITS)),
+        group.downscale,
     )
 
 
+def _quantize_igdn(module, fraction, target, inputs, limit):
+    """From inputs in units of 2^-fraction, of magnitudes up to `inputs`, to outputs in units of 2^-target.
+
+    Radicands are in units of 2^-(fraction of γ + 2 · fraction), which is an even number of bits, so that roots are in
+    units of 2^-(half of it).
+    """
+    gamma, beta = _float_weight(module)[0, 0], _nonnegative(module.beta, module.beta_reparam)
+    if not (gamma.isfinite().all() and beta.isfinite().all()):
+        raise ValueError("quantization needs finite weights and biases")
+    room = _RADICANDS - (len(beta) + 1) * inputs**2  # rounding adds up to half a unit to each factor
+    if room <= 0:
+        raise ValueError(f"IGDN of {len(beta)} channels cannot take inputs up to {inputs}: use fewer bits for them")
+    fractions, biases, shifts = [], [], []
+    for total, b in zip(gamma.sum(0).tolist(), beta.tolist(), strict=True):
+        finest = min(_FINEST, _fraction(room, total * inputs**2 + b * 4.0**fraction)) // 2 * 2
+        fractions.append(finest)
+        biases.append(round(b * 2.0 ** (finest + 2 * fraction)))
+        shifts.append(finest // 2 + 2 * fraction - target)
+    fractions = torch.tensor(fractions)
+    return IntegerLayer(
+        _scaled(module, fractions), torch.tensor(biases), torch.tensor(shifts), fractions, limit, igdn=True
+    )
+
+
+def _nonnegative(stored, reparam):
+    """What the stored form of β or γ stands for, in float64: `gdn.NonNegative` in steps that no machine does otherwise.
+
+    The larger one of p and a bound, squared, is the larger one of the squares. The square of a float32 is exact in
+    float64; the subtraction is rounded once.
+    """
+    pedestal = reparam.pedestal.double().cpu()
+    return (stored.detach().double().cpu().clamp(min=0).square() - pedestal).clamp(min=reparam.minimum)
+
+
 def _float_weight(module):
-    """The weights of a convolution in the order of an integer layer, float64 [kh,kw,C,O]."""
+    """The weights of a convolution in the order of an integer layer, or γ of IGDN: float64 [kh,kw,C,O]."""
+    if isinstance(module, GDN):
+        return _nonnegative(module.gamma, module.gamma_reparam).t()[None, None]
     weight = module.weight.detach().double().cpu()
     if hasattr(module, "mask"):
         weight = weight * module.mask.detach().double().cpu()
-    return weight.permute(2, 3, 0, 1) if isinstance(module, nn.ConvTranspose2d) else weight.permute(2, 3, 1, 0)
+    if isinstance(module, nn.ConvTranspose2d):
+        return weight.permute(2, 3, 0, 1)
+    weight = weight.permute(2, 3, 1, 0)
+    return _unshuffled_kernel(weight, module.stride[0], module.padding[0]) if _is_strided(module) else weight
+
+
+def _is_strided(module):
+    return isinstance(module, nn.Conv2d) and module.stride[0] > 1
+
+
+def _unshuffled_kernel(weight, s, p):
+    """The kernel [k',k',C·s²,O] that does on the unshuffled input what [k,k,C,O] does with stride `s`, k = 2p + 1."""
+    (k, _, channels, outputs), reach = weight.shape, -(-p // s)
+    unshuffled = weight.new_zeros(2 * reach + 1, 2 * reach + 1, channels, s, s, outputs)
+    for a in range(k):
+        for b in range(k):
+            (y, row), (x, column) = divmod(a - p, s), divmod(b - p, s)
+            unshuffled[reach + y, reach + x, :, row, column] = weight[a, b]
+    return unshuffled.flatten(2, 4)
 
 
 def _is_of(layer, group):

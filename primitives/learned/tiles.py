@@ -69,6 +69,7 @@ def tiled(
     after: Callable[[Tensor], Tensor] = _same,
     whole: int = WHOLE,
     side: int = SIDE,
+    margin: int | None = None,
 ) -> Tensor:
     """``after(network(before(x)))``, in tiles if `x` has more than `whole` positions.
 
@@ -79,6 +80,7 @@ def tiled(
         before, after: done to the samples of each tile, such as a change of type that saves memory.
         whole: most positions of a picture that is not cut.
         side: of a tile, in positions, about.
+        margin: the network's reach, where it is known; networks of integers have no not-a-number to find it with.
 
     Returns:
         [N,C',H·up/down,W·up/down].
@@ -90,7 +92,8 @@ def tiled(
     height, width = x.shape[2] // down, x.shape[3] // down
     if height * width <= whole:
         return after(network(before(x)))
-    margin = reach(network, x.shape[1], down=down, up=up, device=x.device)
+    if margin is None:
+        margin = reach(network, x.shape[1], down=down, up=up, device=x.device)
     out = None
     for top, bottom in _cut(height, side):
         for left, right in _cut(width, side):

@@ -5,7 +5,8 @@ import pytest
 import scipy.special
 import scipy.stats
 import torch
-from codeckit.primitives.entropy import FactorizedPrior, GaussianConditional, GaussianMixture
+from codeckit.primitives.entropy import FactorizedPrior, GaussianConditional, GaussianMixture, LaplaceConditional
+from codeckit.primitives.entropy.factorized import NARROW
 from codeckit.primitives.entropy.mixture import MixtureParameters, split_parameters
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -224,3 +225,45 @@ def test_likelihoods_have_single_precision_under_autocast():
         with torch.autocast("cpu", torch.bfloat16):
             half = likelihood()
         assert half.dtype == torch.float32 and torch.equal(half, likelihood()), name
+
+
+# --- Laplace
+
+
+@given(st.floats(0.06, 30), st.floats(-3, 3), st.integers(-12, 12))
+def test_laplace_is_scipys(scale, mean, value):
+    y_hat, scales, means = (torch.tensor([float(number)]) for number in (value, scale, mean))
+    bits = float(LaplaceConditional().bits(y_hat, scales, means))
+    law = scipy.stats.laplace(mean, scale)
+    distance = abs(value - mean)  # on the lower side of the mean the distribution function is precise
+    mass = law.cdf(mean - distance + 0.5) - law.cdf(mean - distance - 0.5)
+    assert bits == pytest.approx(-np.log2(mass), rel=1e-3, abs=1e-4)
+
+
+def test_laplace_far_from_its_mean_is_finite_and_pulls():
+    laplace, scales = LaplaceConditional(), torch.tensor([-3.0, 0.0, 0.2], requires_grad=True)
+    y_hat = torch.full((3,), 1e4, requires_grad=True)
+    bits = laplace.bits(y_hat, scales)
+    bits.sum().backward()
+    assert bits.isfinite().all()
+    assert (y_hat.grad > 0).all()
+    assert (scales.grad < 0).all()  # a wider distribution costs less, below the bound as well
+
+
+def test_laplace_of_whole_numbers_is_a_distribution():
+    numbers = torch.arange(-300.0, 301)
+    for scale, mean in ((0.01, 0.3), (1.0, 0.0), (10.0, -0.4)):
+        bits = LaplaceConditional().bits(numbers, torch.full_like(numbers, scale), torch.full_like(numbers, mean))
+        assert float((-bits).exp2().sum()) == pytest.approx(1, abs=1e-4)
+
+
+def test_narrow_densities():
+    torch.manual_seed(0)
+    prior = FactorizedPrior(3, NARROW)
+    assert sum(each.numel() for each in prior.parameters()) == 3 * 11
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.5)
+        numbers = torch.arange(-5000.0, 5001).expand(1, 3, -1)
+        assert torch.allclose(prior.likelihood(numbers).sum(-1), torch.ones(1, 3), atol=1e-3)
+    assert prior.cdf(prior.solve_quantiles(0.5).float())[:, 1].tolist() == pytest.approx([0.5] * 3, abs=1e-4)

@@ -8,6 +8,7 @@
 
 import importlib
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ...primitives.plugins import find
 
@@ -23,6 +24,9 @@ NAMES = (
     "cheng2020-small",
     "cheng2020-further",
     "cheng2020-further-gpu",
+    "motion",
+    "dvc",
+    "dcvc",
 )
 
 
@@ -31,6 +35,7 @@ class Recipe:
     """What a weight file is made with.
 
     Attributes:
+        trainer: the file in `training` whose `train` takes recipes of this class.
         name: of the recipe.
         network: name or id of a declared network (`codecs.learned.networks`).
         channels: the arguments of its constructor, as in `Network.CHANNELS`.
@@ -56,6 +61,8 @@ class Recipe:
         seed: of all random numbers.
     """
 
+    trainer: ClassVar[str] = "image_codec"
+
     name: str
     network: str
     channels: tuple[int, ...]
@@ -77,7 +84,78 @@ class Recipe:
     seed: int = 0
 
 
-def recipe(name: str, quality: int | None = None, small: bool = False) -> Recipe:
+@dataclass(frozen=True)
+class VideoRecipe:
+    """What the weights of a learned video codec's predicted frames are made with.
+
+    Attributes:
+        name: of the recipe.
+        network: "dvc" or "dcvc".
+        channels: the arguments of its constructor.
+        steps: length of the training.
+        batch: frames a step, over all devices.
+        patch: side of the frames in pixels, a multiple of 16.
+        chain: predicted frames of a chain, an even number; `report` is a multiple of it.
+        qualities, learning_rate, entropy_rate, warmup, clip, ema, report, seed: as of `Recipe`.
+    """
+
+    trainer: ClassVar[str] = "video_codec"
+
+    name: str
+    network: str
+    channels: tuple[int, ...]
+    steps: int
+    batch: int
+    patch: int
+    chain: int = 6
+    qualities: tuple[float, float] = (1, 8)
+    learning_rate: float = 3e-4
+    entropy_rate: float = 2e-3
+    warmup: int = 300
+    clip: float = 30.0
+    ema: float = 0.998
+    report: int = 3000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class MotionRecipe:
+    """What the network of learned motion is made with.
+
+    Attributes:
+        name: of the recipe.
+        channels: the arguments of `MotionNetwork`.
+        steps: length of the training.
+        batch: pairs of frames a step.
+        patch: side of the frames in pixels, a multiple of 16.
+        flow_steps: steps at its beginning in which only the flow network learns.
+        autoencoder_steps: steps after that in which only the rest learns.
+        synthetic: part of the steps that see sequences made of photographs.
+        rounded_after: share of the steps after which g_s sees rounded latents and the warp is bicubic.
+        learning_rate, entropy_rate, warmup, clip, ema, report, seed: as of `Recipe`.
+    """
+
+    trainer: ClassVar[str] = "motion"
+
+    name: str
+    channels: tuple[int, ...]
+    steps: int
+    batch: int
+    patch: int
+    flow_steps: int = 3500
+    autoencoder_steps: int = 3000
+    synthetic: float = 0.4
+    rounded_after: float = 0.75
+    learning_rate: float = 4e-4
+    entropy_rate: float = 1e-3
+    warmup: int = 300
+    clip: float = 5.0
+    ema: float = 0.998
+    report: int = 500
+    seed: int = 0
+
+
+def recipe(name: str, quality: int | None = None, small: bool = False) -> Recipe | VideoRecipe | MotionRecipe:
     """The recipe of that name, or of the network of that name that has no recipe.
 
     Args:

@@ -1,0 +1,5 @@
+"""The recipe of `dcvc`."""
+
+from . import VideoRecipe
+
+RECIPE = VideoRecipe("dcvc", "dcvc", (96, 192, 48), steps=7_002, batch=4, patch=192, report=1500)

@@ -1,0 +1,5 @@
+"""The recipe of `dvc`."""
+
+from . import VideoRecipe
+
+RECIPE = VideoRecipe("dvc", "dvc", (96, 192, 48), steps=7_002, batch=4, patch=192, report=1500)
