@@ -667,15 +667,23 @@ def _attempt_video(case, start):
     return Outcome("picture", "", seconds)
 
 
+def register(path: str) -> None:
+    """Let `decode` and `decode_video` find a weight file, of stills or of videos."""
+    from ...codecs.learned.weights import register_weights
+    from ...codecs.learned_video.weights import register_weights as register_video_weights
+
+    try:
+        register_weights(path)
+    except ValueError:  # it has the other format
+        register_video_weights(path)
+
+
 def work(connection, warm_up, weights):
     """Worker process: limit the memory, then decode what comes."""
     import resource
 
-    if weights:
-        from ...codecs.learned import register_weights
-
-        for path in weights:
-            register_weights(path)
+    for path in weights:
+        register(path)
 
     # Compiled code and libraries are loaded before the limit counts, and undamaged streams must be pictures.
     outcomes = [attempt(Case(*each)) for each in warm_up]

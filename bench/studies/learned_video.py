@@ -270,7 +270,7 @@ def configured(series: Series, options: str, gop: int, value: float):
         ValueError: it does not exist here, lacks its library, or has no such option.
     """
     name, given = registry.parse_spec(series.codec.format(gop=gop) + options)
-    if not registry.entry(name).available:
+    if not series.learned and not registry.entry(name).available:  # learned ones say themselves what they need
         raise ValueError(f"what {name} needs is not installed")
     return registry.codec(name, **given, **{series.option: value})
 
@@ -374,6 +374,7 @@ def frames_per_second(codec, clip: Clip, runs: int = 3) -> tuple[float, ...]:
         _, decoding = _timed(lambda data=stream: list(codec.decode_video(data)))
         if run:
             best = np.minimum(best, (encoding, decoding))
+    best = np.maximum(best, 0.01)  # what processor time is counted in
     return tuple((len(clip.frames) / best.T).ravel().tolist())
 
 
