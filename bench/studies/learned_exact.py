@@ -42,9 +42,9 @@ class Way:
     arguments: tuple[str, ...] = ()
     python: str = sys.executable
 
-    def run(self, *arguments: str) -> None:
-        """Run this module's worker in a process of that kind."""
-        command = [self.python, "-m", "codeckit.bench.studies.learned_exact", "--worker", *self.arguments, *arguments]
+    def run(self, *arguments: str, study: str = "learned_exact") -> None:
+        """Run a study's worker in a process of that kind."""
+        command = [self.python, "-m", f"codeckit.bench.studies.{study}", *arguments, *self.arguments, "--worker"]
         subprocess.run(command, check=True, env={**os.environ, **self.environment})
 
 
