@@ -1,5 +1,6 @@
 """LatentCoded and LatentMixed, up to the decoded latents: docs/format/latents.md."""
 
+import math
 import zlib
 
 import numpy as np
@@ -120,7 +121,7 @@ class _Mixed:
         self.decoder = Decoder(data)
         levels = sorted(model.experiences, key=lambda level: (abs(level - gain), level))
         known = model.experiences[levels[0]] if levels else None
-        self.planes = [_Plane(shape, known if n == 0 else None) for n, shape in enumerate(shapes)]
+        self.planes = [_Plane(shape, _Statistics(shape[2], None if n else known)) for n, shape in enumerate(shapes)]
 
     def position(self, plane, where, distributions, order):
         return self.planes[plane].position(self.decoder, where, distributions, order)
@@ -139,13 +140,24 @@ def _third(results):
     return SQUASH[sum(results) // 3]
 
 
-class _Plane:
-    def __init__(self, shape, experience):
-        self.channels = shape[2]
-        self.values, self.distances = {}, {}  # by (row, column): a list of all channels
-        self.sums, self.errors = {}, [[0, 0] for _ in range(self.channels)]
-        self.nothing = [0] * self.channels
-        counters, weights = _experience(experience, self.channels) if experience else (None, None)
+def mixed_frames(streams, shape, tables, order, foreseen, experience=None):
+    """The symbols of P-frames with temporal contexts, whose levels are given: int64 [h,w,M] each."""
+    statistics, frames = _Statistics(shape[2], experience, temporal=True), []
+    for stream, levels in zip(streams, foreseen, strict=True):
+        decoder, frame = Decoder(stream), np.zeros(shape, np.int64)
+        plane = _Plane(shape, statistics, frames[-1] if frames else np.zeros(shape, np.int64), levels)
+        for where in np.ndindex(*shape[:2]):
+            frame[where] = plane.position(decoder, where, tables, order)
+        decoder.finish()
+        frames.append(frame)
+    return frames
+
+
+class _Statistics:
+    def __init__(self, channels, experience, temporal=False):
+        self.temporal = temporal
+        self.errors = [[0, 0] for _ in range(channels)]
+        counters, weights = _experience(experience, channels, temporal) if experience else (None, None)
 
         def first_counter(key):
             m, context, kind = key
@@ -155,9 +167,21 @@ class _Plane:
             (mixer, number), kind = key
             if weights is not None and kind < 8:
                 return weights[(0, 28, 284)[mixer] + number, kind].tolist()
-            return [32768] + [3640] * 9
+            return [32768] + ([2520] * 13 if temporal else [3640] * 9)
 
         self.counters, self.sets = Made(first_counter), Made(first_weights)
+
+
+class _Plane:
+    def __init__(self, shape, statistics, past=None, foreseen=None):
+        self.channels = shape[2]
+        self.values, self.distances, self.sums = {}, {}, {}  # by (row, column): a list of all channels
+        self.nothing = [0] * self.channels
+        self.temporal, self.errors = statistics.temporal, statistics.errors
+        self.counters, self.sets = statistics.counters, statistics.sets
+        if self.temporal:
+            self.past = np.pad(np.clip(past, -255, 255), ((1, 1), (1, 1), (0, 0)))
+            self.foreseen = foreseen
 
     def decide(self, decoder, kind, share, contexts, sets):
         counters = [self.counters[m, context, kind] for m, context in enumerate(contexts, 1)]
@@ -226,6 +250,18 @@ class _Plane:
             (min(self.last, 7) * 8 + min(self.before_last, 7)) * 28 + certainty,
             (own * 16 + here) * 8 + certainty // 4,
         ]
+        if self.temporal:
+            row, column = where
+            past = np.abs(self.past[row : row + 3, column : column + 3, channel])
+            wide = int(past.sum() + past[1].sum() + past[:, 1].sum() + past[1, 1])
+            beside = min((abs(left) + abs(above)), 3)
+            foreseen = int(self.foreseen[row, column, channel])
+            contexts += [
+                channel * 16 + level(wide),
+                (certainty * 16 + level(wide)) * 4 + beside,
+                (certainty * 16 + foreseen) * 4 + min(int(past[1, 1]), 3),
+                channel * 16 + foreseen,
+            ]
         sets = (0, certainty), (1, near * 16 + nearest), (2, channel)
         distance = 0
         up = True
@@ -233,6 +269,10 @@ class _Plane:
             s = [int(np.sign(x)) + 1 for x in (left, above, corner, right, self.here[self.before])]
             of_sign = contexts.copy()
             of_sign[0], of_sign[7] = channel * 16 + 3 * s[0] + s[1], 3 * s[0] + s[1]
+            if self.temporal:
+                past = self.past[row : row + 3, column : column + 3, channel]
+                around = 2 * (past[1, 2] + past[2, 1]) + past[1, 0] + past[0, 1]
+                of_sign[9] = channel * 16 + 3 * (int(np.sign(past[1, 1])) + 1) + int(np.sign(around)) + 1
             of_sign[5], of_sign[6] = channel * 16 + 3 * s[2] + s[3], channel * 16 + 3 * s[4] + s[0]
             up = self.decide(decoder, 1, _share(_TOTAL - end, _TOTAL - (end - start)), of_sign, sets)
             distance = 1
@@ -265,12 +305,15 @@ class _Plane:
         return symbol, distance
 
 
-def _experience(data, channels):
-    """Counters [9,contexts,8,2] and weights [sets,8,10]."""
+def _experience(data, channels, temporal):
+    """Counters [9 or 13,contexts,8,2] and weights [sets,8,10 or 14]."""
     contexts, sets = np.frombuffer(data[:8], "<u4").tolist()
-    check((contexts, sets) == (max(2048, 16 * channels), 284 + channels), "the experience is another codec's")
-    kept, size = zlib.decompress(data[8:]), 9 * contexts * 8
+    expected = max(2048, 16 * channels) + (1 << 31 if temporal else 0), 284 + channels
+    check((contexts, sets) == expected, "the experience is another codec's")
+    inputs = 13 if temporal else 9
+    shape = inputs, max(2048, 16 * channels), 8
+    kept, size = zlib.decompress(data[8:]), math.prod(shape)
     values = np.frombuffer(kept, "<i2", size).astype(np.int64) << 6
     counts = np.frombuffer(kept, "u1", size, 2 * size)
-    counters = np.stack((values, counts), -1).reshape(9, contexts, 8, 2)
-    return counters, np.frombuffer(kept, "<i4", offset=3 * size).reshape(sets, 8, 10)
+    counters = np.stack((values, counts), -1).reshape(*shape, 2)
+    return counters, np.frombuffer(kept, "<i4", offset=3 * size).reshape(sets, 8, inputs + 1)
