@@ -11,21 +11,24 @@ clips' own residuals, and is rounded at one step. The first frame is coded in th
 does not count. Frames are scaled and cut to 416×240. Tables are those of Laplace densities with each channel's mean
 magnitude over all clips.
 
-`foreseen` is the level of the same transform of the prediction, in steps; "oracle" has that of the mean magnitude of
+"alone" begins each frame with new statistics, all others go on from frame to frame. `foreseen` is the level of the same transform of the prediction, in steps; "oracle" has that of the mean magnitude of
 the unrounded coefficients around, those that come later included, which no decoder knows: a bound for what a network
 could foresee. Bits are those of all clips together; times are those of one core, without the first frame's.
 """
 
+import argparse
+import time
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from ...codecs.frames import read_video
+from ...codecs.frames import VIDEO_EXTENSIONS, read_video
 from ...primitives.block_motion import Field, encode_field, estimate_field, overlapped
 from ...primitives.color import YCbCr
-from ...primitives.entropy import FrequencyTables
+from ...primitives.entropy import FrequencyTables, MixingDecoder, MixingEncoder
+from ...primitives.entropy.latent_mixing import Statistics, of_tables
 
 #: Frames are of this size.
 HEIGHT, WIDTH = 240, 416
@@ -144,3 +147,86 @@ def laplace_tables(magnitudes: np.ndarray) -> FrequencyTables:
         pmfs.append([tail, *side[::-1], 1 - p, *side, tail])
         lowest.append(-reach)
     return FrequencyTables.from_pmfs(pmfs, lowest)
+
+
+#: What each way of coding knows: whether statistics go on, whether there is a past, which levels are foreseen.
+WAYS = {
+    "alone": (False, False, None),
+    "going on": (True, False, None),
+    "past": (True, True, None),
+    "foreseen": (True, False, "foreseen"),
+    "both": (True, True, "foreseen"),
+    "oracle": (True, True, "oracle"),
+}
+
+
+def code(clips: list[Coded], way: str) -> tuple[int, float, float]:
+    """Bytes of all P-frames coded one way, and seconds of encoding and decoding a frame.
+
+    Raises:
+        AssertionError: a frame decodes to something else.
+    """
+    goes_on, with_past, levels = WAYS[way]
+    temporal = with_past or levels is not None
+    magnitudes = np.mean([np.abs(clip.symbols).mean((0, 1, 2)) for clip in clips], 0)
+    shape = clips[0].symbols.shape[1:]
+    where = np.indices(shape[:2]).reshape(2, -1)
+    channels = np.broadcast_to(np.arange(shape[2]), (where.shape[1], shape[2]))
+    distributions, order = of_tables(channels, laplace_tables(magnitudes)), np.argsort(-magnitudes, kind="stable")
+    size, seconds = 0, []
+    for clip in clips:
+        sender, receiver = (Statistics(shape[2], temporal=temporal) for _ in range(2))
+        for n, frame in enumerate(clip.symbols):
+            if not goes_on:
+                sender, receiver = (Statistics(shape[2], temporal=temporal) for _ in range(2))
+            known = {"past": clip.symbols[n - 1] if n else None} if with_past else {}
+            if levels:
+                known["foreseen"] = getattr(clip, levels)[n]
+            times = [time.process_time()]
+            encoder = MixingEncoder([shape], statistics=[sender])
+            encoder.put(0, where, frame.reshape(-1, shape[2]), distributions, order, **known)
+            stream = encoder.getvalue()
+            times.append(time.process_time())
+            decoder = MixingDecoder(stream, [shape], statistics=[receiver])
+            found = decoder.get(0, where, distributions, order, **known)
+            decoder.finish()
+            times.append(time.process_time())
+            assert np.array_equal(found.reshape(shape), frame)
+            size += len(stream)
+            seconds.append(np.diff(times))
+    return size, *np.mean(seconds[1:], 0).tolist()
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description="Measure what temporal contexts save in the latents of P-frames.")
+    parser.add_argument("clips", type=Path, help="folder of videos, each of 416×240 or more")
+    parser.add_argument("--steps", type=float, nargs="+", default=[12, 25, 40, 80], help="quantization steps")
+    parser.add_argument("--frames", type=int, default=9, help="of each clip, the first one included")
+    parser.add_argument("--most", type=int, default=12, help="clips at most, spread over the folder")
+    arguments = parser.parse_args()
+    if arguments.frames < 2 or arguments.most < 1:
+        parser.error("a clip needs 2 frames or more, and there must be one clip")
+    paths = sorted(path for path in arguments.clips.iterdir() if path.suffix in VIDEO_EXTENSIONS)
+    paths = paths[:: -(-len(paths) // arguments.most) or 1]
+    clips = [frames for frames in (frames_of(path, arguments.frames) for path in paths) if frames]
+    if not clips:
+        parser.error(f"no videos of 416×240 and {arguments.frames} frames in {arguments.clips}")
+    basis = components(clips)
+    print("| step | PSNR | bpp of vectors | way | bpp | change | encoding, ms | decoding, ms |")
+    print("| ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: |")
+    for step in arguments.steps:
+        coded = [simulate(frames, basis, step) for frames in clips]
+        pixels = len(coded) * (arguments.frames - 1) * HEIGHT * WIDTH
+        psnr = np.mean([10 * np.log10(255**2 / clip.squared_error) for clip in coded])
+        vectors = sum(clip.motion_bits for clip in coded) / pixels
+        sizes = {way: code(coded, way) for way in WAYS}
+        for way, (size, encoding, decoding) in sizes.items():
+            change = size / sizes["going on"][0] - 1
+            print(f"| {step:g} | {psnr:.2f} | {vectors:.4f} | {way} | {8 * size / pixels:.4f} | {change:+.2%} "
+                  f"| {1000 * encoding:.0f} | {1000 * decoding:.0f} |", flush=True)  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -35,6 +35,12 @@ nearest, near, activity, channel_near, channel_wide, latest, own. For "above?" f
 near and nearest; channel) share in each decision. One function drives both directions, so that encoder and decoder
 cannot disagree about a context.
 
+**Frames of a video.** A frame that is coded as the difference from a prediction has latents that are large where the
+prediction fails, and it often fails where it failed in the frame before. With statistics that are `temporal`, four more
+contexts (`Temporal`) see the symbols of the frame before, also to the right and below, where this frame's are not known
+yet, and a level that something exact foresees for each symbol's magnitude. `Statistics` go on from frame to frame.
+`bench/studies/temporal_contexts.py` measures what each is worth.
+
 **Experience.** Contexts and mixers begin a picture knowing nothing, unless they are given what they have learned from
 others: an `Experience`, part of a weight file. Its counters forget it soon, for they are told that they have seen only
 a few decisions.
@@ -75,13 +81,13 @@ from .mixing import (
     tell,
 )
 from .models import PRECISION
-from .tables import FrequencyTables
+from .tables import LOOKUP_BITS, FrequencyTables
 
 #: Predictions that are mixed for each decision: the learned distribution's, and those of the contexts.
 INPUTS = 10
 
 #: Those of temporal contexts.
-TEMPORAL = 3
+TEMPORAL = 4
 
 #: Kinds of decisions: at the centre? above? > 1? …, the escape's number of bits.
 KINDS = 32
@@ -136,8 +142,11 @@ def of_mixture(mixture: Mixture) -> Distributions:
 
 def _arrays(tables):
     if tables is None:
-        return np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
-    return tables.cumulative, tables.first, tables.sizes, tables.lowest
+        return np.zeros(0, np.uint32), *(np.zeros(0, np.int64) for _ in range(4))
+    # The bin that holds the quantile 1/2, which the median is in, or next to where it is a tail.
+    middles = tables.lookup[:, 1 << LOOKUP_BITS - 1].astype(np.int64)
+    medians = tables.lowest + np.clip(middles - 1, 0, tables.sizes - 3)
+    return tables.cumulative, tables.first, tables.sizes, tables.lowest, medians
 
 
 def _constants(weights, means, scales):
@@ -547,6 +556,26 @@ class Direction(NamedTuple):
     own: int
 
 
+class Temporal(NamedTuple):
+    """Contexts after those of `Distance` or `Direction`.
+
+    `wide` is the weighted sum of the magnitudes around and at the same position in the frame before: 4 there, 2 left,
+    right, above, below, 1 at the diagonals. `beside` is that of the magnitudes left and above in this frame.
+
+    Attributes:
+        channel_past: channel × level of `wide`; for "above?" channel × sign there × sign of the sum of those around,
+            twice right and below, once left and above.
+        past: certainty × level of `wide` × `beside`, to 3.
+        foreseen: certainty × level foreseen × magnitude at the same position in the frame before, to 3.
+        channel_foreseen: channel × level foreseen.
+    """
+
+    channel_past: int
+    past: int
+    foreseen: int
+    channel_foreseen: int
+
+
 _decide_still = predictor(contexts=INPUTS - 1, told=1, shares=(1, 1, 1), limit=400)
 _decide_moving = predictor(contexts=INPUTS - 1 + TEMPORAL, told=1, shares=(1, 1, 1), limit=400)
 
@@ -595,6 +624,9 @@ def _edge(symbol, low, high, n, distributions):
 @leaf
 def _median(low, high, n, distributions):
     """The symbol in whose interval half of the total lies, within the window."""
+    indices, tables, _ = distributions
+    if indices.size:
+        return tables[4][indices[n]]
     below, above = low, high + 1
     while above - below > 1:
         middle = (below + above) >> 1
@@ -644,16 +676,16 @@ def _code_position(i, symbols, row, column, order, distributions, state, model, 
         known = _centre(y, x, channel, n, distributions, state)
         here, nearest = _quotient_level(seen, expected), _quotient_level(lately, lately_expected)
         contexts = _contexts(y, x, channel, known, (near, here, nearest, last, before_last), state.distances)
+        signs = np.int64(0)
         if state.past.size:
-            temporal = _temporal(row, column, channel, known, state)
-            for c in range(TEMPORAL):
-                model.at[INPUTS - 1 + c] = temporal[c] * KINDS
+            _look_back(model, _temporal(row, column, channel, known, state))
+            signs = _signs_before(row, column, channel, state.past)
         model.sets[0] = known.certainty * KINDS
         model.sets[1] = (_CERTAINTIES + near * 16 + nearest) * KINDS
         model.sets[2] = (_CERTAINTIES + 256 + channel) * KINDS
         directions = _direction(y, x, channel, before, contexts, state.values)
         wanted = np.int64(symbols[i, channel]) - known.centre
-        wanted = _code_symbol(wanted, known, n, distributions, contexts, directions, model, stream)
+        wanted = _code_symbol(wanted, known, n, distributions, contexts, directions, signs, model, stream)
         value, distance = known.centre + wanted, abs(wanted)
         if not -(1 << 31) <= value < 1 << 31:
             return False
@@ -730,22 +762,41 @@ def _contexts(y, x, channel, known, activities, distances):
 
 
 @leaf
+def _look_back(model, temporal):
+    """`look` for the last contexts."""
+    c = INPUTS - 1
+    for number in temporal:
+        model.at[c] = KINDS * number
+        c += 1
+
+
+@leaf
 def _temporal(row, column, channel, known, state):
-    past, foreseen = state.past, np.int64(state.foreseen[row, column, channel])
-    y, x = row + 1, column + 1
+    """What the frame before and what was foreseen say of a symbol's magnitude."""
+    past, values, (y, x) = state.past, state.values, (row + 1, column + 1)
     here = size(past[y, x, channel])
-    later = size(past[y, x + 1, channel]) + size(past[y + 1, x, channel])
-    around = later + size(past[y, x - 1, channel]) + size(past[y - 1, x, channel])
-    wide = 4 * here + 2 * around
+    wide = 4 * here
     for i in (-1, 1):
+        wide += 2 * (size(past[y + i, x, channel]) + size(past[y, x + i, channel]))
         for j in (-1, 1):
             wide += size(past[y + i, x + j, channel])
-    close = 2 * (size(state.values[row + 2, column + 1, channel]) + size(state.values[row + 1, column + 2, channel]))
-    return (
-        channel * 16 + level(wide),
-        (known.certainty * 16 + level(wide)) * 4 + min(close // 2, 3),
-        (known.certainty * 16 + foreseen) * 4 + min(here, 3),
+    beside = size(values[row + 2, column + 1, channel]) + size(values[row + 1, column + 2, channel])
+    foreseen = np.int64(state.foreseen[row, column, channel])
+    return Temporal(
+        channel_past=channel * 16 + level(wide),
+        past=(known.certainty * 16 + level(wide)) * 4 + min(beside, 3),
+        foreseen=(known.certainty * 16 + foreseen) * 4 + min(here, 3),
+        channel_foreseen=channel * 16 + foreseen,
     )
+
+
+@leaf
+def _signs_before(row, column, channel, past):
+    """The context of "above?" in the frame before."""
+    y, x = row + 1, column + 1
+    later = np.int64(past[y, x + 1, channel]) + past[y + 1, x, channel]
+    around = 2 * later + past[y, x - 1, channel] + past[y - 1, x, channel]
+    return channel * 16 + 3 * sign(past[y, x, channel]) + sign(around)
 
 
 @leaf
@@ -766,7 +817,7 @@ def _direction(y, x, channel, before, usual, values):
 
 
 @leaf
-def _code_symbol(wanted, known, n, distributions, contexts, directions, model, stream):
+def _code_symbol(wanted, known, n, distributions, contexts, directions, signs, model, stream):
     """Code a symbol's distance from its centre, with sign; a decoder's may be too large for 32 bits."""
     inside = known.end - known.start
     look(model, 0, KINDS, contexts)
@@ -774,9 +825,14 @@ def _code_symbol(wanted, known, n, distributions, contexts, directions, model, s
     if _decide(np.int64(wanted == 0), np.int64(0), model, stream):
         return np.int64(0)
     look(model, 0, KINDS, directions)
+    usual = np.int64(0)
+    if model.at.size > INPUTS - 1:
+        usual, model.at[INPUTS - 1] = model.at[INPUTS - 1], signs * KINDS
     tell(model, _share(_TOTAL - known.end, _TOTAL - inside))
     up = _decide(np.int64(wanted > 0), np.int64(1), model, stream)
     look(model, 0, KINDS, contexts)
+    if model.at.size > INPUTS - 1:
+        model.at[INPUTS - 1] = usual
     distance = _code_distance(abs(wanted), up, known, n, distributions, model, stream)
     return distance if up else -distance
 

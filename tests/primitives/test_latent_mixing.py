@@ -15,7 +15,7 @@ from codeckit.primitives.entropy import (
     gaussian_tables,
     wavefront,
 )
-from codeckit.primitives.entropy.latent_mixing import Experience, of_mixture, of_tables
+from codeckit.primitives.entropy.latent_mixing import Experience, Statistics, of_mixture, of_tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -218,3 +218,149 @@ def test_experience_that_does_not_fit():
             Experience.from_packed(damaged)
     with pytest.raises(ValueError, match="is damaged"):
         Experience.from_packed(packed[:8] + b"no zlib")
+
+
+# --- temporal contexts and statistics that go on --------------------------------------------------------------------
+
+
+def clip(frames, distributions, statistics, pasts=True, levels=None):
+    """Streams of frames [h,w,M], each coded with the statistics that those before it leave."""
+    past, streams = None, []
+    for n, frame in enumerate(frames):
+        encoder = MixingEncoder([frame.shape], statistics=[statistics])
+        known = {"past": past, "foreseen": levels[n] if levels is not None else None} if statistics.temporal else {}
+        symbols = frame.reshape(-1, frame.shape[2])
+        encoder.put(0, everywhere(*frame.shape[:2]), symbols, distributions, **known)
+        streams.append(encoder.getvalue())
+        past = frame if pasts else None
+    return streams
+
+
+def clip_back(streams, shape, distributions, statistics, pasts=True, levels=None):
+    past, frames = None, []
+    for n, stream in enumerate(streams):
+        decoder = MixingDecoder(stream, [shape], statistics=[statistics])
+        known = {"past": past, "foreseen": levels[n] if levels is not None else None} if statistics.temporal else {}
+        frames.append(decoder.get(0, everywhere(*shape[:2]), distributions, **known).reshape(shape))
+        decoder.finish()
+        past = frames[-1] if pasts else None
+    return frames
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(SYMBOL, min_size=1, max_size=60), st.integers(1, 3), st.integers(1, 4), st.integers(0, 2**32 - 1),
+    st.booleans(), st.booleans(), st.booleans(),
+)  # fmt: skip
+def test_decoding_frames_is_the_inverse(values, channels, width, seed, temporal, pasts, foreseen):
+    rng = np.random.default_rng(seed)
+    shape = (-(-len(values) // (3 * channels * width)), width, channels)
+    frames = np.resize(np.array(values, np.int64), (3, *shape))
+    distributions = of_tables(rng.integers(0, 64, (shape[0] * width, channels)), gaussian_tables())
+    levels = rng.integers(0, 16, frames.shape) if foreseen else None
+    sender, receiver = Statistics(channels, temporal=temporal), Statistics(channels, temporal=temporal)
+    streams = clip(frames, distributions, sender, pasts, levels)
+    assert np.array_equal(clip_back(streams, shape, distributions, receiver, pasts, levels), frames)
+    for kept in ("counters", "weights", "errors"):
+        assert np.array_equal(getattr(sender, kept), getattr(receiver, kept))
+
+
+def moving(count, seed=5):
+    """Frames [24,24,8] that are busy at places which nothing but the frame before tells, and the levels there."""
+    rng = np.random.default_rng(seed)
+    busy = rng.random((24, 24, 8)) < 0.1
+    scale = np.where(busy, 4.0, 0.15)
+    frames = [np.rint(rng.laplace(size=scale.shape) * scale).astype(int) for _ in range(count)]
+    return frames, of_tables(np.full((576, 8), 20), gaussian_tables()), np.where(busy, 9, 2)
+
+
+def test_what_the_past_and_foresight_tell_is_learned():
+    frames, distributions, busy = moving(8)
+    still = sum(map(len, clip(frames, distributions, Statistics(8))))
+    past = sum(map(len, clip(frames, distributions, Statistics(8, temporal=True))))
+    levels = [busy] * len(frames)
+    both = sum(map(len, clip(frames, distributions, Statistics(8, temporal=True), levels=levels)))
+    assert past < 0.92 * still
+    assert both < 0.92 * past
+
+
+def test_statistics_go_on_and_copies_do_not_change():
+    frames, distributions, _ = moving(6)
+    statistics = Statistics(8, temporal=True)
+    begun = statistics.copy()
+    together = sum(map(len, clip(frames, distributions, statistics)))
+    assert not begun.counters.any() and not begun.errors.any() and statistics.errors.any()
+    alone = sum(len(clip([frame], distributions, begun.copy())[0]) for frame in frames)
+    assert together < 0.97 * alone
+    again = [len(stream) for stream in clip(frames, distributions, begun)]
+    assert sum(again) == together
+
+
+def test_experience_with_temporal_contexts():
+    frames, distributions, _ = moving(4)
+    practised = Statistics(8, temporal=True)
+    clip(frames, distributions, practised)
+    again = Experience.from_packed(practised.experience.packed())
+    assert again.counters.shape == practised.counters.shape and again.weights.shape == practised.weights.shape
+    others = moving(2, seed=5)[0]
+    sizes = [sum(map(len, clip(others, distributions, Statistics(8, known, temporal=True)))) for known in (None, again)]
+    assert sizes[1] < 0.97 * sizes[0]
+    with pytest.raises(ValueError, match="the experience has some temporal contexts, the statistics need none"):
+        Statistics(8, again)
+    with pytest.raises(ValueError, match="the experience has no temporal contexts, the statistics need some"):
+        Statistics(8, Statistics(8).experience, temporal=True)
+    with pytest.raises(ValueError, match="another number of channels than 9"):
+        Statistics(9, again, temporal=True)
+
+
+def test_bad_use_of_temporal_contexts():
+    tables = of_tables(np.full((4, 2), 20), gaussian_tables())
+    still, temporal = (MixingEncoder([(2, 2, 2)], statistics=[Statistics(2, temporal=t)]) for t in (False, True))
+    symbols = np.zeros((4, 2), int)
+    with pytest.raises(ValueError, match="no temporal contexts"):
+        still.put(0, everywhere(2, 2), symbols, tables, past=np.zeros((2, 2, 2), int))
+    with pytest.raises(ValueError, match="past has the shape"):
+        temporal.put(0, everywhere(2, 2), symbols, tables, past=np.zeros((2, 3, 2), int))
+    with pytest.raises(ValueError, match="foreseen has the shape"):
+        temporal.put(0, everywhere(2, 2), symbols, tables, foreseen=np.zeros((4, 2), int))
+    with pytest.raises(ValueError, match="of 2 channels, the plane has 3"):
+        MixingEncoder([(2, 2, 3)], statistics=[Statistics(2)])
+    with pytest.raises(ValueError, match="one for each plane"):
+        MixingDecoder(b"", [(2, 2, 2), (2, 2, 2)], statistics=[Statistics(2)])
+
+
+def test_damage_of_frames_is_noticed_or_gives_other_symbols():
+    frames, distributions, _ = moving(2)
+    streams = clip(frames, distributions, Statistics(8, temporal=True))
+    sender = Statistics(8, temporal=True)
+    clip(frames[:1], distributions, sender)
+
+    def second(data):
+        decoder = MixingDecoder(data, [(24, 24, 8)], statistics=[sender.copy()])
+        found = decoder.get(0, everywhere(24, 24), distributions, past=frames[0]).reshape(24, 24, 8)
+        decoder.finish()
+        return found
+
+    assert np.array_equal(second(streams[1]), frames[1])
+    for length in range(0, len(streams[1]), 17):
+        with pytest.raises(StreamError):
+            second(streams[1][:length])
+    for n in range(100):
+        damaged = bytearray(streams[1])
+        damaged[n * 7 % (len(damaged) - 2)] ^= 1 << n % 8
+        try:
+            assert not np.array_equal(second(bytes(damaged)), frames[1])
+        except StreamError:
+            pass
+
+
+def test_golden_frames():
+    """The numbers are this format's definition."""
+    n = np.arange(2 * 5 * 6 * 3).reshape(2, 5, 6, 3)
+    frames = (n * n * 7 % 11 - 5) * (n % 3)
+    frames[0, 4, 5, 2] = -70000
+    tables = FrequencyTables.from_pmfs([[1, 4, 8, 4, 1], [1, 1, 2, 4, 8, 4, 2, 1, 1], [1, 6, 1]], lowest=[-1, -3, 0])
+    distributions = of_tables(np.broadcast_to([0, 1, 2], (30, 3)), tables)
+    streams = clip(frames, distributions, Statistics(3, temporal=True), levels=n % 16)
+    found = [(len(stream), hashlib.sha256(stream).hexdigest()[:16]) for stream in streams]
+    assert found == [(0, ""), (0, "")]

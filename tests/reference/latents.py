@@ -144,7 +144,7 @@ class Statistics:
 
     def __init__(self, channels, experience=None, temporal=False):
         self.channels, self.errors = channels, [[0, 0] for _ in range(channels)]
-        inputs = 13 if temporal else 10
+        inputs = 14 if temporal else 10
         counters, weights = _experience(experience, channels, inputs) if experience else (None, None)
 
         def first_counter(key):
@@ -161,14 +161,18 @@ class Statistics:
 
 
 class Plane:
-    """A plane that is being decoded; `past` has the symbols of the frame before, where there are temporal contexts."""
+    """A plane that is being decoded.
 
-    def __init__(self, statistics, past=None):
+    Where there are temporal contexts, `past` has the symbols of the frame before, and `foreseen` levels or None.
+    """
+
+    def __init__(self, statistics, past=None, foreseen=None):
         self.statistics = statistics
         self.counters, self.sets, self.errors = statistics.counters, statistics.sets, statistics.errors
         self.values, self.distances = {}, {}  # by (row, column): a list of all channels
         self.sums, self.nothing = {}, [0] * statistics.channels
-        self.past = None if past is None else np.pad(np.minimum(np.abs(past), 255), ((1, 1), (1, 1), (0, 0))).tolist()
+        self.past = None if past is None else np.pad(np.clip(past, -255, 255), ((1, 1), (1, 1), (0, 0)))
+        self.foreseen = np.zeros(np.shape(past), int) if foreseen is None else foreseen
 
     def decide(self, decoder, kind, share, contexts, sets):
         counters = [self.counters[m, context, kind] for m, context in enumerate(contexts, 1)]
@@ -237,7 +241,7 @@ class Plane:
             (min(self.last, 7) * 8 + min(self.before_last, 7)) * 28 + certainty,
             (own * 16 + here) * 8 + certainty // 4,
         ]
-        if self.past:
+        if self.past is not None:
             contexts += self.temporal(where, channel, certainty, left, above)
         sets = (0, certainty), (1, near * 16 + nearest), (2, channel)
         distance = 0
@@ -246,6 +250,10 @@ class Plane:
             s = [int(np.sign(x)) + 1 for x in (left, above, corner, right, self.here[self.before])]
             of_sign = contexts.copy()
             of_sign[0], of_sign[7] = channel * 16 + 3 * s[0] + s[1], 3 * s[0] + s[1]
+            if self.past is not None:
+                past = self.past[where[0] : where[0] + 3, where[1] : where[1] + 3, channel]
+                around = 2 * (past[1, 2] + past[2, 1]) + past[1, 0] + past[0, 1]
+                of_sign[9] = channel * 16 + 3 * (int(np.sign(past[1, 1])) + 1) + int(np.sign(around)) + 1
             of_sign[5], of_sign[6] = channel * 16 + 3 * s[2] + s[3], channel * 16 + 3 * s[4] + s[0]
             up = self.decide(decoder, 1, _share(_TOTAL - end, _TOTAL - (end - start)), of_sign, sets)
             distance = 1
@@ -278,26 +286,37 @@ class Plane:
         return symbol, distance
 
     def temporal(self, where, channel, certainty, left, above):
-        """Contexts of the symbols of the frame before, at and around a position."""
-        y, x = where[0] + 1, where[1] + 1
-
-        def at(i, j):
-            return self.past[y + i][x + j][channel]
-
-        sides = at(0, 1) + at(1, 0) + at(0, -1) + at(-1, 0)
-        wide = level(4 * at(0, 0) + 2 * sides + at(-1, -1) + at(-1, 1) + at(1, -1) + at(1, 1))
+        """Contexts of the symbols of the frame before, at and around a position, and of the level foreseen."""
+        row, column = where
+        past = np.abs(self.past[row : row + 3, column : column + 3, channel])
+        wide = level(int(past.sum() + past[1].sum() + past[:, 1].sum() + past[1, 1]))
+        foreseen = int(self.foreseen[row, column, channel])
         return [
             channel * 16 + wide,
             (certainty * 16 + wide) * 4 + min(abs(left) + abs(above), 3),
-            certainty * 64 + min(at(0, 0), 3),
+            (certainty * 16 + foreseen) * 4 + min(int(past[1, 1]), 3),
+            channel * 16 + foreseen,
         ]
+
+
+def mixed_frames(streams, shape, tables, order, foreseen, experience=None):
+    """The symbols of P-frames with temporal contexts, whose levels are given: int64 [h,w,M] each."""
+    statistics, frames = Statistics(shape[2], experience, temporal=True), []
+    for stream, levels in zip(streams, foreseen, strict=True):
+        decoder, frame = Decoder(stream), np.zeros(shape, np.int64)
+        plane = Plane(statistics, frames[-1] if frames else np.zeros(shape, np.int64), levels)
+        for where in np.ndindex(*shape[:2]):
+            frame[where] = plane.position(decoder, where, tables, order)
+        decoder.finish()
+        frames.append(frame)
+    return frames
 
 
 def _experience(data, channels, inputs):
     """Counters [inputs-1,contexts,8,2] and weights [sets,8,inputs]."""
     contexts, sets = np.frombuffer(data[:8], "<u4").tolist()
     temporal, contexts = divmod(contexts, 1 << 31)
-    check(temporal == (inputs == 13), "the experience is another coder's")
+    check(temporal == (inputs == 14), "the experience is another coder's")
     check((contexts, sets) == (max(2048, 16 * channels), 284 + channels), "the experience is another codec's")
     kept, size = zlib.decompress(data[8:]), (inputs - 1) * contexts * 8
     values = np.frombuffer(kept, "<i2", size).astype(np.int64) << 6

@@ -27,10 +27,12 @@ from codeckit.primitives.entropy import (
     BitPlaneCoded,
     ContextCoded,
     DctCoded,
+    MixingEncoder,
     gaussian_tables,
     integer_gaussian,
     mixing,
 )
+from codeckit.primitives.entropy.latent_mixing import Experience, Statistics, of_tables
 from codeckit.primitives.tokens.subset import encode_subset
 
 import reference
@@ -241,6 +243,30 @@ def agree(path, picture, y_hat=None, coders=(LatentCoded, LatentMixed)):
         assert found.side == picture.side
         if y_hat is not None:
             assert (found.latents / 256 == y_hat).all()
+
+
+@pytest.mark.parametrize("practised", [False, True])
+def test_frames_with_temporal_contexts(practised):
+    rng = np.random.default_rng(4)
+    frames = np.rint(rng.laplace(size=(5, 4, 5, 6)) * rng.choice([0.2, 1, 8], (4, 5, 6))).astype(np.int64)
+    frames[1, 2, 3, 4], frames[2, 0, 0, 1] = 1 << 30, -40000
+    foreseen = rng.integers(0, 16, frames.shape)
+    distributions, where = of_tables(np.broadcast_to(np.arange(6) * 9, (20, 6)), gaussian_tables()), np.indices((4, 5))
+    order, known, packed = [3, 5, 4, 0, 2, 1], None, None
+    for repeated in range(1 + practised):
+        statistics, past, streams = Statistics(6, known, temporal=True), None, []
+        for frame, levels in zip(frames, foreseen, strict=True):
+            encoder = MixingEncoder([frame.shape], statistics=[statistics])
+            symbols = frame.reshape(20, 6)
+            encoder.put(0, where.reshape(2, -1), symbols, distributions, order, past=past, foreseen=levels)
+            streams.append(encoder.getvalue())
+            past = frame
+        if practised and not repeated:
+            packed = statistics.experience.packed()
+            known = Experience.from_packed(packed)
+    plain = [tables.gaussian(9 * channel) for channel in range(6)]
+    found = latents.mixed_frames(streams, (4, 5, 6), plain, order, foreseen, packed)
+    assert np.array_equal(found, frames)
 
 
 @pytest.mark.parametrize("quality", [2.25, 7])
