@@ -105,8 +105,8 @@ class MotionNetwork(nn.Module):
             nn.Conv2d(last, 2, 3, padding=1),
         )
         nn.init.zeros_(self.g_a[-1].weight), nn.init.zeros_(self.g_s[-1].weight)
-        self.gain = GainUnit(m, LEVELS, finest=4.0)
-        self.inverse_gain = GainUnit(m, LEVELS, inverse=True, finest=4.0)
+        self.gain = GainUnit(m, LEVELS, finest=4.0 * FLOW_UNIT)
+        self.inverse_gain = GainUnit(m, LEVELS, inverse=True, finest=4.0 * FLOW_UNIT)
         self.entropy_bottleneck = FactorizedPrior(m)
 
     def forward(self, frame: Tensor, reference: Tensor, quality) -> Motion:
@@ -172,8 +172,8 @@ def _begin_linear(analysis, synthesis):
         u, v = order[channel // 2]
         basis = torch.outer(rows[u], rows[v])
         averaged = basis.repeat_interleave(2, 0).repeat_interleave(2, 1) / 4
-        analysis.weight[channel, channel % 2, 2:10, 2:10] = FLOW_UNIT * averaged
-        synthesis.weight[channel, channel % 2, 2:6, 2:6] = basis / FLOW_UNIT
+        analysis.weight[channel, channel % 2, 2:10, 2:10] = averaged
+        synthesis.weight[channel, channel % 2, 2:6, 2:6] = basis
 
 
 def _flow_level(width):

@@ -116,7 +116,7 @@ def test_cut_symbols_are_told(stage):
 def test_the_largest_symbols_have_a_prediction(stage):
     symbols = np.full((2, 3, CHANNELS), 2**31 - 1, np.int32)
     flow = load_motion(learned_motion._registered[stage.weights]).flow(LearnedField(56, symbols))
-    assert np.abs(flow).max() <= learned_motion.REACH << 8
+    assert np.abs(flow).max() <= 2 * learned_motion.REACH << 8
     assert stage.predict(frames()[0], LearnedField(0, -symbols)).dtype == np.uint8
 
 
