@@ -66,7 +66,10 @@ def fields(seed, rows, columns, count, most):
     rng = np.random.default_rng(seed)
     scale = np.exp(rng.normal(0, 1, CHANNELS)) * most
     return [
-        LearnedField(int(rng.integers(57)), np.rint(rng.laplace(0, scale, (rows, columns, CHANNELS))).astype(np.int32))
+        LearnedField(
+            int(rng.integers(57)),
+            np.rint(rng.laplace(0, scale, (rows, columns, CHANNELS))).clip(-(2**31), 2**31 - 1).astype(np.int32),
+        )
         for _ in range(count)
     ]
 
