@@ -4,7 +4,7 @@ The encoder may compute as it likes, and runs the flow network and the analysis 
 floats. From the symbols on, encoder and decoder compute the same integers::
 
     q            symbols of the latents, int32 [R,C,M], of a frame of R×C blocks of 16×16
-    q · step     step[level, channel] in units of 2^-10, stored: the inverse gain of each eighth of a quality
+    q · step     step[level, channel] in units of 2^-14, stored: the inverse gain of each eighth of a quality
     l_s + g_s    integer networks (`primitives.learned.integer`): vectors int32 [2,4R,4C] in units of 2^-8 pixels
     warp         linear interpolation to all pixels, eight taps at 16ths (`primitives.warp`)
 
@@ -47,7 +47,7 @@ from .motion_network import FLOW_UNIT, LEVELS, MotionNetwork
 FORMAT = "codeckit motion weights 1"
 
 #: Steps of latents are in units of 2^-STEP_BITS.
-STEP_BITS = 10
+STEP_BITS = 14
 
 #: Each part of a vector reaches so many pixels at most.
 REACH = 128
@@ -81,7 +81,7 @@ class MotionModel:
     Attributes:
         network: the floats, in evaluation mode; only the encoder runs them.
         l_s, g_s: the two parts of the synthesis transform in integers.
-        steps: of the latents, int64 [levels,M] in units of 2^-10.
+        steps: of the latents, int64 [levels,M] in units of 2^-14.
         tables: the prior, one table for each level and channel.
         experience: what the context-mixing coder begins with; empty or one.
     """
