@@ -25,7 +25,7 @@ class Model:
         names = {"h_s": "h_s", "context": "context_prediction", "combine": "entropy_parameters"}
         for name, floats in names.items():
             there = f"probabilities.{name}.network" in tensors
-            made = Network(tensors, name, f"network.{floats}", self.checkerboard) if there else None
+            made = Network(tensors, f"probabilities.{name}", f"network.{floats}", self.checkerboard) if there else None
             setattr(self, name, made)
         self.experiences = {
             int(name[11:]): data.tobytes() for name, data in tensors.items() if name.startswith("experience.")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 
 import numpy as np
@@ -37,21 +38,31 @@ def fingerprint(said, tensors) -> bytes:
 
 
 class Layer:
-    """A convolution with its requantization. Sums stay below 2^53: float64 holds them exactly."""
+    """A layer with its requantization. Sums stay below 2^53: float64 holds them exactly."""
 
     def __init__(self, weight, bias, shift, geometry):
         self.weight, self.bias = weight.astype(float), bias.astype(float)  # [kh,kw,C,O], [O]
         self.unit = 2.0 ** -shift.astype(float)
-        self.limit, self.transposed, self.stride, self.padding, self.more, self.upscale, self.slope = geometry.tolist()
+        self.half = np.floor(2.0 ** (shift.astype(float) - 1))
+        numbers = [*geometry.tolist(), 1, 0][:9]  # format 1 lacks the last two
+        self.limit, self.transposed, self.stride, self.padding, self.more, self.upscale, self.slope, *new = numbers
+        self.downscale, self.igdn = new
 
     def __call__(self, x):
-        y = self.transposed_sums(x) if self.transposed else self.sums(x)
+        d, (h, w, channels) = self.downscale, x.shape
+        x = x.reshape(h // d, d, w // d, d, channels).transpose(0, 2, 4, 1, 3).reshape(h // d, w // d, channels * d * d)
+        y = self.products(x) if self.igdn else self.transposed_sums(x) if self.transposed else self.sums(x)
         y = np.clip(np.floor(y * self.unit), -self.limit, self.limit)
         y = np.where(y < 0, np.floor((self.slope * y + 32768) / 65536), y)
         h, w, channels = y.shape
         r = self.upscale
         y = y.reshape(h, w, channels // (r * r), r, r).transpose(0, 3, 1, 4, 2)
         return y.reshape(r * h, r * w, channels // (r * r))
+
+    def products(self, x):
+        n = self.bias + (x * x) @ self.weight[0, 0]
+        roots = np.array([math.isqrt(int(each)) for each in n.flat], float).reshape(n.shape)
+        return x * roots + self.half
 
     def sums(self, x):
         p, (kh, kw) = self.padding, self.weight.shape[:2]
@@ -74,27 +85,33 @@ class Layer:
 
 
 class Network:
-    """One of the integer networks of a weight file: integers [h,w,C] to integers."""
+    """One of the integer networks of a file: integers [h,w,C] to integers.
 
-    def __init__(self, tensors, name, floats, checkerboard=False):
-        version, count, _, _, self.input_limit = tensors[f"probabilities.{name}.network"].tolist()
-        if version != 1:
+    `name` is what the names of its own tensors begin with, `floats` what those of its float weights begin with,
+    `strided` the numbers of layers whose float convolutions have a stride.
+    """
+
+    def __init__(self, tensors, name, floats, checkerboard=False, strided=()):
+        version, count, self.input_bits, _, self.input_limit = tensors[f"{name}.network"].tolist()
+        if version not in (1, 2):
             raise ValueError("another format of integer networks")
         numbers = {key: [int(n) for n in re.findall(r"\d+", key[len(floats) :])] for key in tensors}
-        weights = [key for key in tensors if key.startswith(f"{floats}.") and key.endswith("weight")]
+        weights = [key for key in tensors if key.startswith(f"{floats}.") and key.endswith(("weight", "gamma"))]
         weights.sort(key=numbers.get)
         self.layers = []
         for n, key in zip(range(count), weights, strict=True):
-            bias, shift, geometry = (
-                tensors[f"probabilities.{name}.{n}.{part}"] for part in ("bias", "shift", "geometry")
-            )
+            bias, shift, geometry = (tensors[f"{name}.{n}.{part}"] for part in ("bias", "shift", "geometry"))
             weight = tensors[key].astype(float)
+            if key.endswith("gamma"):
+                weight = np.maximum(np.maximum(weight, 0) ** 2 - 2.0**-36, 0)[:, :, None, None]
             if weight.ndim == 3:
                 weight = _unmasked(weight, 2 * int(geometry[3]) + 1, checkerboard)
             elif f"{floats}.mask" in tensors:
                 weight = weight * tensors[f"{floats}.mask"]
             weight = weight.transpose((2, 3, 0, 1) if geometry[1] else (2, 3, 1, 0))
-            fraction = tensors[f"probabilities.{name}.{n}.fraction"].astype(float)
+            if n in strided:
+                weight = _unshuffled(weight, int(geometry[7]))
+            fraction = tensors[f"{name}.{n}.fraction"].astype(float)
             self.layers.append(Layer(np.rint(weight * 2.0**fraction), bias, shift, geometry))
         self.padding = self.layers[0].padding
 
@@ -109,6 +126,31 @@ class Network:
         p = self.padding
         top, left = max(row - p, 0), max(column - p, 0)
         return self(x[top : row + p + 1, left : column + p + 1])[row - top, column - left]
+
+
+def _unshuffled(weight, s):
+    """The kernel of a convolution with stride s, [k,k,C,O], for the unshuffled input."""
+    k, _, channels, outputs = weight.shape
+    p, reach = k // 2, -(-(k // 2) // s)
+    whole = np.zeros((2 * reach + 1, 2 * reach + 1, channels, s, s, outputs))
+    for a in range(k):
+        for b in range(k):
+            whole[reach + (a - p) // s, reach + (b - p) // s, :, (a - p) % s, (b - p) % s] = weight[a, b]
+    return whole.reshape(2 * reach + 1, 2 * reach + 1, channels * s * s, outputs)
+
+
+def exact_picture(symbols, level, integers, tensors):
+    """The picture of symbols of balle2017 in integers, uint8 [16h,16w,3].
+
+    Args:
+        integers: the tensors `gains` and `g_s.*`.
+        tensors: those of the weight file of balle2017.
+    """
+    network = Network({**tensors, **integers}, "g_s", "network.g_s")
+    latents = 256 * np.clip(symbols.astype(np.int64), -(1 << 20), 1 << 20) + tensors["probabilities.medians"][level]
+    shift = 32 - network.input_bits
+    x = (latents * integers["gains"][level].astype(np.int64) + (1 << shift - 1)) >> shift
+    return ((255 * np.clip(network(x), 0, 1 << 16) + (1 << 15)) >> 16).astype(np.uint8)
 
 
 def _unmasked(weight, k, checkerboard):

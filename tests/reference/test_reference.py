@@ -19,6 +19,8 @@ from codeckit.codecs.jpeg import repack
 from codeckit.codecs.learned import WeightFile, export
 from codeckit.codecs.learned.networks import NETWORKS, network_class
 from codeckit.codecs.learned.stages import LatentCoded, LatentMixed
+from codeckit.codecs.learned.weights import load_weights
+from codeckit.codecs.learned_video.exact_still import ExactStill
 from codeckit.codecs.video_teaching import Hybrid
 from codeckit.primitives import Picture, UniformCoded
 from codeckit.primitives.bitstream import ByteWriter
@@ -30,10 +32,13 @@ from codeckit.primitives.entropy import (
     integer_gaussian,
     mixing,
 )
+from codeckit.primitives.learned.gdn import GDN
+from codeckit.primitives.learned.integer import quantize_network
 from codeckit.primitives.tokens.subset import encode_subset
+from torch import nn
 
 import reference
-from reference import arithmetic, bitplanes, context, dct_context, latents, tables
+from reference import arithmetic, bitplanes, context, dct_context, latents, networks, tables
 from reference.arithmetic import NEW_COUNTER, Decoder, Made, adaptive_decision
 from reference.container import Bits, Reader
 
@@ -263,6 +268,33 @@ def test_every_architecture(name, tmp_path):
     ]
     planes[0].flat[:2] = -(2**31), 2**31 - 1
     agree(path, Picture(tuple(planes), symbols.size, symbols.factors, symbols.color, side=symbols.side))
+
+
+def test_networks_of_every_kind_of_layer():
+    torch.manual_seed(4)
+    modules = nn.Sequential(
+        nn.PixelUnshuffle(2), nn.Conv2d(4, 3, 3, padding=1), nn.LeakyReLU(), nn.Conv2d(3, 4, 5, 2, padding=2),
+        GDN(4, inverse=True), nn.ConvTranspose2d(4, 8, 5, 2, padding=2, output_padding=1), nn.PixelShuffle(2),
+        GDN(2, inverse=True), nn.Conv2d(2, 3, 9, 4, padding=4),
+    )  # fmt: skip
+    made = quantize_network(modules, [torch.rand(1, 1, 16, 24)])
+    parts = {f"made.{name}": tensor for name, tensor in made.state(modules).items()}
+    parts |= {f"floats.{name}": tensor.detach() for name, tensor in modules.state_dict().items()}
+    arrays = {name: tensor.numpy() for name, tensor in parts.items()}
+    x = torch.randint(-999, 999, (1, 1, 32, 48))
+    found = networks.Network(arrays, "made", "floats", strided=(1, 5))(x[0].permute(1, 2, 0).numpy())
+    assert (found == made(x)[0].permute(1, 2, 0).numpy()).all()
+
+
+def test_pictures_of_i_frames():
+    path = codeckit.codec("balle2017").weights.path
+    still = ExactStill.of(load_weights(path), [photo(32, 32)])
+    integers = {name: tensor.numpy() for name, tensor in still.state(load_weights(path)).items()}
+    _, tensors = reference.read_weights(path)
+    for magnitude, level in ((6, 17), (1 << 31, 56)):
+        symbols = np.random.default_rng(0).integers(-magnitude, magnitude, (1, 2, 192)).astype(np.int32)
+        found = networks.exact_picture(symbols, level, integers, tensors)
+        assert (found == still.picture(symbols, level)).all()
 
 
 # --- the golden corpus ----------------------------------------------------------------------------------------------
