@@ -42,38 +42,19 @@ def moving_clip():
 
 
 @pytest.fixture(scope="session")
-def small_video_codec(tmp_path_factory, moving_clip):
+def small_video_codec(tmp_path_factory):
     """Makes `dvc` or `dcvc`, with options, of small networks with random weights."""
     paths = {}
 
     def make(name, **options):
         if name not in paths:
-            paths[name] = tmp_path_factory.mktemp("weights") / f"{name}.safetensors"
-            _write_small(name, moving_clip(3, 32, 48), paths[name])
+            from codeckit.bench.studies.learned_models import random_video_weights
+            from codeckit.codecs.learned.header import shipped
+            from codeckit.codecs.learned_video.weights import register_weights
+
+            still = next(header.path for header in shipped() if header.architecture == "balle2017")
+            paths[name] = random_video_weights(name, tmp_path_factory.mktemp("weights"), still)
+            register_weights(paths[name])
         return codeckit.codec(name, weights=paths[name], **options)
 
     return make
-
-
-def _write_small(name, frames, path):
-    import torch
-    from codeckit.codecs.learned.header import shipped
-    from codeckit.codecs.learned.weights import load_weights
-    from codeckit.codecs.learned_video.exact import ExactDecoder
-    from codeckit.codecs.learned_video.exact_still import ExactStill
-    from codeckit.codecs.learned_video.networks import NETWORKS
-    from codeckit.codecs.learned_video.weights import register_weights, write_weights
-
-    torch.manual_seed(0)
-    network = NETWORKS[name](N=8, M=12, C=4).eval()
-    network.gain.log_gain.data += 3
-    network.inverse_gain.log_gain.data -= 3
-    decoder = ExactDecoder.of(network, [(frames[2], frames[1], frames[0], level) for level in (0, 24, 56)])
-    header = next(each for each in shipped() if each.architecture == "balle2017")
-    balle = load_weights(header.path)
-    still = ExactStill.of(balle, list(frames))
-    tensors = {f"network.{key}": value.half().numpy() for key, value in network.state_dict().items()}
-    tensors |= {f"exact.{key}": value.numpy() for key, value in decoder.state(network).items()}
-    tensors |= {f"still.{key}": value.numpy() for key, value in still.state(balle).items()}
-    write_weights(path, name, header.fingerprint, "random", tensors)
-    register_weights(path)

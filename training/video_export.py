@@ -30,7 +30,7 @@ _LEVELS = tuple(range(0, 57, 8))
 _PRACTISED = (0, 8, 16, 24, 32, 48)
 
 #: Sequences that are enough to see the activations' range, and those that the coder practises on.
-_EXAMPLES, _PRACTICE = 8, 48
+_EXAMPLES, _PRACTICE = 8, 16
 
 
 def export_run(run, data, out, note: str = "") -> Header:

@@ -11,9 +11,10 @@ clips' own residuals, and is rounded at one step. The first frame is coded in th
 does not count. Frames are scaled and cut to 416×240. Tables are those of Laplace densities with each channel's mean
 magnitude over all clips.
 
-"alone" begins each frame with new statistics, all others go on from frame to frame. `foreseen` is the level of the same transform of the prediction, in steps; "oracle" has that of the mean magnitude of
-the unrounded coefficients around, those that come later included, which no decoder knows: a bound for what a network
-could foresee. Bits are those of all clips together; times are those of one core, without the first frame's.
+"alone" begins each frame with new statistics, all others go on from frame to frame. `foreseen` is the level of the
+same transform of the prediction, in steps. "oracle" has that of the mean magnitude of the unrounded coefficients
+around, including those that come later, which no decoder knows: a bound for what a network could foresee. Bits are
+those of all clips together; times are those of one core, without the first frame's.
 """
 
 import argparse
