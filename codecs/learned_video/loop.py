@@ -235,7 +235,8 @@ class _Group:
 
     def __init__(self, loop: Loop, size: tuple[int, int], measured: bool):
         self.loop, self.size, self.measured = loop, size, measured
-        self.spent, self.motion_bits = None, 0
+        self.spent: Any = None
+        self.motion_bits = 0
         self.weights = loop.last.loaded()
         self.shape = -(-size[0] // BLOCK), -(-size[1] // BLOCK)
         self.color, self.position = "rgb", 0

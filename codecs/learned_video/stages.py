@@ -160,7 +160,7 @@ class CostRound(Stage):
 
     >>> y = np.zeros((4, 4, 2)); y[1, 1] = 0.7, 3.7
     >>> CostRound().choose(y, np.full((4, 4, 2), 0.1))[1, 1]
-    array([0, 4], dtype=int32)
+    array([0, 3], dtype=int32)
     """
 
     unwritten: ClassVar[tuple[str, ...]] = ("weight",)
