@@ -9,10 +9,10 @@ encoder, and no gradient goes back through time. DVC calls this an online buffer
 chains together, every `VideoRecipe.chain` steps, so that a run that resumes there goes on as if it had not stopped.
 
 **Rounding.** The synthesis transform sees rounded latents from the first step on, as a chain needs decoded frames. They
-come nearer to zero before, by `networks.DEAD_ZONE`. The rate is that of relaxed latents, as a model of the adaptive coder counts them (`adaptive_rate`). Noise misleads here:
-nine of ten latents of a predicted frame are 0 and cost nothing, but with noise they seem to be most of the rate. `Dcvc`
-adds what its prior foresees. This prior also learns to be right alone, as the integer coder asks it for the scale of
-each latent.
+come nearer to zero before, by `networks.DEAD_ZONE`. The rate is that of relaxed latents, as a model of the adaptive
+coder counts them (`adaptive_rate`). Noise misleads here: nine of ten latents of a predicted frame are 0 and cost
+nothing, but with noise they seem to be most of the rate. `Dcvc` adds what its prior foresees. This prior also learns to
+be right alone, as the integer coder asks it for the scale of each latent.
 
 **The start** is a linear codec: the principal components of residuals (`start`). `dcvc` can begin with a trained `dvc`.
 
