@@ -22,8 +22,7 @@ def dvc(
     quality: float = 4,
     gop: int = 32,
     better: float = 1.0,
-    cascade: float = 0.0,
-    weight: float = 1.0,
+    weight: float = 1.5,
     motion: str = "block",
     weights: str | os.PathLike | None = None,
     device: str = "cpu",
@@ -34,7 +33,6 @@ def dvc(
         quality: 1 … 8, in steps of 1/8.
         gop: frames from one I-frame to the next.
         better: by how much the quality of I-frames is higher than that of predicted ones.
-        cascade: by how much the quality of some predicted frames is lower than that of every fourth, 0 … 2.
         weight: what the error of a rounded latent weighs against its bits, 0 … 4 (`CostRound`).
         motion: "block" for block motion, "learned" for that of a network.
         weights: path of a weight file; None for the weights that come with the package.
@@ -44,15 +42,14 @@ def dvc(
         ValueError: an option is illegal, or the weights are of another codec.
         FileNotFoundError: there is no such weight file.
     """
-    return compose("dvc", quality, gop, better, cascade, weight, motion, weights, device)
+    return compose("dvc", quality, gop, better, weight, motion, weights, device)
 
 
 def dcvc(
     quality: float = 4,
     gop: int = 32,
     better: float = 1.0,
-    cascade: float = 0.0,
-    weight: float = 1.0,
+    weight: float = 1.5,
     motion: str = "block",
     weights: str | os.PathLike | None = None,
     device: str = "cpu",
@@ -63,7 +60,6 @@ def dcvc(
         quality: 1 … 8, in steps of 1/8.
         gop: frames from one I-frame to the next.
         better: by how much the quality of I-frames is higher than that of predicted ones.
-        cascade: by how much the quality of some predicted frames is lower than that of every fourth, 0 … 2.
         weight: what the error of a rounded latent weighs against its bits, 0 … 4 (`CostRound`).
         motion: "block" for block motion, "learned" for that of a network.
         weights: path of a weight file; None for the weights that come with the package.
@@ -73,7 +69,7 @@ def dcvc(
         ValueError: an option is illegal, or the weights are of another codec.
         FileNotFoundError: there is no such weight file.
     """
-    return compose("dcvc", quality, gop, better, cascade, weight, motion, weights, device)
+    return compose("dcvc", quality, gop, better, weight, motion, weights, device)
 
 
 def compose(
@@ -81,7 +77,6 @@ def compose(
     quality: float,
     gop: int,
     better: float,
-    cascade: float,
     weight: float,
     motion: str,
     weights,
@@ -96,8 +91,6 @@ def compose(
         raise ValueError(f"gop is an integer of at least 1, not {gop!r}")
     if not 0 <= better <= 7:
         raise ValueError(f"better lies in 0 … 7, not {better!r}")
-    if not 0 <= cascade <= 2:
-        raise ValueError(f"cascade lies in 0 … 2, not {cascade!r}")
     if motion not in ("block", "learned"):
         raise ValueError(f"motion is 'block' or 'learned', not {motion!r}")
     prediction = ContextPrediction if NETWORKS[name] is Dcvc else ResidualPrediction
@@ -106,7 +99,7 @@ def compose(
         "prediction": prediction(),
         "transform": PredictedTransform(),
         "quantize": CostRound(float(weight)),
-        "entropy": PredictedMixed(quality=quality, gop=gop, better=better, cascade=cascade),
+        "entropy": PredictedMixed(quality=quality, gop=gop, better=better),
     }
     setting = {
         "quality": quality,

@@ -67,10 +67,6 @@ class FrameReport:
     spent: np.ndarray | None = None
 
 
-#: How much of a cascade's depth each of four predicted frames has: as the low-delay configurations of HM and VTM.
-_CASCADE = (1.0, 0.5, 1.0, 0.0)
-
-
 @dataclass(frozen=True)
 class PredictedMixed(VideoStage, WeightedStage):
     """The loop over frames, and the context-mixing coder of their symbols.
@@ -80,35 +76,20 @@ class PredictedMixed(VideoStage, WeightedStage):
         quality: 1 … 8, of predicted frames, in steps of 1/8.
         gop: frames from one I-frame to the next.
         better: by how much the quality of I-frames is higher: the frames that follow are predicted from them.
-        cascade: by how much the quality of some predicted frames is lower than that of every fourth.
     """
 
-    unwritten: ClassVar[tuple[str, ...]] = (
-        "weights",
-        "quality",
-        "gop",
-        "better",
-        "cascade",
-    )  # chunks say what decoding needs
+    #: Chunks say what decoding needs.
+    unwritten: ClassVar[tuple[str, ...]] = ("weights", "quality", "gop", "better")
     absorbs: ClassVar[bool] = True
 
     quality: float = 4
     gop: int = 32
     better: float = 1.0
-    cascade: float = 0.0
 
-    def level(self, position: int) -> int:
-        """The gain level of a predicted frame, the first behind an I-frame being number 1.
-
-        An error of a frame goes on into those that follow, so a good frame now and then pays: most is saved in the
-        frames between two of them.
-
-        >>> stage = PredictedMixed(quality=5, cascade=0.5)
-        >>> [stage.level(position) for position in range(1, 6)]
-        [28, 30, 28, 32, 28]
-        """
-        quality = self.quality - self.cascade * _CASCADE[(position - 1) % len(_CASCADE)]
-        return max(0, round((quality - 1) * LEVEL_STEPS))
+    @property
+    def level(self) -> int:
+        """The gain level of predicted frames."""
+        return round((self.quality - 1) * LEVEL_STEPS)
 
     def among(self, stages: Mapping[str, Stage]) -> "Stage":
         """The loop with all stages of the codec (`loop.Loop`)."""
@@ -239,7 +220,7 @@ class _Group:
         self.motion_bits = 0
         self.weights = loop.last.loaded()
         self.shape = -(-size[0] // BLOCK), -(-size[1] // BLOCK)
-        self.color, self.position = "rgb", 0
+        self.color = "rgb"
         self.frame: Any = None
         self.motion: Any = None
         self.prediction: Prediction | None = None
@@ -249,9 +230,8 @@ class _Group:
 
     def encode_still(self, frame: np.ndarray) -> bytes:
         """The chunk of an I-frame, uint8 [H,W,3] or [H,W]."""
-        quality = self.loop.last.quality
-        level = round((quality - 1) * LEVEL_STEPS)
-        stages = _still_stages(self.weights.still_file, min(quality + self.loop.last.better, 8))
+        level, better = self.loop.last.level, self.loop.last.better
+        stages = _still_stages(self.weights.still_file, min(self.loop.last.quality + better, 8))
         value: Any = frame
         for stage in stages.values():
             value = stage.forward(value)
@@ -276,8 +256,7 @@ class _Group:
 
     def encode(self, frame: np.ndarray) -> bytes:
         """The chunk of a predicted frame."""
-        loop, self.position = self.loop, self.position + 1
-        level = loop.last.level(self.position)
+        loop, level = self.loop, self.loop.last.level
         wanted = np.stack(_PAD.forward(frame).planes, axis=2)
         motion = loop.motion.estimate(wanted, self.frame, self.motion, 1 + level / LEVEL_STEPS)
         packed = loop.motion.pack(motion, self.memory)

@@ -159,13 +159,13 @@ class CostRound(Stage):
         weight: what an error weighs, relative to 8.66 bits. 0 … 4; the higher, the nearer to plain rounding.
 
     >>> y = np.zeros((4, 4, 2)); y[1, 1] = 0.7, 3.7
-    >>> CostRound().choose(y, np.full((4, 4, 2), 0.1))[1, 1]
+    >>> CostRound(1.0).choose(y, np.full((4, 4, 2), 0.1))[1, 1]
     array([0, 3], dtype=int32)
     """
 
     unwritten: ClassVar[tuple[str, ...]] = ("weight",)
 
-    weight: float = 1.0
+    weight: float = 1.5
 
     def __post_init__(self):
         if not 0 <= self.weight <= 4:

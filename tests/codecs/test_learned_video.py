@@ -191,7 +191,6 @@ def test_options(path):
         ({"gop": 0}, "gop is an integer of at least 1"),
         ({"better": -1}, "better lies in 0 … 7"),
         ({"better": float("nan")}, "better lies in 0 … 7"),
-        ({"cascade": 2.5}, "cascade lies in 0 … 2"),
         ({"weight": 5}, "weight lies in 0 … 4"),
         ({"motion": "optical"}, "motion is 'block' or 'learned'"),
         ({"device": "tpu"}, "'cpu', or on 'cuda'"),
