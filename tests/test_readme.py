@@ -46,7 +46,7 @@ def test_the_package_of_the_page_on_extending(tmp_path):
     """The files of docs/extend.md, laid out as an installation does, keep the contracts in a process of their own."""
     page = (ROOT / "docs" / "extend.md").read_text(encoding="utf-8")
     files = dict(re.findall(r"`([\w./]+)`:\n\n```\w+\n(.*?)```", page, re.DOTALL))
-    assert len(files) == 6
+    assert len(files) == 7
     project = files.pop("pyproject.toml")
     points = re.sub(r'\[project.entry-points."(.*?)"\]', r"[\1]", project[project.index("[project.entry-points") :])
     files["my_package-1.0.dist-info/METADATA"] = "Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n"
