@@ -8,11 +8,12 @@ that was decoded in the step before. So the network sees the errors that it make
 encoder, and no gradient goes back through time. DVC calls this an online buffer. All patches of a batch begin their
 chains together, every `VideoRecipe.chain` steps, so that a run that resumes there goes on as if it had not stopped.
 
-**Rounding.** The synthesis transform sees rounded latents from the first step on, as a chain needs decoded frames. They
-come nearer to zero before, by `networks.DEAD_ZONE`. The rate is that of relaxed latents, as a model of the adaptive
-coder counts them (`adaptive_rate`). Noise misleads here: nine of ten latents of a predicted frame are 0 and cost
-nothing, but with noise they seem to be most of the rate. `Dcvc` adds what its prior foresees. This prior also learns to
-be right alone, as the integer coder asks it for the scale of each latent.
+**Rounding.** The synthesis transform sees rounded latents from the first step on, as a chain needs decoded frames. The
+rate is that of relaxed latents, as a model of the adaptive coder counts them (`adaptive_rate`). Noise misleads here:
+nine of ten latents of a predicted frame are 0 and cost nothing, but with noise they seem to be most of the rate. `Dcvc`
+adds what its prior foresees. This prior also learns to be right alone, as the integer coder asks it for the scale of
+each latent. A dead zone in training, to imitate an encoder that counts bits, gained nothing
+(docs/training.md, "Learned video").
 
 **The start** is a linear codec: the principal components of residuals (`start`). `dcvc` can begin with a trained `dvc`.
 
@@ -27,13 +28,12 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..codecs.learned.header import shipped
 from ..codecs.learned.lambdas import LAMBDAS, lambda_at
 from ..codecs.learned.weights import load_weights
 from ..codecs.learned_video.motion import luma, penalty_at
-from ..codecs.learned_video.networks import DEAD_ZONE, NETWORKS, Dcvc, PredictiveNetwork
+from ..codecs.learned_video.networks import NETWORKS, Dcvc, PredictiveNetwork
 from ..primitives.block_motion import SIDE, Field, encode_field, estimate_field, overlapped
 from ..primitives.learned.quantize import relax
 from .adaptive_rate import AdaptiveRate, laplace_bits
@@ -148,7 +148,7 @@ class Objective(nn.Module):
 
     def bits(self, out, quality: Tensor) -> tuple[Tensor, Tensor]:
         """Bits of each frame [N], and those of the prior of `Dcvc` alone, which teach nothing else."""
-        symbols = relax(F.softshrink(out.y, DEAD_ZONE))
+        symbols = relax(out.y)
         if not isinstance(self.network, Dcvc):
             return self.rate.bits(symbols, quality), torch.zeros(())
         bits = self.rate.bits(symbols, quality, self.network.prior(out.features).float())

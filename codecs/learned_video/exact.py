@@ -42,16 +42,13 @@ from ...primitives.entropy.tables import FrequencyTables
 from ...primitives.learned.integer import IntegerNetwork, quantize_network
 from ...primitives.learned.tiles import tiled
 from ..learned.networks import LEVEL_STEPS
-from .networks import CELL, Dcvc, PredictiveNetwork, rounded
+from .networks import CELL, Dcvc, PredictiveNetwork
 
 #: Fraction bits: of pixels, of features, of pictures and latents, of logarithms of scales.
 PIXEL_BITS, FEATURE_BITS, PICTURE_BITS, SCALE_BITS = 8, 10, 12, 8
 
 #: Laplace distributions: their number, the logarithm of the narrowest scale, and how many a factor of e.
 TABLES, NARROWEST, DENSITY = 80, -3.25, 8
-
-#: Of symbols that distributions are fitted to, in the place of an encoder that counts bits.
-_DEAD_ZONE = 0.25
 
 #: Symbols that a table has a bin for, at most, to either side.
 _WIDEST = 512
@@ -135,7 +132,7 @@ class ExactDecoder:
                 seen["fusion"].append(torch.cat((made, features), dim=1))
                 seen["prior"].append(features)
                 logs = network.prior(features)
-            latents.append((level, rounded(y[0], _DEAD_ZONE), logs[0]))
+            latents.append((level, y[0].round(), logs[0]))
         networks = {
             name: quantize_network(modules, seen[name], input_limit=_FEATURE_LIMIT, **_BITS[name])
             for name, modules in parts(network).items()

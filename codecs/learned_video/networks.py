@@ -45,10 +45,6 @@ from ...primitives.learned.quantize import round_straight_through
 from ..learned.networks import LEVEL_STEPS
 from ..learned.networks.layers import down, up
 
-#: By how much of a step latents come nearer to zero before they are rounded: about what an encoder that counts bits
-#: does (`stages.CostRound`), so that networks are trained for the symbols that they will get.
-DEAD_ZONE = 0.15
-
 #: Side of the squares of pixels that are channels of the context network.
 CELL = 4
 
@@ -118,7 +114,7 @@ class PredictiveNetwork(nn.Module):
         features = self.features(p, before, quality)
         corrected = p * _UNIT + self.correction(features).float()
         y = self.analysis(x * _UNIT - corrected, features, quality)
-        made = self.synthesis(rounded(y), features, quality)
+        made = self.synthesis(round_straight_through(y), features, quality)
         return Predicted((corrected + made) * 256, corrected * 256, y, features)
 
     def features(self, p: Tensor, before: Tensor, quality: Tensor) -> Tensor:
@@ -169,15 +165,6 @@ class Dcvc(PredictiveNetwork):
         """As `PredictiveNetwork.synthesis`, given the features."""
         made = self.g_s(self.inverse_gain(y_hat, quality))
         return self.tail(made).float() + self.fusion(torch.cat((made, features), dim=1)).float()
-
-
-def rounded(y: Tensor, dead_zone: float = DEAD_ZONE) -> Tensor:
-    """Latents brought nearer to zero and rounded, straight through.
-
-    >>> rounded(torch.tensor([0.6, -0.7, 2.9]))
-    tensor([ 0., -1.,  3.])
-    """
-    return round_straight_through(F.softshrink(y, dead_zone))
 
 
 def conv(channels_in: int, channels_out: int) -> nn.Conv2d:

@@ -2,4 +2,4 @@
 
 from . import VideoRecipe
 
-RECIPE = VideoRecipe("dcvc", "dcvc", (96, 192, 48), steps=15_000, batch=4, patch=192, report=1500)
+RECIPE = VideoRecipe("dcvc", "dcvc", (96, 192, 48), steps=10_002, batch=4, patch=192, report=1500)
