@@ -71,9 +71,9 @@ def read_header(path, format: str = FORMAT) -> Header:
     return Header.of(path, read_metadata(path, format))
 
 
-def shipped(folder: Path = SHIPPED, format: str = FORMAT) -> list[Header]:
-    """The weight files that come with the package, in a folder."""
-    return [read_header(path, format) for path in sorted(folder.glob("*.safetensors"))]
+def shipped(folder: Path | None = None, format: str = FORMAT) -> list[Header]:
+    """The weight files that come with the package, in a folder; None for that of the codecs of stills."""
+    return [read_header(path, format) for path in sorted((folder or SHIPPED).glob("*.safetensors"))]
 
 
 def has_shipped(architecture: str) -> bool:
