@@ -31,6 +31,9 @@ class DamageWarning(UserWarning):
         frames, are = ("frame", "is") if given == 1 and promised in (None, 1) else ("frames", "are")
         super().__init__(f"{reason}; {given} {told}{frames} {are} given")
 
+    def __reduce__(self):
+        return type(self), (self.given, self.promised, self.reason)
+
 
 class ReadingError(ValueError):
     """A picture file that is whole, but holds what codecs do not take: transparency, more than 8 bits, several frames.

@@ -10,9 +10,13 @@ import codeckit
 from codeckit.bench.jobs import Failure
 from codeckit.bench.records import Measurements
 from codeckit.bench.sweep import SweepError
+from codeckit.primitives.errors import DamageWarning
 
 #: How to make those that take more than a message.
-MADE = {SweepError: lambda: SweepError(Measurements([]), (Failure("jpeg", {"quality": 50}, "a.png", "it broke"),))}
+MADE = {
+    SweepError: lambda: SweepError(Measurements([]), (Failure("jpeg", {"quality": 50}, "a.png", "it broke"),)),
+    DamageWarning: lambda: DamageWarning(3, 9, "the stream ends 20 bytes too early"),
+}
 
 
 def exception_classes():

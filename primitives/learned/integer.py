@@ -632,9 +632,9 @@ def _layers(modules):
     groups, downscale = [], 1
     for module in _flat(modules):
         group = groups[-1] if groups and downscale == 1 and not isinstance(groups[-1].module, GDN) else None
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and (downscale == 1 or module.stride[0] == 1):
+        stride = module.stride[0] if isinstance(module, nn.Conv2d) else 1  # a transposed one makes pictures larger
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and 1 in (downscale, stride):
             _check_geometry(module)
-            stride = 1 if isinstance(module, nn.ConvTranspose2d) else module.stride[0]
             groups.append(_FloatLayer(module, max(downscale, stride)))
             downscale = 1
         elif isinstance(module, GDN) and module.inverse and downscale == 1:
