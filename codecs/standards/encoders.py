@@ -15,12 +15,14 @@ some pictures later, and packets come in decoding order. Pictures go in as plane
 scaler or colour converter of FFmpeg's is involved.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
 import tempfile
 import threading
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -295,7 +297,8 @@ class _Pyav:
         import av
 
         try:
-            return self._take(self._context.encode(frame))
+            with usual_scheduling():
+                return self._take(self._context.encode(frame))
         except (av.error.FFmpegError, ValueError) as error:
             raise ValueError(self._complaint(error)) from error
 
@@ -336,7 +339,8 @@ class _PyavFile(_Pyav):
         import av
 
         try:
-            packets = self._stream.encode(frame)
+            with usual_scheduling():
+                packets = self._stream.encode(frame)
         except (av.error.FFmpegError, ValueError) as error:
             raise ValueError(self._complaint(error)) from error
         try:
@@ -364,6 +368,23 @@ class _PyavFile(_Pyav):
 
     def close(self):
         self._file.close()
+
+
+@contextlib.contextmanager
+def usual_scheduling() -> Iterator[None]:
+    """Set the scheduling of this thread back at the end.
+
+    SVT-AV1, started by root, makes the thread that opens it a real-time one, and nothing else runs beside it any more.
+    """
+    if not hasattr(os, "sched_getscheduler"):  # Linux alone has it
+        yield
+        return
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        if os.sched_getscheduler(0) != before[0]:
+            os.sched_setscheduler(0, *before)
 
 
 def show_at(packet, clock: Clock, shown: int, decoded: int | None) -> None:

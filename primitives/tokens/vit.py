@@ -133,20 +133,20 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = nn.Linear(channels, channels)
 
-    def _split(self, x):
+    def split(self, x):
         batch, count, channels = x.shape
         return self.qkv(x).view(batch, count, 3, self.heads, channels // self.heads).permute(2, 0, 3, 1, 4)
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """`bias` [B,1,1,N] is added to the logarithm of the attention that each token gets."""
-        q, k, v = self._split(x)
+        q, k, v = self.split(x)
         scores = q * (q.shape[3] ** -0.5) @ k.transpose(2, 3)  # torch's fused attention is slower for so few tokens
         weights = (scores if bias is None else scores + bias).softmax(3).to(v.dtype)
         return self.out((weights @ v).transpose(1, 2).reshape(x.shape))
 
     def look(self, x: Tensor) -> Look:
         """Where the first token, the class token, looks; and the keys of the others."""
-        q, k, _ = self._split(x)
+        q, k, _ = self.split(x)
         weights = (q[:, :, :1] @ k.transpose(2, 3) / math.sqrt(q.shape[3])).softmax(3)
         return Look(weights[:, :, 0, 1:].mean(1), k[:, :, 1:].transpose(1, 2).flatten(2))
 
@@ -167,33 +167,24 @@ class Block(nn.Module):
         return x + self.perceptron(self.norm2(x))
 
 
-class VisionTransformer(nn.Module):
-    """The stem's maps [B,stem,rows,columns] to logits [B,classes].
+class VisionTower(nn.Module):
+    """The stem's maps [B,stem,rows,columns] to tokens, and what its class token looks at.
 
-    >>> network = VisionTransformer(VitSize(stem=4, channels=16, heads=2, tower=1, reader=1)).eval()
-    >>> seen = network.look(torch.zeros(1, 4, 5, 4))
-    >>> seen.tokens.shape, seen.grid, network.read(seen.tokens[:, :5]).shape
-    (torch.Size([1, 20, 16]), (5, 4), torch.Size([1, 10]))
+    >>> tower = VisionTower(VitSize(stem=4, channels=16, heads=2, tower=1)).eval()
+    >>> seen = tower.look(torch.zeros(1, 4, 5, 4))
+    >>> seen.tokens.shape, seen.grid
+    (torch.Size([1, 20, 16]), (5, 4))
     """
 
-    def __init__(self, size: VitSize | None = None):
+    def __init__(self, size: VitSize):
         super().__init__()
-        size = size or VitSize()
         self.size = size
         self.scale = nn.BatchNorm2d(size.stem, affine=False)  # channels of all stages have sizes of their own
         self.enter = nn.Conv2d(size.stem, size.channels, 1)
         self.position = nn.Parameter(0.02 * torch.randn(1, size.channels, size.grid, size.grid))
         self.tower_class = nn.Parameter(0.02 * torch.randn(1, 1, size.channels))
-        self.reader_class = nn.Parameter(0.02 * torch.randn(1, 1, size.channels))
-        block = (size.channels, size.heads, size.hidden)
-        self.tower = nn.ModuleList(Block(*block) for _ in range(size.tower))
-        self.reader = nn.ModuleList(Block(*block) for _ in range(size.reader))
-        self.norm = nn.LayerNorm(size.channels)
-        self.head = nn.Linear(size.channels, size.classes)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
+        self.tower = nn.ModuleList(Block(size.channels, size.heads, size.hidden) for _ in range(size.tower))
+        small_weights(self)
 
     def embed(self, maps: Tensor) -> Tensor:
         """Tokens with their positions, [B,N,C]."""
@@ -219,6 +210,34 @@ class VisionTransformer(nn.Module):
             looks.append(block.attention.look(block.norm1(x)))
             x = block(x)
         return Seen(x[:, 1:], x[:, 0], tuple(maps.shape[2:])), looks
+
+
+def small_weights(network: nn.Module) -> None:
+    """Linear layers begin with weights of a standard deviation of 0.02 and no bias."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            nn.init.zeros_(module.bias)
+
+
+class VisionTransformer(VisionTower):
+    """A tower and a reader: the stem's maps [B,stem,rows,columns] to logits [B,classes].
+
+    >>> network = VisionTransformer(VitSize(stem=4, channels=16, heads=2, tower=1, reader=1)).eval()
+    >>> seen = network.look(torch.zeros(1, 4, 5, 4))
+    >>> network.read(seen.tokens[:, :5]).shape
+    torch.Size([1, 10])
+    """
+
+    def __init__(self, size: VitSize | None = None):
+        size = size or VitSize()
+        super().__init__(size)
+        self.reader_class = nn.Parameter(0.02 * torch.randn(1, 1, size.channels))
+        self.reader = nn.ModuleList(Block(size.channels, size.heads, size.hidden) for _ in range(size.reader))
+        self.norm = nn.LayerNorm(size.channels)
+        self.head = nn.Linear(size.channels, size.classes)
+        small_weights(self.reader)
+        small_weights(self.head)
 
     def embedding(self, tokens: Tensor, sizes: Tensor | None = None) -> Tensor:
         """The reader's class token [B,C] for tokens [B,K,C], which stand for `sizes` [B,K] each."""

@@ -1,5 +1,6 @@
 """Videos: from every source, by every standard and frame by frame, into streams and files, and back."""
 
+import os
 from fractions import Fraction
 
 import codeckit
@@ -230,3 +231,11 @@ def test_damage_behind_a_valid_checksum():
                 assert all(frame.dtype == np.uint8 for frame in frames)
             except StreamError:
                 pass
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="scheduling policies are Linux's")
+def test_no_encoder_leaves_a_real_time_thread_behind():
+    """SVT-AV1 makes one of the calling thread where root runs it."""
+    before = os.sched_getscheduler(0)
+    assert len(list(fast("av1", quality=40).decode_video(fast("av1", quality=40).encode_video(clip(2))))) == 2
+    assert os.sched_getscheduler(0) == before

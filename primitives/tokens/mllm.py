@@ -1,0 +1,243 @@
+"""A small multimodal language model: a vision tower, a projector, and a causal language model that reads its tokens.
+
+::
+
+    picture ─ stem ─ tower: 4 blocks ─ tokens [256,192] ─ projector ─ [256,160] ┐
+              16×16 px: 1 token                                                 ├─ 12 blocks ─ next words
+                                         question, answer ─ word embedding ─────┘
+
+This is LLaVA's plan (H. Liu et al., "Visual Instruction Tuning", NeurIPS 2023) at a thousandth of its size. The
+language model is twelve *thin* layers, so that what happens after its second layer happens early, as in the large ones: methods
+that drop visual tokens inside of the language model (FastV, PyramidDrop) pay for a sixth of it, not for half.
+
+**One sequence for all questions.** The tokens of a picture stand at the beginning. Each question sees them and itself,
+and no other question, and its words count their positions from its own question mark. So all questions of a picture
+cost one pass over its tokens. Visual tokens have their positions from the tower; whoever drops some needs no others.
+
+**Order.** Visual tokens see those before them, a word sees all visual tokens and the words before it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .vit import Block, VisionTower, VitSize, small_weights
+
+
+@dataclass(frozen=True)
+class LanguageSize:
+    """The dimensions of a `LanguageModel`.
+
+    Attributes:
+        words: in the vocabulary; number 0 is the filler.
+        before: words of the longest question.
+        after: words of the longest answer.
+        visual: channels of the tower's tokens.
+        channels, heads, layers: of the language model.
+        hidden: of its perceptrons, as a multiple of `channels`.
+    """
+
+    words: int
+    before: int
+    after: int
+    visual: int = 192
+    channels: int = 160
+    heads: int = 5
+    layers: int = 12
+    hidden: int = 4
+
+
+class Texts(NamedTuple):
+    """Questions about pictures, those of one picture side by side, int64 [B,L] all.
+
+    Attributes:
+        words: numbers of words; 0 where there is none.
+        place: of a word, counted from its question mark: 0 for this, 1 for the answer's first word; −1 for the word
+            before.
+        which: number of the question within the picture; −1 for a filler.
+    """
+
+    words: Tensor
+    place: Tensor
+    which: Tensor
+
+
+def texts(batch: Sequence[Sequence[tuple[Sequence[int], Sequence[int]]]]) -> Texts:
+    """`Texts` of numbers of words: for each picture, for each question, its words and those of the answer that follow.
+
+    >>> texts([[([5, 9], [3])], [([4, 6, 9], []), ([9], [])]])
+    Texts(words=tensor([[5, 9, 3, 0],
+            [4, 6, 9, 9]]), place=tensor([[-1,  0,  1,  0],
+            [-2, -1,  0,  0]]), which=tensor([[ 0,  0,  0, -1],
+            [ 0,  0,  0,  1]]))
+    """
+    rows = []
+    for picture in batch:
+        rows.append(
+            [
+                (word, place, number)
+                for number, (question, answer) in enumerate(picture)
+                for place, word in enumerate((*question, *answer), 1 - len(question))
+            ]
+        )
+    length = max(map(len, rows))
+    return Texts(*torch.tensor([row + [(0, 0, -1)] * (length - len(row)) for row in rows]).unbind(2))
+
+
+@dataclass
+class Inside:
+    """The inside of a language model before one of its layers, for rules that drop visual tokens there.
+
+    Attributes:
+        layer: number of layers passed.
+        x: hidden states [B,K+L,C], those of the K visual tokens first.
+        kept: which of the visual tokens are left, [B,K].
+        block: the layer passed last.
+        before: the hidden states before it.
+        bias: the mask of that layer.
+    """
+
+    layer: int
+    x: Tensor
+    kept: Tensor
+    block: Block
+    before: Tensor
+    bias: Tensor
+
+    @property
+    def attention(self) -> Tensor:
+        """What the last word's attention in the last layer gave to each visual token, mean over the heads: [B,K]."""
+        q, k, _ = self.block.attention.split(self.block.norm1(self.before))
+        scores = q[:, :, -1:] @ k.transpose(2, 3) * q.shape[3] ** -0.5 + self.bias[:, :, -1:]
+        return scores.softmax(3)[:, :, 0, : self.kept.shape[1]].mean(1)
+
+    @property
+    def keys(self) -> Tensor:
+        """Keys of the last layer, of all heads side by side: [B,K+L,C]."""
+        return self.block.attention.split(self.block.norm1(self.before))[1].transpose(1, 2).flatten(2)
+
+
+#: Says which of the visual tokens stay: positions [B,K'] among those that are left, ascending; None for all of them.
+Rule = Callable[[Inside], Tensor | None]
+
+
+class LanguageModel(nn.Module):
+    """Visual tokens and words to what the next word is.
+
+    >>> model = LanguageModel(LanguageSize(10, 3, 1, visual=8, channels=12, heads=2, layers=2)).eval()
+    >>> asked = texts([[([5, 9], []), ([4, 6, 9], [])]])
+    >>> model(torch.zeros(1, 16, 8), asked).shape
+    torch.Size([1, 5, 10])
+    """
+
+    def __init__(self, size: LanguageSize):
+        super().__init__()
+        self.size = size
+        self.projector = nn.Sequential(
+            nn.LayerNorm(size.visual),
+            nn.Linear(size.visual, size.channels),
+            nn.GELU(),
+            nn.Linear(size.channels, size.channels),
+        )
+        self.words = nn.Embedding(size.words, size.channels)
+        self.places = nn.Parameter(0.02 * torch.randn(size.before + size.after, size.channels))
+        self.layers = nn.ModuleList(Block(size.channels, size.heads, size.hidden) for _ in range(size.layers))
+        self.norm = nn.LayerNorm(size.channels)
+        small_weights(self)
+        nn.init.normal_(self.words.weight, std=0.02)
+
+    def forward(self, visual: Tensor, asked: Texts, rule: Rule | None = None) -> Tensor:
+        """Logits of the next word at each word, [B,L,words].
+
+        Args:
+            visual: tokens of the tower, [B,K,visual].
+            asked: what is asked; with a rule, one question a picture, all of one length.
+            rule: drops visual tokens before layers, the first excepted.
+        """
+        place = asked.place + self.size.before - 1
+        x = torch.cat([self.projector(visual), self.words(asked.words) + self.places[place]], 1)
+        kept = torch.arange(visual.shape[1]).expand(len(visual), -1)
+        bias = _mask(visual.shape[1], asked.which).to(x.dtype)
+        for number, block in enumerate(self.layers):
+            before, x = x, block(x, bias)
+            inside = Inside(number + 1, x, kept, block, before, bias)
+            if rule is not None and (stay := rule(inside)) is not None:
+                text = torch.arange(kept.shape[1], x.shape[1]).expand(len(x), -1)
+                index = torch.cat([stay, text], 1)
+                x = x.gather(1, index[..., None].expand(-1, -1, x.shape[2]))
+                kept = kept.gather(1, stay)
+                bias = _mask(kept.shape[1], asked.which).to(x.dtype)
+        made = self.norm(x[:, kept.shape[1] :])
+        return F.linear(made, self.words.weight.to(made.dtype))
+
+    @torch.inference_mode()
+    def answer(self, visual: Tensor, questions: Sequence[Sequence[Sequence[int]]], lengths, rule=None):
+        """The likeliest answers, word by word: for each picture, for each question, numbers of words.
+
+        Args:
+            visual: tokens [B,K,visual] of the pictures.
+            questions: numbers of words, for each picture, for each of its questions.
+            lengths: numbers of words of the answers, likewise.
+            rule: as for `forward`.
+        """
+        answers = [[[] for _ in picture] for picture in questions]
+        for n in range(self.size.after):
+            todo = [
+                [(q, number) for number, q in enumerate(picture) if lengths[b][number] > n]
+                for b, picture in enumerate(questions)
+            ]
+            rows = [b for b, picture in enumerate(todo) if picture]
+            if not rows:
+                break
+            asked = texts([[(q, answers[b][number]) for q, number in todo[b]] for b in rows])
+            best = self(visual[rows], asked, rule).argmax(2)
+            ends = (asked.place == n) & (asked.which >= 0)
+            for row, b in enumerate(rows):
+                for (_, number), word in zip(todo[b], best[row][ends[row]].tolist(), strict=True):
+                    answers[b][number].append(word)
+        return answers
+
+
+def _mask(count: int, which: Tensor) -> Tensor:
+    """0 where a token may look, −∞ where not: [B,1,K+L,K+L], for K visual tokens and words of questions `which`."""
+    batch, length = which.shape
+    asker = torch.cat([which.new_full((batch, count), -2), which], 1)
+    earlier = torch.ones(count + length, count + length, dtype=torch.bool).tril()
+    visible = (asker[:, None, :] == -2) | (asker[:, None, :] == asker[:, :, None])
+    return torch.zeros(batch, count + length, count + length).masked_fill_(~(visible & earlier), -torch.inf)[:, None]
+
+
+def flops(size: LanguageSize, visual: Sequence[int], words: int) -> float:
+    """Multiplications of a pass through the language model's layers.
+
+    A layer of n tokens takes 4nd² + 2n²d + 2ndm (L. Chen et al., "An Image is Worth 1/2 Tokens After Layer 2", ECCV
+    2024), m the width of its perceptron.
+
+    Args:
+        size: d and m.
+        visual: visual tokens in each layer.
+        words: of question and answer.
+
+    >>> round(flops(LanguageSize(91, 15, 3), [256] * 12, 10) / 1e9, 2)
+    1.25
+    """
+    d, m = size.channels, size.hidden * size.channels
+    return float(sum(4 * n * d * d + 2 * n * n * d + 2 * n * d * m for n in (count + words for count in visual)))
+
+
+class Mllm(nn.Module):
+    """Tower and language model.
+
+    Args:
+        tower: dimensions of the tower; its reader is not there.
+        language: dimensions of the language model.
+    """
+
+    def __init__(self, tower: VitSize, language: LanguageSize):
+        super().__init__()
+        self.tower = VisionTower(tower)
+        self.language = LanguageModel(language)

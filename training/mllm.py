@@ -1,0 +1,341 @@
+"""Train the multimodal language model on scenes: tower, projector and language model together, on one CPU core.
+
+    python -m codeckit.training.mllm make --objects IMAGENETTE/train --backgrounds FOLDER … --out pool.safetensors
+    python -m codeckit.training.mllm train --pool pool.safetensors --out runs/mllm
+    python -m codeckit.training.mllm export --run runs/mllm --out mllm-scenes.safetensors
+
+**The pool.** Scenes are drawn once, with the stem's maps of them, which is frozen. Their questions are drawn anew each
+time a scene is seen. Backgrounds on which a classifier sees one of the ten classes are left out.
+
+**Three losses.** The answers' words teach everything. Alone they teach it slowly: a question tells a model that sees
+nothing yet hardly more than its bits. So each token of the tower also has to tell what lies at its place (kind, colour,
+letter), and the class token what the scene shows. The layers for that are thrown away afterwards. The second stands for
+the alignment that LLaVA learns from captions.
+
+**No token is dropped.** Those who reduce tokens shall meet a model that has always seen all of them, as in the papers.
+
+A run's folder is that of `training.loop`, and resuming is exact.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from ..codecs.image_io import write_atomically
+from ..metrics.tasks.scenes.questions import ANSWER, CATEGORIES, LONGEST, VOCABULARY, ask, easy
+from ..metrics.tasks.scenes.scene import (
+    CELL_COLOURS,
+    CELL_KINDS,
+    CELL_LETTERS,
+    CLASSES,
+    COLOURS,
+    SHAPES,
+    SIDE,
+    Photographs,
+    Scene,
+    cell_truth,
+    draw_scene,
+    presence,
+    render,
+)
+from ..metrics.tasks.scenes.words import numbers, taught
+from ..primitives.tokens.backbones import load_backbone
+from ..primitives.tokens.mllm import LanguageSize, Mllm, texts
+from ..primitives.tokens.vit import VitSize, load_stem
+from .callbacks import Average, Callback, Clip, LearningRate, Seeding
+from .loop import Task, run
+
+#: One of so many photographs of a class is kept for the scenes of the validation.
+_HELD_OUT = 12
+
+#: ImageNet's classes that could be taken for one of ours: fish, dogs, radios, saws, churches, horns, trucks, pumps …
+_SIMILAR = (
+    *range(7), *range(151, 269), *range(389, 398), 430, 463, 482, 491, 497, 499, 513, 522, 555, 558, 566, 569, 571, 574,
+    627, 632, 650, 663, 668, 683, 698, 701, 717, 722, 747, 754, 776, 805, 848, 851, 852, 864, 867, 890,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MllmRecipe:
+    """What the model is made with.
+
+    Attributes:
+        steps, batch: length of the training and scenes a step.
+        questions: of each scene in a step.
+        learning_rate, warmup: the highest, of AdamW, and the steps until then; it falls along half a cosine.
+        weight_decay: of matrices.
+        clip: largest norm of the gradients.
+        ema: decay of the moving average.
+        cells, shown: weights of the losses of what lies at each place and of what the scene shows.
+        report: steps from one checkpoint to the next.
+        seed: of all random numbers.
+    """
+
+    steps: int = 16_000
+    batch: int = 24
+    questions: int = 16
+    learning_rate: float = 1.2e-3
+    warmup: int = 300
+    weight_decay: float = 0.02
+    clip: float = 1.0
+    ema: float = 0.998
+    cells: float = 1.0
+    shown: float = 0.5
+    report: int = 1000
+    seed: int = 0
+
+
+RECIPE = MllmRecipe()
+
+TOWER = VitSize(grid=SIDE // 16, reader=0)
+LANGUAGE = LanguageSize(len(VOCABULARY), LONGEST, ANSWER)
+
+
+class Pool(NamedTuple):
+    """Scenes to learn from, those for validation at the end.
+
+    Attributes:
+        maps: of the stem, float16 [N,C,16,16].
+        scenes: their truth.
+        held_out: how many are for validation.
+    """
+
+    maps: Tensor
+    scenes: list[Scene]
+    held_out: int
+
+
+def make(out, count: int, held_out: int, photographs: Photographs, seed: int = 0, progress=print) -> None:
+    """Draw scenes and write the pool.
+
+    Args:
+        out: the file.
+        count, held_out: numbers of scenes to train on and to validate on.
+        photographs: what they are made of; one of 12 objects of each class is for validation alone.
+        seed: of all choices.
+        progress: takes a line now and then.
+    """
+    stem = load_stem()
+    held = tuple(files[::_HELD_OUT] for files in photographs.classes)
+    rest = tuple(tuple(f for n, f in enumerate(files) if n % _HELD_OUT) for files in photographs.classes)
+    maps, labels = [], []
+    for start in range(0, count + held_out, 16):
+        pictures = []
+        for n in range(start, min(start + 16, count + held_out)):
+            chosen = replace(photographs, classes=rest if n < count else held)
+            scene = draw_scene(np.random.default_rng((seed, n)), chosen)
+            pictures.append(render(scene, chosen))
+            labels.append(scene.label)
+        x = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float()
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            maps.append(stem.maps(x).half())
+        if start % 1024 == 0:
+            progress(f"{start} of {count + held_out} scenes")
+    said = {"labels": json.dumps(labels), "held_out": str(held_out)}
+    write_atomically(out, save({"maps": torch.cat(maps).contiguous()}, said))
+
+
+def load_pool(path) -> Pool:
+    """Read what `make` wrote."""
+    with safe_open(path, "pt") as file:
+        said = file.metadata()
+    scenes = [Scene.of(label) for label in json.loads(said["labels"])]
+    return Pool(load_file(path)["maps"], scenes, int(said["held_out"]))
+
+
+def without_our_classes(paths: Sequence[Path], limit: float = 0.1) -> tuple[Path, ...]:
+    """The photographs on which EfficientNet-Lite2 sees nothing like one of the ten classes (probability of all)."""
+    from ..codecs.image_io import read_image
+
+    backbone = load_backbone("efficientnet-lite2")
+
+    def likely(path):
+        scores = torch.from_numpy(np.asarray(backbone.logits(read_image(path)), np.float64))
+        return float(scores.softmax(0)[list(_SIMILAR)].sum())
+
+    return tuple(path for path in paths if likely(path) < limit)
+
+
+class Terms(NamedTuple):
+    """What a step measures: the loss, and its parts.
+
+    Attributes:
+        loss: their weighted sum.
+        answers: cross-entropy of the answers' words.
+        cells: of what lies at each place: kind, colour and letter together.
+        shown: of what the scene shows.
+    """
+
+    loss: Tensor
+    answers: Tensor
+    cells: Tensor
+    shown: Tensor
+
+
+class Teaching(nn.Module):
+    """The model, the layers that only training needs, and their loss."""
+
+    def __init__(self, tower: VitSize, language: LanguageSize, recipe: MllmRecipe):
+        super().__init__()
+        self.recipe = recipe
+        self.network = Mllm(tower, language)
+        kinds = len(CELL_KINDS), len(CELL_COLOURS), len(CELL_LETTERS)
+        self.of_cells = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(tower.channels), nn.Linear(tower.channels, count)) for count in kinds
+        )
+        shown = len(CLASSES) + len(SHAPES) * (1 + len(COLOURS))
+        self.of_scene = nn.Sequential(nn.LayerNorm(tower.channels), nn.Linear(tower.channels, shown))
+
+    def forward(self, maps: Tensor, asked, targets: Tensor, cells: Tensor, shown: Tensor) -> Terms:
+        """Terms of a batch.
+
+        Args:
+            maps: of the stem, [B,C,16,16].
+            asked: `Texts` of questions, with the answers but for their last words.
+            targets: the word that follows each word [B,L]; −1 where that is no word of an answer.
+            cells: `cell_truth`, int64 [B,3,256].
+            shown: `presence`, float32 [B,46].
+        """
+        seen = self.network.tower.look(maps)
+        logits = self.network.language(seen.tokens, asked)
+        answers = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=-1)
+        dense = torch.zeros(())
+        for n, layer in enumerate(self.of_cells):
+            weight = torch.ones(layer[1].out_features)
+            weight[0] = 0.2  # most cells show nothing
+            dense = dense + F.cross_entropy(layer(seen.tokens).float().flatten(0, 1), cells[:, n].flatten(), weight)
+        presence = F.binary_cross_entropy_with_logits(self.of_scene(seen.class_state).float(), shown)
+        loss = answers + self.recipe.cells * dense + self.recipe.shown * 10 * presence
+        return Terms(loss, answers, dense, presence)
+
+
+class MllmTask(Task):
+    """The model, on a pool of scenes."""
+
+    def __init__(self, pool: Pool, recipe: MllmRecipe, tower: VitSize, language: LanguageSize, start=None):
+        self.pool, self.recipe, self.tower, self.language = pool, recipe, tower, language
+        torch.manual_seed(recipe.seed)
+        self.objective = Teaching(tower, language, recipe)
+        self.network = self.objective.network
+        if start is not None:
+            begin_tower(self.network.tower, start)
+        groups: dict[bool, list] = {True: [], False: []}  # matrices, which decay, and the others
+        for name, parameter in self.objective.named_parameters():
+            groups[parameter.ndim > 1 and not name.endswith(("position", "_class", "places"))].append(parameter)
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": groups[True], "peak": recipe.learning_rate, "weight_decay": recipe.weight_decay},
+                {"params": groups[False], "peak": recipe.learning_rate, "weight_decay": 0.0},
+            ],
+            betas=(0.9, 0.98),
+            fused=True,
+        )
+
+    def batch(self, rng, step):
+        """Scenes at random, and questions about them that nobody has asked."""
+        chosen = rng.integers(len(self.pool.scenes) - self.pool.held_out, size=self.recipe.batch)
+        scenes = [self.pool.scenes[n] for n in chosen]
+        asked, targets = [], []
+        for scene in scenes:
+            questions = ask(scene, int(rng.integers(1 << 31))) + easy(scene, rng)
+            order = rng.permutation(len(questions))[: self.recipe.questions]
+            questions = [questions[n] for n in order]
+            asked.append(taught(questions))
+            targets.append([word for q in questions for word in [-1] * (len(q.words) - 1) + numbers(q.answer)])
+        asked = texts(asked)
+        length = asked.words.shape[1]
+        wanted = torch.tensor([row + [-1] * (length - len(row)) for row in targets])
+        cells = torch.from_numpy(np.stack([cell_truth(scene).reshape(3, -1) for scene in scenes]).astype(np.int64))
+        shown = torch.from_numpy(np.stack([presence(scene) for scene in scenes]))
+        return self.pool.maps[chosen].float(), asked, wanted, cells, shown
+
+    def validate(self, network):
+        """Accuracy of each category on the scenes held out, in percent; and with a quarter of the tokens left: those
+        that the class token looks at most, and as many at random."""
+        maps = self.pool.maps[len(self.pool.scenes) - self.pool.held_out :]
+        scenes = self.pool.scenes[len(self.pool.scenes) - self.pool.held_out :]
+        rng = np.random.default_rng(self.recipe.seed)
+        right: dict[str, list[bool]] = {name: [] for name in (*CATEGORIES, "looked at", "random")}
+        for start in range(0, len(scenes), 32):
+            part = scenes[start : start + 32]
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                seen, looks = network.tower.looks(maps[start : start + 32].float())
+            questions = [ask(scene) for scene in part]
+            quarter = seen.tokens.shape[1] // 4
+            ways = {
+                "": seen.tokens,
+                "looked at": _only(seen.tokens, looks[-1].attention.float().topk(quarter).indices.sort().values),
+                "random": _only(
+                    seen.tokens, torch.from_numpy(rng.random(seen.tokens.shape[:2])).topk(quarter).indices.sort().values
+                ),
+            }
+            for way, tokens in ways.items():
+                with torch.autocast("cpu", torch.bfloat16):
+                    answers = network.language.answer(
+                        tokens,
+                        [[numbers(q.words) for q in each] for each in questions],
+                        [[len(q.answer) for q in each] for each in questions],
+                    )
+                for picture, given in zip(questions, answers, strict=True):
+                    for question, answer in zip(picture, given, strict=True):
+                        right[way or question.category].append(answer == numbers(question.answer))
+        return {name: round(100 * float(np.mean(each)), 2) for name, each in right.items()}
+
+    def metadata(self):
+        """The dimensions, and the vocabulary."""
+        return {
+            "tower": json.dumps(asdict(self.tower)),
+            "language": json.dumps(asdict(self.language)),
+            "words": json.dumps(VOCABULARY),
+        }
+
+
+def _only(tokens: Tensor, kept: Tensor) -> Tensor:
+    return tokens.gather(1, kept[..., None].expand(-1, -1, tokens.shape[2]))
+
+
+def begin_tower(tower: nn.Module, weights: dict[str, np.ndarray]) -> None:
+    """Give a tower the weights of another, its position embedding brought to the size of its grid."""
+    own = tower.state_dict()
+    for name, value in own.items():
+        given = torch.from_numpy(np.asarray(weights[name])).to(value.dtype)
+        if given.shape != value.shape:
+            given = F.interpolate(given, value.shape[2:], mode="bicubic", align_corners=False)
+        own[name] = given
+    tower.load_state_dict(own)
+
+
+def train(
+    pool: Pool,
+    out,
+    recipe: MllmRecipe = RECIPE,
+    tower: VitSize = TOWER,
+    language: LanguageSize = LANGUAGE,
+    minutes: float | None = None,
+    *,
+    start: dict[str, np.ndarray] | None = None,
+    progress: bool = False,
+    callbacks: Iterable[Callback] = (),
+) -> dict:
+    """Train on a CPU, or go on training: arguments and result as of `training.loop.run`, whose folder `out` is.
+
+    Args:
+        start: weights of a trained tower to begin with.
+    """
+    task = MllmTask(pool, recipe, tower, language, start)
+    rules = [
+        Seeding(recipe.seed),
+        LearningRate(recipe.steps, recipe.warmup),
+        Clip(recipe.clip),
+        Average(task.network, recipe.ema),
+    ]
+    return run(task, recipe, rules, out, bfloat16=True, minutes=minutes, progress=progress, callbacks=callbacks)
