@@ -7,8 +7,8 @@
                                          question, answer ─ word embedding ─────┘
 
 This is LLaVA's plan (H. Liu et al., "Visual Instruction Tuning", NeurIPS 2023) at a thousandth of its size. The
-language model is twelve *thin* layers, so that what happens after its second layer happens early, as in the large ones: methods
-that drop visual tokens inside of the language model (FastV, PyramidDrop) pay for a sixth of it, not for half.
+language model is twelve *thin* layers, so that what happens after its second layer happens early, as in the large ones:
+methods that drop visual tokens inside of the language model (FastV, PyramidDrop) pay for a sixth of it, not for half.
 
 **One sequence for all questions.** The tokens of a picture stand at the beginning. Each question sees them and itself,
 and no other question, and its words count their positions from its own question mark. So all questions of a picture

@@ -124,6 +124,10 @@ class Look(NamedTuple):
     keys: Tensor
 
 
+#: Tokens up to which fused attention is the slower one.
+_FUSED = 128
+
+
 class Attention(nn.Module):
     """Multi-head self-attention [B,N,C] -> [B,N,C]."""
 
@@ -138,11 +142,16 @@ class Attention(nn.Module):
         return self.qkv(x).view(batch, count, 3, self.heads, channels // self.heads).permute(2, 0, 3, 1, 4)
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """`bias` [B,1,1,N] is added to the logarithm of the attention that each token gets."""
+        """`bias` [B,1,1,N] or [B,1,N,N] is added to the logarithm of the attention that tokens get."""
         q, k, v = self.split(x)
-        scores = q * (q.shape[3] ** -0.5) @ k.transpose(2, 3)  # torch's fused attention is slower for so few tokens
-        weights = (scores if bias is None else scores + bias).softmax(3).to(v.dtype)
-        return self.out((weights @ v).transpose(1, 2).reshape(x.shape))
+        if x.shape[1] > _FUSED:  # torch's fused attention, which is faster in float32 on CPUs
+            with torch.autocast(x.device.type, enabled=False):
+                bias = None if bias is None else bias.float()
+                mixed = F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=bias)
+        else:
+            scores = q * (q.shape[3] ** -0.5) @ k.transpose(2, 3)
+            mixed = (scores if bias is None else scores + bias).softmax(3).to(v.dtype) @ v
+        return self.out(mixed.transpose(1, 2).reshape(x.shape))
 
     def look(self, x: Tensor) -> Look:
         """Where the first token, the class token, looks; and the keys of the others."""
