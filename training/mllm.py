@@ -17,7 +17,9 @@ the alignment that LLaVA learns from captions.
 A run's folder is that of `training.loop`, and resuming is exact.
 """
 
+import argparse
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -49,9 +51,10 @@ from ..metrics.tasks.scenes.scene import (
 )
 from ..metrics.tasks.scenes.words import numbers, taught
 from ..primitives.tokens.backbones import load_backbone
-from ..primitives.tokens.mllm import LanguageSize, Mllm, texts
-from ..primitives.tokens.vit import VitSize, load_stem
-from .callbacks import Average, Callback, Clip, LearningRate, Seeding
+from ..primitives.tokens.mllm import LanguageSize, Mllm, texts, write_mllm
+from ..primitives.tokens.vit import FORMAT, SHIPPED, VitSize, load_stem
+from ..primitives.weights import read_tensors
+from .callbacks import WEIGHTS, Average, Callback, Clip, LearningRate, Seeding
 from .loop import Task, run
 
 #: One of so many photographs of a class is kept for the scenes of the validation.
@@ -339,3 +342,49 @@ def train(
         Average(task.network, recipe.ema),
     ]
     return run(task, recipe, rules, out, bfloat16=True, minutes=minutes, progress=progress, callbacks=callbacks)
+
+
+def export_run(folder, out) -> None:
+    """Write the weights of a run in 16 bits, as they ship."""
+    with safe_open(Path(folder) / WEIGHTS, "pt") as file:
+        said = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    write_mllm(out, said, {name: (t.half() if t.is_floating_point() else t).numpy() for name, t in tensors.items()})
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m codeckit.training.mllm", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    part = commands.add_parser("make", help="draw the scenes to learn from")
+    part.add_argument("--objects", required=True, metavar="FOLDER", help="a folder for each class, as Imagenette's")
+    part.add_argument("--backgrounds", nargs="*", default=[], metavar="FOLDER", help="of photographs")
+    part.add_argument("--count", type=int, default=12_000, metavar="N")
+    part.add_argument("--held-out", type=int, default=400, metavar="N")
+    part.add_argument("--out", required=True, metavar="FILE")
+    part = commands.add_parser("train", help="train, or go on training")
+    part.add_argument("--pool", required=True, metavar="FILE")
+    part.add_argument("--out", required=True, metavar="FOLDER")
+    part.add_argument("--minutes", type=float)
+    part = commands.add_parser("export", help="write the weights as they ship")
+    part.add_argument("--run", required=True, metavar="FOLDER")
+    part.add_argument("--out", required=True, metavar="FILE")
+    options = parser.parse_args(arguments)
+
+    def progress(line):
+        print(line, file=sys.stderr, flush=True)
+
+    if options.command == "make":
+        photographs = Photographs.of(options.objects, options.backgrounds)
+        photographs = replace(photographs, backgrounds=without_our_classes(photographs.backgrounds))
+        make(options.out, options.count, options.held_out, photographs, progress=progress)
+    elif options.command == "export":
+        export_run(options.run, options.out)
+    else:
+        start = read_tensors(SHIPPED, FORMAT)[1]  # the tower of vit-imagenette
+        pool = load_pool(options.pool)
+        print(json.dumps(train(pool, options.out, minutes=options.minutes, start=start, progress=True)))
+
+
+if __name__ == "__main__":
+    main()

@@ -17,15 +17,20 @@ cost one pass over its tokens. Visual tokens have their positions from the tower
 **Order.** Visual tokens see those before them, a word sees all visual tokens and the words before it.
 """
 
+import functools
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .vit import Block, VisionTower, VitSize, small_weights
+from ..weights import check_fingerprint, fingerprint, read_tensors, write_tensors
+from .vit import Block, TowerBackbone, VisionTower, VitSize, load_stem, small_weights
 
 
 @dataclass(frozen=True)
@@ -241,3 +246,99 @@ class Mllm(nn.Module):
         super().__init__()
         self.tower = VisionTower(tower)
         self.language = LanguageModel(language)
+
+
+#: What a file of weights says that it is.
+FORMAT = "codeckit mllm 1"
+
+#: The weights that come with the package.
+SHIPPED = Path(__file__).parent / "shipped" / "mllm-scenes.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class MllmBackbone(TowerBackbone):
+    """The model as a source of tokens, and as what answers questions about them.
+
+    Attributes:
+        name, side, fingerprint, stem: as of `TowerBackbone`.
+        network: the model.
+        words: its vocabulary.
+    """
+
+    network: Mllm = field(repr=False)
+    words: tuple[str, ...] = field(repr=False, default=())
+
+    @property
+    def tower(self) -> VisionTower:
+        """The tower."""
+        return self.network.tower
+
+    def answers(
+        self, features: np.ndarray, questions, lengths, rule: Rule | None = None
+    ) -> list[list[tuple[str, ...]]]:
+        """Answers about pictures.
+
+        Args:
+            features: tokens float32 [B,K,C] of B pictures, any number of them.
+            questions: for each picture, for each question, its words.
+            lengths: numbers of words of the answers, likewise.
+            rule: drops tokens inside of the language model; one question a picture then, all of one length.
+
+        Raises:
+            ValueError: a word that the model does not know.
+        """
+        number = {word: n for n, word in enumerate(self.words)}
+        try:
+            asked = [[[number[word] for word in question] for question in picture] for picture in questions]
+        except KeyError as error:
+            raise ValueError(f"{self.name} does not know the word {error}") from error
+        visual = torch.from_numpy(np.ascontiguousarray(features, np.float32))
+        found = self.network.language.answer(visual, asked, lengths, rule)
+        return [[tuple(self.words[n] for n in answer) for answer in picture] for picture in found]
+
+
+@functools.lru_cache(maxsize=1)
+def load_mllm() -> MllmBackbone:
+    """The model whose weights come with the package, kept in memory; raises as `read_mllm`."""
+    return read_mllm(SHIPPED)
+
+
+def write_mllm(path, metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> None:
+    """Write a file of weights, as it ships.
+
+    Args:
+        path: the file.
+        metadata: ``"tower"``, ``"language"`` (the fields of `VitSize` and `LanguageSize` as JSON), ``"words"`` (the
+            vocabulary as JSON) and notes, by name.
+        tensors: the network's state, floats in 16 bits.
+    """
+    said = {**metadata, "backbone": load_stem().backbone.fingerprint.hex()}
+    write_tensors(path, FORMAT, said | {"fingerprint": fingerprint(_architecture(said), tensors).hex()}, tensors)
+
+
+def read_mllm(path) -> MllmBackbone:
+    """The model whose weights are in a file that `write_mllm` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no such file, or damaged; or the stem's weights are others than it was trained with.
+        ImportError: the package with the stem's weights is not installed.
+    """
+    said, tensors = read_tensors(path, FORMAT)
+    own = check_fingerprint(path, said, _architecture(said), tensors)
+    stem = load_stem()
+    if stem.backbone.fingerprint.hex() != said["backbone"]:
+        raise ValueError(
+            f"{path} goes with the weights {said['backbone']} of {stem.backbone.name}; those installed are "
+            f"{stem.backbone.fingerprint.hex()}"
+        )
+    tower = VitSize(**json.loads(said["tower"]))
+    network = Mllm(tower, LanguageSize(**json.loads(said["language"])))
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
+    words = tuple(json.loads(said["words"]))
+    return MllmBackbone("mllm-scenes", 16 * tower.grid, own, network.eval().requires_grad_(False), stem, words)
+
+
+def _architecture(said: dict[str, str]) -> str:
+    """What the fingerprint is over besides the tensors."""
+    return f"mllm {said.get('tower')} {said.get('language')} {said.get('words')} {said.get('backbone')}"

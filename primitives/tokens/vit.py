@@ -27,7 +27,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -274,40 +274,46 @@ SHIPPED = Path(__file__).parent / "shipped" / "vit-imagenette.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
-class VitBackbone:
-    """The transformer as a source and a reader of tokens, with the methods of `Backbone`.
+class TowerBackbone:
+    """A tower with its stem as a source of tokens.
 
     It has one place to be split at, behind the tower; as a stage that is the number of the tower's blocks.
 
     Attributes:
-        name: ``"vit-imagenette"``.
+        name: such as ``"vit-imagenette"``.
         side: of the square picture that it takes.
         fingerprint: 4 bytes that tell its weights, and the stem's, from others.
+        network: a `VisionTower`, or what has one.
     """
 
     name: str
     side: int
     fingerprint: bytes
-    network: VisionTransformer = field(repr=False)
+    network: Any = field(repr=False)
     stem: Stem = field(repr=False)
+
+    @property
+    def tower(self) -> VisionTower:
+        """The tower."""
+        return self.network
 
     @property
     def stages(self) -> tuple[int, ...]:
         """The stages that it can be split behind."""
-        return (self.network.size.tower,)
+        return (self.tower.size.tower,)
 
     def source(self, stage: int) -> str:
         """How `Tokens` name what made them."""
         return f"{self.name}/{stage}"
 
     def tokens(self, seen, stage: int = 4) -> Tokens:
-        """The tower's tokens, float32 [100,C]. Arguments and errors as `Backbone.tokens`."""
+        """The tower's tokens, float32 [N,C]. Arguments and errors as `Backbone.tokens`."""
         self._check(stage)
         if isinstance(seen, Tokens):
             self._entry(seen)
             return seen
         with torch.inference_mode():
-            made = self.network.look(self._maps(seen))
+            made = self.tower.look(self._maps(seen))
         return Tokens(made.tokens[0].numpy(), made.grid, self.source(stage), seen.shape[:2])
 
     def looks(self, image: np.ndarray, stage: int = 4) -> tuple[Tokens, list[np.ndarray], list[np.ndarray]]:
@@ -319,16 +325,44 @@ class VitBackbone:
         """
         self._check(stage)
         with torch.inference_mode():
-            made, looks = self.network.looks(self._maps(image))
+            made, looks = self.tower.looks(self._maps(image))
         tokens = Tokens(made.tokens[0].numpy(), made.grid, self.source(stage), image.shape[:2])
         return tokens, [look.attention[0].numpy() for look in looks], [look.keys[0].numpy() for look in looks]
 
     def smaller(self, image: np.ndarray, rows: int) -> Tokens:
         """The tokens of the picture at a size of which the tower makes `rows` × `rows`: the baseline of reducers."""
-        side = self.side * rows // self.network.size.grid
+        side = self.side * rows // self.tower.size.grid
         with torch.inference_mode():
-            made = self.network.look(self._maps(image, side))
+            made = self.tower.look(self._maps(image, side))
         return Tokens(made.tokens[0].numpy(), made.grid, self.source(*self.stages), image.shape[:2])
+
+    def _entry(self, tokens):
+        if tokens.source != self.source(*self.stages):
+            raise ValueError(
+                f"{self.name} reads pictures and its own tokens, not those of {tokens.source or 'unknown'!r}"
+            )
+        return torch.from_numpy(np.ascontiguousarray(tokens.features, np.float32))[None]
+
+    def _maps(self, image, side=0):
+        side = side or self.side
+        picture = Image.fromarray(image).convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
+        return self.stem.maps(torch.from_numpy(np.array(picture, np.float32)).permute(2, 0, 1)[None])
+
+    def _check(self, stage):
+        if stage not in self.stages:
+            raise ValueError(f"{self.name} can be split behind block {self.stages[0]}, not {stage!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class VitBackbone(TowerBackbone):
+    """The transformer as a source and a reader of tokens, with the methods of `Backbone`.
+
+    Attributes:
+        name, side, fingerprint, stem: as of `TowerBackbone`.
+        network: the transformer.
+    """
+
+    network: VisionTransformer = field(repr=False)
 
     def embedding(self, seen, sizes=None) -> np.ndarray:
         """The reader's class token for a picture or for tokens, of any number: float32 [C].
@@ -363,22 +397,6 @@ class VitBackbone:
     def _embed(self, seen, sizes):
         tokens = self._entry(seen if isinstance(seen, Tokens) else self.tokens(seen, *self.stages))
         return self.network.embedding(tokens, None if sizes is None else torch.as_tensor(sizes)[None].float())
-
-    def _entry(self, tokens):
-        if tokens.source != self.source(*self.stages):
-            raise ValueError(
-                f"{self.name} reads pictures and its own tokens, not those of {tokens.source or 'unknown'!r}"
-            )
-        return torch.from_numpy(np.ascontiguousarray(tokens.features, np.float32))[None]
-
-    def _maps(self, image, side=0):
-        side = side or self.side
-        picture = Image.fromarray(image).convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
-        return self.stem.maps(torch.from_numpy(np.array(picture, np.float32)).permute(2, 0, 1)[None])
-
-    def _check(self, stage):
-        if stage not in self.stages:
-            raise ValueError(f"{self.name} can be split behind block {self.stages[0]}, not {stage!r}")
 
 
 @functools.lru_cache(maxsize=1)
