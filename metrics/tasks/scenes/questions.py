@@ -24,9 +24,10 @@ al., "MME", 2023; A. Singh et al., "Towards VQA Models That Can Read" (TextVQA),
 CVPR 2024; P. Lu et al., "Learn to Explain" (ScienceQA), NeurIPS 2022; D. Gurari et al., "VizWiz Grand Challenge", CVPR
 2018.
 
->>> scene = draw_scene(np.random.default_rng(3))
->>> [question.category for question in ask(scene)][::4]
-['existence', 'perception', 'reading', 'place', 'choice', 'unanswerable']
+>>> from codeckit.metrics.tasks.scenes.scene import draw_scene
+>>> question = ask(draw_scene(np.random.default_rng(3)))[0]
+>>> question.words, question.answer
+(('is', 'there', 'a', 'red', 'circle', '?'), ('yes',))
 """
 
 from collections.abc import Callable, Iterable, Iterator
