@@ -83,7 +83,7 @@ class MllmRecipe:
         seed: of all random numbers.
     """
 
-    steps: int = 16_000
+    steps: int = 4000
     batch: int = 24
     questions: int = 16
     learning_rate: float = 1.2e-3
@@ -93,7 +93,7 @@ class MllmRecipe:
     ema: float = 0.998
     cells: float = 1.0
     shown: float = 0.5
-    report: int = 1000
+    report: int = 400
     seed: int = 0
 
 
