@@ -396,7 +396,7 @@ def codec(
     *,
     quality: float = 4,
     budget: int = 25,
-    reducer: Literal["random", "grid", "qpid", "qpid+", "tome", "divprune"] = "qpid+",
+    reducer: Literal["random", "grid", "qpid", "qpid+", "tome", "divprune", "coverage", "max-entropy"] = "qpid+",
     background: Any = None,
     depth: int | None = None,
     frame: int | None = None,

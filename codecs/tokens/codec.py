@@ -24,7 +24,7 @@ from .model import TokenWeights
 from .stages import Features, FeatureTransform, Reduce, TokenCoded, TokenSteps
 
 #: Reducers that need no attention, which does not travel with tokens.
-Reducer = Literal["random", "grid", "qpid", "qpid+", "tome", "divprune"]
+Reducer = Literal["random", "grid", "qpid", "qpid+", "tome", "divprune", "coverage", "max-entropy"]
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,8 @@ def _():
     from codeckit.primitives import AdaptiveIndices, FixedIndices, MixedIndices, StaticIndices, Tokens
     from codeckit.primitives.quantizers.vector import ProductQuantizer
     from codeckit.primitives.tokens.backbones import load_backbone
-    from codeckit.primitives.tokens.reducers import qpid, random, uniform_grid, unmerge
+    from codeckit.primitives.tokens.reduced import unmerge
+    from codeckit.primitives.tokens.reducers import qpid, random, uniform_grid
     from codeckit.primitives.tokens.subset import subset_bits
 
     plt.rcParams.update({"figure.dpi": 110, "font.size": 9, "axes.spines.top": False, "axes.spines.right": False})

@@ -3,23 +3,23 @@ import codeckit.primitives.token_grid as _grid
 from .backbones import load_backbone as load_backbone
 from .efficientnet import BACKBONES as BACKBONES
 from .efficientnet import Backbone as Backbone
-from .reducers import (
-    REDUCERS as REDUCERS,
+from .reduced import (
+    Reduced as Reduced,
+)
+from .reduced import (
+    merge_similar as merge_similar,
+)
+from .reduced import (
+    unmerge as unmerge,
 )
 from .reducers import (
-    Reduced as Reduced,
+    REDUCERS as REDUCERS,
 )
 from .reducers import (
     information_density as information_density,
 )
 from .reducers import (
-    merge_similar as merge_similar,
-)
-from .reducers import (
     quadtree as quadtree,
-)
-from .reducers import (
-    unmerge as unmerge,
 )
 from .subset import decode_subset as decode_subset
 from .subset import encode_subset as encode_subset

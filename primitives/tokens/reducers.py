@@ -17,12 +17,13 @@ reducer            rule
 `qpid`             information density, shared out over an adaptive quadtree (below)
 `qpid+`            the same choice; every dropped token joins the kept one most similar to it, which becomes their mean
 `fastv`            the K that are attended to most (by the class token at layer 2: a proxy of FastV's last query token)
-`prumerge`         the K that the class token attends to most, each with its 32 nearest merged into it
+`prumerge`         the K that the class token attends to most, each with its nearest merged into it (32 of 576)
 `prumerge_plus`    the same, where only attention's outliers are chosen so and the others are spread over the grid
 `evit`             the K − 1 that the class token attends to most, and one token fused from the rest
 `visionzip`        most by attention, and a few *contextual* ones that average the rest by similarity of keys
 `tome`             merges the most similar pairs, again and again, weighted by how many tokens they are
 `divprune`         greedily the K that are farthest from one another (cosine)
+`coverage`, `scope`, `max_entropy`, `holov`   built token by token: `greedy`
 =================  =====================================================================================================
 
 Where nothing is merged, `merge_map` sends a dropped position to the nearest kept one on the grid, which a receiver
@@ -46,9 +47,21 @@ papers.
 """
 
 import heapq
-from dataclasses import dataclass
 
 import numpy as np
+
+from .greedy import conditional_entropy, coverage, holov, max_entropy, scope
+from .reduced import (
+    Reduced,
+    averaged,
+    by_attention,
+    checked,
+    merge_similar,
+    select,
+    similarities,
+    unit,
+    z_order,
+)
 
 #: What a stage calls its map of `Reduced.merge_map`, by which the explorer puts reduced tokens in place.
 STANDS_FOR = "which token stands for each"
@@ -56,54 +69,11 @@ STANDS_FOR = "which token stands for each"
 #: Temperature of QPID's density.
 _TEMPERATURE = 0.1
 
-#: Tokens that PruMerge merges into each kept one.
-_NEIGHBOURS = 32
+#: Tokens that PruMerge merges into each kept one, of CLIP's 576.
+_NEIGHBOURS = 32, 576
 
 #: VisionZip's share of contextual tokens: 10 of 64.
 _CONTEXTUAL = 10 / 64
-
-
-@dataclass(frozen=True, eq=False)
-class Reduced:
-    """What a reducer returns.
-
-    Attributes:
-        tokens: [K,C].
-        kept: int64 [K], ascending positions.
-        merge_map: int64 [N], 0 … K − 1: which token stands for each position. A kept position is its own.
-        sizes: int64 [K], how many tokens each is the mean of.
-    """
-
-    tokens: np.ndarray
-    kept: np.ndarray
-    merge_map: np.ndarray
-    sizes: np.ndarray
-
-
-def unmerge(reduced: Reduced) -> np.ndarray:
-    """A token for every position again, [N,C]: the one that stands for it.
-
-    >>> features = np.arange(8.0).reshape(4, 2)
-    >>> unmerge(uniform_grid(features, (2, 2), 4)).tolist() == features.tolist()
-    True
-    """
-    return reduced.tokens[reduced.merge_map]
-
-
-def merge_similar(reduced: Reduced, features, keys=None) -> Reduced:
-    """The same positions, where every dropped token joins the kept one most similar to it, which becomes their mean.
-
-    Whatever a reducer's rule of choosing is, less is lost so; but the map cannot be derived from `kept` any more.
-
-    >>> features = np.array([[1.0, 0], [0.1, 0.9], [0, 1]])
-    >>> merge_similar(uniform_grid(features, (1, 3), 2), features).merge_map.tolist()
-    [0, 1, 1]
-    """
-    features = np.asarray(features)
-    similarity = _similarity(features if keys is None else keys)[:, reduced.kept]
-    merge_map = similarity.argmax(1)
-    merge_map[reduced.kept] = np.arange(len(reduced.kept))
-    return _averaged(features, reduced.kept, merge_map)
 
 
 def random(features, grid, budget, cls_attention=None, keys=None, *, seed: int = 0) -> Reduced:
@@ -112,8 +82,8 @@ def random(features, grid, budget, cls_attention=None, keys=None, *, seed: int =
     >>> random(np.zeros((9, 2)), (3, 3), 4).kept.tolist()
     [2, 4, 5, 6]
     """
-    features = _checked(features, grid, budget)
-    return _select(features, grid, np.random.default_rng(seed).permutation(len(features))[:budget])
+    features = checked(features, grid, budget)
+    return select(features, grid, np.random.default_rng(seed).permutation(len(features))[:budget])
 
 
 def uniform_grid(features, grid, budget, cls_attention=None, keys=None) -> Reduced:
@@ -122,9 +92,9 @@ def uniform_grid(features, grid, budget, cls_attention=None, keys=None) -> Reduc
     >>> uniform_grid(np.zeros((16, 2)), (4, 4), 4).kept.tolist()
     [4, 6, 12, 14]
     """
-    features = _checked(features, grid, budget)
-    order = _z_order(grid)
-    return _select(features, grid, order[((np.arange(budget) + 0.5) * len(order) / budget).astype(np.int64)])
+    features = checked(features, grid, budget)
+    order = z_order(grid)
+    return select(features, grid, order[((np.arange(budget) + 0.5) * len(order) / budget).astype(np.int64)])
 
 
 def qpid(
@@ -144,12 +114,13 @@ def qpid(
         score: ``"density"``, or as ablations ``"norm"`` (the length of a token) and ``"uniform"``.
         quadtree: False keeps the K best of the whole grid, an ablation, too.
         choose: within a part, ``"diverse"`` takes the token that differs most from all that are kept already,
-            ``"informative"`` that of the highest score.
+            ``"entropy"`` the one that can be foretold least from them (`greedy.max_entropy`), ``"informative"`` that of
+            the highest score, and ``"random"`` any.
     """
-    features = _checked(features, grid, budget)
+    features = checked(features, grid, budget)
     information = _SCORES[score](features)
     if not quadtree:
-        return _select(features, grid, np.argsort(-information, kind="stable")[:budget])
+        return select(features, grid, np.argsort(-information, kind="stable")[:budget])
     plane = information.reshape(grid)
     parts = _quadtree(plane, budget)
     masses = np.array([plane[part].sum() for part in parts])
@@ -157,10 +128,10 @@ def qpid(
     counts = _share_out(budget, masses, sizes)
     positions = np.arange(len(features)).reshape(grid)
     inside = [positions[part].ravel() for part in parts]
-    if choose == "diverse":
-        return _select(features, grid, _diverse(features, [(inside[n], counts[n]) for n in _by_mass(masses)]))
+    if choose in _WAYS:
+        return select(features, grid, _WAYS[choose](features, [(inside[n], counts[n]) for n in _by_mass(masses)]))
     best = [own[np.argsort(-information[own], kind="stable")[:k]] for own, k in zip(inside, counts, strict=True)]
-    return _select(features, grid, np.concatenate(best))
+    return select(features, grid, np.concatenate(best))
 
 
 def qpid_plus(features, grid, budget, cls_attention=None, keys=None) -> Reduced:
@@ -183,7 +154,7 @@ def _diverse(features, parts) -> np.ndarray:
 
     The very first is the most typical of its part.
     """
-    distance = 1 - _similarity(features)
+    distance = 1 - similarities(features)
     nearest, kept = None, []
     for inside, count in parts:
         free = inside.tolist()
@@ -194,13 +165,23 @@ def _diverse(features, parts) -> np.ndarray:
     return np.array(kept)
 
 
+def _any(features, parts) -> np.ndarray:
+    """Of each part so many positions at random."""
+    rng = np.random.default_rng(0)
+    return np.concatenate([rng.permutation(inside)[:count] for inside, count in parts])
+
+
+#: How `qpid` chooses within its parts, all parts together.
+_WAYS = {"diverse": _diverse, "entropy": conditional_entropy, "random": _any}
+
+
 def information_density(features: np.ndarray) -> np.ndarray:
     """QPID's I_i of tokens [N,C]: float64 [N], the least is 0.
 
     >>> information_density(np.array([[1.0, 0], [1, 0], [0, 1]])).round(2).tolist()
     [0.0, 0.0, 0.69]
     """
-    z = _unit(features)
+    z = unit(features)
     similarity = np.exp((np.clip(z @ z.T, -1, 1) - 1) / _TEMPERATURE)
     information = -np.log(similarity.mean(1))
     return information - information.min()
@@ -221,7 +202,7 @@ def quadtree(features, grid, budget) -> np.ndarray:
     [[2, 2, 3, 3], [2, 2, 3, 3], [0, 0, 1, 1], [0, 0, 1, 1]]
     """
     labels = np.zeros(grid, np.uint32)
-    information = information_density(_checked(features, grid, budget)).reshape(grid)
+    information = information_density(checked(features, grid, budget)).reshape(grid)
     for number, part in enumerate(_quadtree(information, budget)):
         labels[part] = number
     return labels.ravel()
@@ -266,23 +247,23 @@ def _share_out(budget: int, masses: np.ndarray, sizes: np.ndarray) -> np.ndarray
 
 def fastv(features, grid, budget, cls_attention=None, keys=None) -> Reduced:
     """The K tokens that are attended to most."""
-    features = _checked(features, grid, budget)
-    return _select(features, grid, _by_attention(features, cls_attention, "fastv")[:budget])
+    features = checked(features, grid, budget)
+    return select(features, grid, by_attention(features, cls_attention, "fastv")[:budget])
 
 
 def prumerge(features, grid, budget, cls_attention=None, keys=None) -> Reduced:
     """PruMerge with a given budget: by attention, and each kept token with its 32 nearest tokens merged into it."""
-    features = _checked(features, grid, budget)
-    kept = np.sort(_by_attention(features, cls_attention, "prumerge")[:budget])
+    features = checked(features, grid, budget)
+    kept = np.sort(by_attention(features, cls_attention, "prumerge")[:budget])
     return _merge_neighbours(features, kept, cls_attention, keys)
 
 
 def prumerge_plus(features, grid, budget, cls_attention=None, keys=None) -> Reduced:
     """PruMerge+: attention's outliers first, then tokens spread over the grid; each with its 32 nearest merged."""
-    features = _checked(features, grid, budget)
-    order = _by_attention(features, cls_attention, "prumerge_plus")
+    features = checked(features, grid, budget)
+    order = by_attention(features, cls_attention, "prumerge_plus")
     chosen = order[: min(attention_outliers(cls_attention), budget)]
-    spread = _z_order(grid)
+    spread = z_order(grid)
     spread = spread[~np.isin(spread, chosen)]
     others = budget - len(chosen)
     if others:
@@ -302,12 +283,16 @@ def attention_outliers(cls_attention: np.ndarray) -> int:
 
 
 def _merge_neighbours(features, kept, attention, keys) -> Reduced:
-    """Each kept token plus the attention-weighted sum of its nearest tokens by keys; the map goes by keys, too."""
+    """Each kept token plus the attention-weighted sum of its nearest tokens by keys; the map goes by keys, too.
+
+    PruMerge takes 32 neighbours of 576 tokens, here as large a part of the tokens that there are.
+    """
     attention = np.asarray(attention, np.float64) / np.sum(attention)
-    similarity = _similarity(features if keys is None else keys)
+    similarity = similarities(features if keys is None else keys)
     nearest = similarity[kept].copy()
     nearest[np.arange(len(kept)), kept] = -np.inf
-    count = min(_NEIGHBOURS, len(features) - 1)
+    of, whole = _NEIGHBOURS
+    count = min(max(round(of * len(features) / whole), 1), len(features) - 1)
     tokens = features[kept].astype(np.float64)
     if count:
         chosen = np.argsort(-nearest, axis=1, kind="stable")[:, :count]
@@ -319,10 +304,10 @@ def _merge_neighbours(features, kept, attention, keys) -> Reduced:
 
 def evit(features, grid, budget, cls_attention=None, keys=None) -> Reduced:
     """EViT: K − 1 tokens by attention, and the attention-weighted mean of the rest, where their first stands."""
-    features = _checked(features, grid, budget)
-    order = _by_attention(features, cls_attention, "evit")
+    features = checked(features, grid, budget)
+    order = by_attention(features, cls_attention, "evit")
     if budget == len(features):
-        return _select(features, grid, order)
+        return select(features, grid, order)
     alone, rest = order[: budget - 1], order[budget - 1 :]
     weight = np.asarray(cls_attention, np.float64)[rest]
     weight = weight / weight.sum() if weight.sum() > 0 else np.full(len(rest), 1 / len(rest))
@@ -339,16 +324,16 @@ def evit(features, grid, budget, cls_attention=None, keys=None) -> Reduced:
 
 def visionzip(features, grid, budget, cls_attention=None, keys=None) -> Reduced:
     """VisionZip: dominant tokens by attention, and contextual targets, strided, that average the rest by keys."""
-    features = _checked(features, grid, budget)
-    order = _by_attention(features, cls_attention, "visionzip")
+    features = checked(features, grid, budget)
+    order = by_attention(features, cls_attention, "visionzip")
     contextual = min(max(round(budget * _CONTEXTUAL), 1), budget, len(features) - budget + 1)
     dominant, rest = order[: budget - contextual], np.sort(order[budget - contextual :])
     targets = rest[(np.arange(contextual) * len(rest)) // contextual]
     kept = np.sort(np.concatenate([dominant, targets]))
-    similarity = _similarity(features if keys is None else keys)
+    similarity = similarities(features if keys is None else keys)
     merge_map = np.searchsorted(kept, targets)[similarity[:, targets].argmax(1)]
     merge_map[kept] = np.arange(budget)
-    return _averaged(features, kept, merge_map)
+    return averaged(features, kept, merge_map)
 
 
 def tome(features, grid, budget, cls_attention=None, keys=None) -> Reduced:
@@ -357,13 +342,13 @@ def tome(features, grid, budget, cls_attention=None, keys=None) -> Reduced:
     In a network it is done a few a layer; this is the same rule at one place. A merged token stands at the first
     position of those that it is made of.
     """
-    features = _checked(features, grid, budget)
+    features = checked(features, grid, budget)
     groups = [[n] for n in range(len(features))]
     values, metric = features.astype(np.float64), np.array(features if keys is None else keys, np.float64)
     sizes = np.ones(len(features))
     while len(groups) > budget:
         a, b = np.arange(0, len(groups), 2), np.arange(1, len(groups), 2)
-        similarity = _unit(metric[a]) @ _unit(metric[b]).T
+        similarity = unit(metric[a]) @ unit(metric[b]).T
         best = similarity.argmax(1)
         merged = np.argsort(-similarity.max(1), kind="stable")[: len(groups) - budget]
         gone = a[merged]
@@ -390,8 +375,8 @@ def divprune(features, grid, budget, cls_attention=None, keys=None) -> Reduced:
     >>> divprune(np.array([[1.0, 0], [1, 0.01], [0, 1], [-1, 0]]), (2, 2), 3).kept.tolist()
     [0, 2, 3]
     """
-    features = _checked(features, grid, budget)
-    distance = 1 - _similarity(features)
+    features = checked(features, grid, budget)
+    distance = 1 - similarities(features)
     np.fill_diagonal(distance, np.inf)
     chosen = [int(distance.min(1).argmax())]
     nearest = distance[chosen[0]].copy()
@@ -401,7 +386,7 @@ def divprune(features, grid, budget, cls_attention=None, keys=None) -> Reduced:
         chosen.append(n)
         nearest = np.minimum(nearest, distance[n])
         nearest[chosen] = -np.inf
-    return _select(features, grid, np.array(chosen))
+    return select(features, grid, np.array(chosen))
 
 
 #: All reducers by name.
@@ -417,61 +402,11 @@ REDUCERS = {
     "visionzip": visionzip,
     "tome": tome,
     "divprune": divprune,
+    "coverage": coverage,
+    "scope": scope,
+    "max-entropy": max_entropy,
+    "holov": holov,
 }
 
 #: Those that need attention.
-ATTENDING = ("fastv", "prumerge", "prumerge+", "evit", "visionzip")
-
-
-def _checked(features, grid, budget) -> np.ndarray:
-    features = np.asarray(features)
-    if features.ndim != 2 or len(features) != grid[0] * grid[1]:
-        raise ValueError(f"tokens [N,C] of a grid {grid[0]}×{grid[1]} have not the shape {list(features.shape)}")
-    if isinstance(budget, bool) or int(budget) != budget or not 1 <= budget <= len(features):
-        raise ValueError(f"a budget is a number of tokens from 1 to {len(features)}, not {budget!r}")
-    return features if features.dtype.kind == "f" else features.astype(np.float64)
-
-
-def _by_attention(features, cls_attention, name) -> np.ndarray:
-    """All positions, those that are attended to most first."""
-    if cls_attention is None or np.shape(cls_attention) != (len(features),):
-        raise ValueError(
-            f"{name} chooses by attention: pass cls_attention, one number for each of {len(features)} tokens"
-        )
-    return np.argsort(-np.asarray(cls_attention, np.float64), kind="stable")
-
-
-def _select(features, grid, kept) -> Reduced:
-    """Tokens as they are; a dropped position is represented by the nearest kept one on the grid."""
-    kept = np.sort(np.asarray(kept, np.int64))
-    at = np.stack(np.divmod(np.arange(len(features)), grid[1]), 1)
-    merge_map = ((at[:, None] - at[kept][None]) ** 2).sum(2).argmin(1)
-    return Reduced(features[kept], kept, merge_map, np.ones(len(kept), np.int64))
-
-
-def _averaged(features, kept, merge_map) -> Reduced:
-    """Means of the tokens that the map brings together."""
-    sizes = np.bincount(merge_map, minlength=len(kept))
-    sums = np.zeros((len(kept), features.shape[1]))
-    np.add.at(sums, merge_map, features)
-    return Reduced((sums / sizes[:, None]).astype(features.dtype), kept, merge_map, sizes)
-
-
-def _unit(vectors) -> np.ndarray:
-    vectors = np.asarray(vectors, np.float64)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-
-
-def _similarity(vectors) -> np.ndarray:
-    """Cosine of every pair."""
-    unit = _unit(vectors)
-    return unit @ unit.T
-
-
-def _z_order(grid) -> np.ndarray:
-    """All positions along a Z-shaped (Morton) curve, which keeps neighbours together."""
-    rows, columns = np.divmod(np.arange(grid[0] * grid[1]), grid[1])
-    code = np.zeros(len(rows), np.int64)
-    for bit in range(int(max(grid)).bit_length()):
-        code |= (rows >> bit & 1) << 2 * bit + 1 | (columns >> bit & 1) << 2 * bit
-    return np.argsort(code, kind="stable")
+ATTENDING = ("fastv", "prumerge", "prumerge+", "evit", "visionzip", "scope", "holov")
