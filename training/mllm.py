@@ -20,7 +20,7 @@ A run's folder is that of `training.loop`, and resuming is exact.
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +33,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ..codecs.image_io import write_atomically
+from ..metrics.tasks.scenes.backgrounds import without_our_classes
 from ..metrics.tasks.scenes.questions import ANSWER, CATEGORIES, LONGEST, VOCABULARY, ask, easy
 from ..metrics.tasks.scenes.scene import (
     CELL_COLOURS,
@@ -50,7 +51,6 @@ from ..metrics.tasks.scenes.scene import (
     render,
 )
 from ..metrics.tasks.scenes.words import numbers, taught
-from ..primitives.tokens.backbones import load_backbone
 from ..primitives.tokens.mllm import LanguageSize, Mllm, texts, write_mllm
 from ..primitives.tokens.vit import FORMAT, SHIPPED, VitSize, load_stem
 from ..primitives.weights import read_tensors
@@ -59,12 +59,6 @@ from .loop import Task, run
 
 #: One of so many photographs of a class is kept for the scenes of the validation.
 _HELD_OUT = 12
-
-#: ImageNet's classes that could be taken for one of ours: fish, dogs, radios, saws, churches, horns, trucks, pumps …
-_SIMILAR = (
-    *range(7), *range(151, 269), *range(389, 398), 430, 463, 482, 491, 497, 499, 513, 522, 555, 558, 566, 569, 571, 574,
-    627, 632, 650, 663, 668, 683, 698, 701, 717, 722, 747, 754, 776, 805, 848, 851, 852, 864, 867, 890,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -153,19 +147,6 @@ def load_pool(path) -> Pool:
         said = file.metadata()
     scenes = [Scene.of(label) for label in json.loads(said["labels"])]
     return Pool(load_file(path)["maps"], scenes, int(said["held_out"]))
-
-
-def without_our_classes(paths: Sequence[Path], limit: float = 0.1) -> tuple[Path, ...]:
-    """The photographs on which EfficientNet-Lite2 sees nothing like one of the ten classes (probability of all)."""
-    from ..codecs.image_io import read_image
-
-    backbone = load_backbone("efficientnet-lite2")
-
-    def likely(path):
-        scores = torch.from_numpy(np.asarray(backbone.logits(read_image(path)), np.float64))
-        return float(scores.softmax(0)[list(_SIMILAR)].sum())
-
-    return tuple(path for path in paths if likely(path) < limit)
 
 
 class Terms(NamedTuple):
