@@ -325,10 +325,17 @@ def train(
     return run(task, recipe, rules, out, bfloat16=True, minutes=minutes, progress=progress, callbacks=callbacks)
 
 
+def battery() -> list[tuple[str, ...]]:
+    """Questions that can be asked of every scene: two of each category, whatever their answers are."""
+    rng = np.random.default_rng(0)
+    asked = [question for _ in range(3) for question in ask(draw_scene(rng))]
+    return [question.words for name in CATEGORIES for question in [q for q in asked if q.category == name][:2]]
+
+
 def export_run(folder, out) -> None:
     """Write the weights of a run in 16 bits, as they ship."""
     with safe_open(Path(folder) / WEIGHTS, "pt") as file:
-        said = file.metadata()
+        said = {**file.metadata(), "battery": json.dumps(battery())}
         tensors = {name: file.get_tensor(name) for name in file.keys()}
     write_mllm(out, said, {name: (t.half() if t.is_floating_point() else t).numpy() for name, t in tensors.items()})
 

@@ -263,10 +263,12 @@ class MllmBackbone(TowerBackbone):
         name, side, fingerprint, stem: as of `TowerBackbone`.
         network: the model.
         words: its vocabulary.
+        battery: questions that can be asked of every picture, as words.
     """
 
     network: Mllm = field(repr=False)
     words: tuple[str, ...] = field(repr=False, default=())
+    battery: tuple[tuple[str, ...], ...] = field(repr=False, default=())
 
     @property
     def tower(self) -> VisionTower:
@@ -287,14 +289,27 @@ class MllmBackbone(TowerBackbone):
         Raises:
             ValueError: a word that the model does not know.
         """
-        number = {word: n for n, word in enumerate(self.words)}
-        try:
-            asked = [[[number[word] for word in question] for question in picture] for picture in questions]
-        except KeyError as error:
-            raise ValueError(f"{self.name} does not know the word {error}") from error
+        asked = [[self._numbers(question) for question in picture] for picture in questions]
         visual = torch.from_numpy(np.ascontiguousarray(features, np.float32))
         found = self.network.language.answer(visual, asked, lengths, rule)
         return [[tuple(self.words[n] for n in answer) for answer in picture] for picture in found]
+
+    def read(self, maps: Tensor, stage: int) -> Tensor:
+        """Torch: maps [B,C,h,w] of tokens to logits of the first words of answers, differentiable in the maps.
+
+        Each picture is asked the questions of the battery: [B·Q,words], those of one picture in a row.
+        """
+        self._check(stage)
+        asked = texts([[(self._numbers(question), ()) for question in self.battery]] * len(maps))
+        logits = self.network.language(maps.flatten(2).transpose(1, 2), asked)
+        return logits[asked.place == 0]
+
+    def _numbers(self, question) -> list[int]:
+        try:
+            return [self.words.index(word) for word in question]
+        except ValueError:
+            unknown = next(word for word in question if word not in self.words)
+            raise ValueError(f"{self.name} does not know the word {unknown!r}") from None
 
 
 @functools.lru_cache(maxsize=1)
@@ -309,7 +324,7 @@ def write_mllm(path, metadata: dict[str, str], tensors: dict[str, np.ndarray]) -
     Args:
         path: the file.
         metadata: ``"tower"``, ``"language"`` (the fields of `VitSize` and `LanguageSize` as JSON), ``"words"`` (the
-            vocabulary as JSON) and notes, by name.
+            vocabulary) and ``"battery"`` (questions that can be asked of every picture), as JSON; and notes, by name.
         tensors: the network's state, floats in 16 bits.
     """
     said = {**metadata, "backbone": load_stem().backbone.fingerprint.hex()}
@@ -335,8 +350,9 @@ def read_mllm(path) -> MllmBackbone:
     tower = VitSize(**json.loads(said["tower"]))
     network = Mllm(tower, LanguageSize(**json.loads(said["language"])))
     network.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
-    words = tuple(json.loads(said["words"]))
-    return MllmBackbone("mllm-scenes", 16 * tower.grid, own, network.eval().requires_grad_(False), stem, words)
+    words, battery = tuple(json.loads(said["words"])), tuple(map(tuple, json.loads(said["battery"])))
+    network = network.eval().requires_grad_(False)
+    return MllmBackbone("mllm-scenes", 16 * tower.grid, own, network, stem, words, battery)
 
 
 def _architecture(said: dict[str, str]) -> str:

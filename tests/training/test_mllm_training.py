@@ -1,0 +1,79 @@
+"""Training of the multimodal model: a pool, steps that learn, exact resuming, a file that answers."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from codeckit.metrics.tasks.scenes.questions import ANSWER, CATEGORIES, LONGEST, VOCABULARY
+from codeckit.metrics.tasks.scenes.scene import CELL_KINDS, NONE, Scene, draw_scene
+from codeckit.primitives.tokens.mllm import LanguageSize, read_mllm
+from codeckit.primitives.tokens.vit import VisionTower, VitSize
+from codeckit.training.callbacks import Curve
+from codeckit.training.mllm import MllmRecipe, MllmTask, Pool, begin_tower, export_run, load_pool, make, train
+from safetensors.torch import load_file
+
+TOWER = VitSize(stem=8, grid=16, channels=24, heads=2, tower=1, reader=0, hidden=2)
+LANGUAGE = LanguageSize(len(VOCABULARY), LONGEST, ANSWER, visual=24, channels=20, heads=2, layers=2, hidden=2)
+RECIPE = MllmRecipe(steps=24, batch=3, questions=6, warmup=4, report=12, learning_rate=3e-3)
+
+
+@pytest.fixture(scope="module")
+def pool():
+    """Maps that tell what lies at each place, so that there is something to learn."""
+    from codeckit.metrics.tasks.scenes.scene import cell_truth
+
+    scenes = [draw_scene(np.random.default_rng(n), NONE) for n in range(20)]
+    kinds = np.stack([cell_truth(scene)[0] for scene in scenes])
+    signs = np.random.default_rng(0).normal(size=(len(CELL_KINDS), 8))
+    return Pool(torch.from_numpy(signs[kinds].transpose(0, 3, 1, 2)).half(), scenes, 4)
+
+
+def test_learns_and_resumes_exactly(pool, tmp_path):
+    curve = Curve()
+    whole = train(pool, tmp_path / "whole", RECIPE, TOWER, LANGUAGE, callbacks=[curve])
+    assert np.mean(curve.losses[-5:]) < 0.8 * np.mean(curve.losses[:5])
+    assert set(whole["validation"]) == {*CATEGORIES, "looked at", "random"}
+
+    class Stop(Curve):
+        def before_step(self, loop):
+            loop.stopped = loop.stopped or loop.step == 12
+
+    train(pool, tmp_path / "parts", RECIPE, TOWER, LANGUAGE, callbacks=[Stop()])
+    assert train(pool, tmp_path / "parts", RECIPE, TOWER, LANGUAGE) == whole
+    first, second = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "parts"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_batch_asks_what_the_scenes_answer(pool):
+    task = MllmTask(pool, RECIPE, TOWER, LANGUAGE)
+    maps, asked, targets, cells, shown = task.batch(np.random.default_rng(0), 0)
+    assert maps.shape == (3, 8, 16, 16) and cells.shape == (3, 3, 256) and shown.shape == (3, 46)
+    assert asked.which.amax().item() == RECIPE.questions - 1
+    words = (targets >= 0) & (asked.which >= 0)
+    assert (targets[asked.place < 0] == -1).all() and (targets[asked.which < 0] == -1).all()
+    assert (targets[(asked.place == 0) & (asked.which >= 0)] > 0).all() and words.any(1).all()
+
+
+def test_a_tower_begins_with_another_of_another_grid():
+    small = VisionTower(replace(TOWER, grid=10))
+    tower = VisionTower(TOWER)
+    begin_tower(tower, {name: value.numpy() for name, value in small.state_dict().items()} | {"head.bias": np.ones(3)})
+    assert torch.equal(tower.tower_class, small.tower_class) and tower.position.shape[2:] == (16, 16)
+    assert torch.allclose(tower.position.mean(), small.position.mean(), atol=1e-3)
+
+
+def test_pool_and_file(tmp_path):
+    pytest.importorskip("efficientnet_lite_pytorch")
+    make(tmp_path / "pool.safetensors", 3, 2, NONE, progress=lambda line: None)
+    pool = load_pool(tmp_path / "pool.safetensors")
+    assert pool.maps.shape == (5, 80, 16, 16) and pool.held_out == 2 and isinstance(pool.scenes[0], Scene)
+    train(pool, tmp_path / "run", replace(RECIPE, steps=2, report=2), replace(TOWER, stem=80), LANGUAGE)
+    export_run(tmp_path / "run", tmp_path / "a.safetensors")
+    backbone = read_mllm(tmp_path / "a.safetensors")
+    assert backbone.words == VOCABULARY and len(backbone.battery) == 2 * len(CATEGORIES)
+    assert json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])["step"] == 2
+    tokens = backbone.tokens(np.zeros((64, 64, 3), np.uint8), 1)
+    (answers,) = backbone.answers(tokens.features[None], [backbone.battery], [[1] * len(backbone.battery)])
+    assert len(answers) == 14
