@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import os
 from pathlib import Path
 
 import codeckit.bench
@@ -25,6 +26,16 @@ def registered_as_before(monkeypatch):
 
     monkeypatch.setattr(registry, "_registered", {})
     monkeypatch.setattr(stage, "_registered", {})
+
+
+@pytest.fixture
+def studies_elsewhere(tmp_path, monkeypatch):
+    """Processes that a test starts find the checkout, with its studies, before an installed wheel without them."""
+    folder = tmp_path / "of-the-checkout"
+    folder.mkdir()
+    (folder / "codeckit").symlink_to(Path(__file__).parent.parent, target_is_directory=True)
+    paths = [str(folder), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in paths if path))
 
 
 @pytest.fixture(scope="session")

@@ -145,7 +145,7 @@ def test_checks_of_chunks_are_forged():
     assert learned_video_exact.with_check(chunk) == chunk and chunk[:-2] == b"a frame"
 
 
-def test_ways_agree(clips, monkeypatch, capsys):
+def test_ways_agree(studies_elsewhere, clips, monkeypatch, capsys):
     """In processes of their own; two ways of one codec."""
     all_ways = learned_video_exact.ways
     monkeypatch.setattr(learned_video_exact, "ways", lambda pythons: all_ways(pythons)[:2])

@@ -53,7 +53,7 @@ def test_pictures_are_within_one_of_the_float_ones(quality):
     assert difference.max() <= 1 and (difference > 0).mean() < 0.02
 
 
-def test_tiles_threads_and_instruction_sets_change_nothing(monkeypatch, tmp_path):
+def test_tiles_threads_and_instruction_sets_change_nothing(studies_elsewhere, monkeypatch, tmp_path):
     expected, before = digest(still()), torch.get_num_threads()
     try:
         for threads, side in ((1, 2), (2, 32)):
