@@ -16,9 +16,9 @@ from ..primitives.stage import Stage
 class Record:
     """Takes down the steps of an encoding as they happen."""
 
-    def __init__(self, image: np.ndarray):
+    def __init__(self, image: np.ndarray, maps: dict[str, np.ndarray] | None = None):
         self._stages: dict[str, Stage] = {}
-        self._steps = [Step.of("image", "", image)]
+        self._steps = [Step.of("image", "", image, maps)]
 
     def see(self, role: str, stage: Stage, value: Any) -> None:
         """Measure the output of the next step."""
