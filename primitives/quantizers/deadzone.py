@@ -74,6 +74,16 @@ class DeadZone(Stage):
         check_step(self.step)
         check_reconstruction(self.reconstruction)
 
+    def weighed(self, octaves: np.ndarray, stages) -> "Stage | None":
+        """Behind a wavelet, the quantizer with a step for each place; see `Stage.weighed`."""
+        from ..wavelet import Wavelet
+        from .regions import RegionDeadZone, levels_of, written
+
+        wavelet = next((stage for stage in stages.values() if isinstance(stage, Wavelet)), None)
+        if wavelet is None:
+            return None
+        return RegionDeadZone(self.step, self.reconstruction, wavelet.levels, written(levels_of(octaves)))
+
     def forward(self, picture: Picture) -> Picture:
         """Planes of real values to planes of symbols; raises as `quantize_deadzone` does."""
         return picture.map(lambda plane: quantize_deadzone(plane, self.step))
