@@ -7,9 +7,9 @@ A codec minimizes D + λ·R, and D is a sum of squared errors over the picture. 
 for a map w ≥ 0. The exponents o are *octaves*, with mean zero: weights whose logarithms have mean 0 leave the rate
 about where it was and move bits from where w is low to where it is high. `strength` is the octaves between w = 0 and
 the largest w: 4 makes an error there weigh 16 times one of the background. High-rate theory says what each codec has to
-make of a weight of 2^o: a quantization step 2^(−o/2) times as large, a QP lower by 3·o, λ higher by o octaves. What each
-codec does is said by its stages and its encoder (`Stage.weighed`, `Encoder.weighed`); one that can do nothing of it
-gets a picture that is blurred where it is not important (`blurred`).
+make of a weight of 2^o: a quantization step 2^(−o/2) times as large, a QP lower by 3·o, λ higher by o octaves. What
+each codec does is said by its stages and its encoder (`Stage.weighed`, `Encoder.weighed`); one that can do nothing of
+it gets a picture that is blurred where it is not important (`blurred`).
 
 Where a map comes from:
 
@@ -24,6 +24,7 @@ Processing Magazine 15(6), 1998 (λ and QP).
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from typing import Any, ClassVar
@@ -269,6 +270,14 @@ class WeighedEncoder(Encoder):
             return self.inner.encode(stages, blurred(image, octaves), see)
         stages = {role: weighed[role] or stage for role, stage in stages.items()}
         return (encoder or self.inner).encode(stages, image, see)
+
+    def for_video(self, stages: dict[str, Stage], first: np.ndarray) -> tuple[dict[str, Stage], Callable]:
+        """The stages for the importance of the first frame, which all frames have, and what is done to each frame."""
+        octaves = self.importance.octaves(first)
+        weighed = {role: stage.weighed(octaves, stages) for role, stage in stages.items()}
+        if not any(weighed.values()):
+            return stages, lambda frame: blurred(frame, octaves)
+        return {role: weighed[role] or stage for role, stage in stages.items()}, lambda frame: frame
 
     def maps(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """The octaves of every pixel: ``"importance"``."""

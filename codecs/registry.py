@@ -173,6 +173,8 @@ def codec(name: str, **options: Any) -> Codec:
     if "quality" in legal:
         setting = {"quality": legal["quality"].default, **setting}
     setting |= built.setting  # what the factory made of them; None for what means nothing
+    if weighed and (found.quality[0] == found.quality[1] or setting.get("lossless")):
+        raise ValueError(f"{name} loses nothing here, so there are no errors that importance= could weigh")
     if weighed:
         setting |= {"importance": str(weighed), "strength": weighed.strength}
         built = replace(built, encoder=WeighedEncoder(weighed, built.encoder))

@@ -253,7 +253,9 @@ class ProbabilityModel:
     combine: IntegerNetwork | None = None
     two_steps: bool = False
 
-    def quantized(self, latents: Sequence[tuple[np.ndarray, ...]], level: int | np.ndarray = 0) -> list[ModelledSymbols]:
+    def quantized(
+        self, latents: Sequence[tuple[np.ndarray, ...]], level: int | np.ndarray = 0
+    ) -> list[ModelledSymbols]:
         """Round the latents of several pictures of one size and gain level to symbols.
 
         Args:

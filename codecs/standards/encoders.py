@@ -114,8 +114,8 @@ class Settings:
         low_delay: code pictures in the order in which they come, each predicted from earlier ones alone.
         tune: ``"psnr"``, ``"ssim"`` or ``"none"``, for encoders that shift bits to where they are seen.
         threads: threads that the encoder may use.
-        regions: (x, y, width, height, QP offset) of luma samples, which do not overlap; for encoders in `REGIONAL`, with
-            a constant rate factor.
+        regions: (x, y, width, height, QP offset) of luma samples, which do not overlap; for encoders in `REGIONAL`,
+            with a constant rate factor.
     """
 
     standard: str
@@ -316,7 +316,9 @@ def _region_graph(s: Settings, size: tuple[int, int], fps: Fraction):
         across, down = min(across, width - x), min(down, height - y)
         if across > 0 and down > 0:
             share = Fraction(max(-QP_RANGE, min(offset, QP_RANGE)), QP_RANGE)
-            region = graph.add("addroi", f"x={x}:y={y}:w={across}:h={down}:qoffset={share.numerator}/{share.denominator}")
+            region = graph.add(
+                "addroi", f"x={x}:y={y}:w={across}:h={down}:qoffset={share.numerator}/{share.denominator}"
+            )
             last.link_to(region)
             last = region
     last.link_to(graph.add("buffersink"))

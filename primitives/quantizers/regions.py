@@ -1,10 +1,10 @@
 """Dead-zone quantization of wavelet coefficients with steps that depend on the place in the picture.
 
-A squared error that weighs 2^o is worth a step that is 2^(−o/2) times as wide. Here the weights of cells of 32×32 pixels
-are whole *levels* k, and a coefficient of a cell at level k has the step Δ · 2^(−k/2). JPEG 2000 calls the same
+A squared error that weighs 2^o is worth a step that is 2^(−o/2) times as wide. Here the weights of cells of 32×32
+pixels are whole *levels* k, and a coefficient of a cell at level k has the step Δ · 2^(−k/2). JPEG 2000 calls the same
 *general scaling* (ITU-T T.800 Annex H describes the variant of one region whose coefficients are shifted above all
-others, MAXSHIFT): coefficients of regions that count are scaled up before their bit planes are coded, so they come first
-in an embedded stream, and down again after.
+others, MAXSHIFT): coefficients of regions that count are scaled up before their bit planes are coded, so they come
+first in an embedded stream, and down again after.
 
 A coefficient belongs to the cell that lies at its place in its subband: subbands are small pictures of the picture. The
 map of levels is part of the stage, and so of the stream, as some twenty letters (`primitives.level_map`).
