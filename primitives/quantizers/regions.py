@@ -96,7 +96,7 @@ def _scales(written: str, levels: int, size: tuple[int, int], shape: tuple[int, 
     out = np.ones(shape)
     for rows, columns in subbands(shape, levels).values():
         places = [
-            ((np.arange(part.stop - part.start) + 0.5) * extent / (part.stop - part.start) // CELL).astype(int)
+            (2 * np.arange(part.stop - part.start) + 1) * extent // (2 * CELL * (part.stop - part.start))
             for part, extent in zip((rows, columns), size, strict=True)
             if part.stop > part.start
         ]
