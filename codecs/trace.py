@@ -145,7 +145,7 @@ class Trace:
 
         >>> import codeckit
         >>> image = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
-        >>> area, bits = codeckit.codec("jpeg", effort=1, importance="roi:0,0,32,32").trace(image).importance()
+        >>> area, bits = codeckit.codec("jpeg2000-teaching", importance="roi:0,0,32,32").trace(image).importance()
         >>> area, bits > 0.3
         (0.25, True)
         """

@@ -21,7 +21,9 @@ import numpy as np
 
 from ..picture import Picture
 from ..stage import Stage
-from .uniform import check_step, to_symbols
+from ..wavelet import Wavelet
+from .regions import RegionDeadZone, levels_of, written
+from .uniform import check_reconstruction, check_step, to_symbols
 
 
 def quantize_deadzone(x: np.ndarray, step: float) -> np.ndarray:
@@ -76,9 +78,6 @@ class DeadZone(Stage):
 
     def weighed(self, octaves: np.ndarray, stages) -> "Stage | None":
         """Behind a wavelet, the quantizer with a step for each place; see `Stage.weighed`."""
-        from ..wavelet import Wavelet
-        from .regions import RegionDeadZone, levels_of, written
-
         wavelet = next((stage for stage in stages.values() if isinstance(stage, Wavelet)), None)
         if wavelet is None:
             return None
@@ -91,15 +90,3 @@ class DeadZone(Stage):
     def inverse(self, picture: Picture) -> Picture:
         """Planes of symbols to planes of float32 values."""
         return picture.map(lambda plane: dequantize_deadzone(plane, self.step, self.reconstruction))
-
-
-def check_reconstruction(reconstruction: float) -> None:
-    """Refuse a reconstruction point that is not well inside its interval.
-
-    >>> check_reconstruction(1)
-    Traceback (most recent call last):
-    ...
-    ValueError: the reconstruction point must lie in 0.05 … 0.95, not 1
-    """
-    if isinstance(reconstruction, str) or not np.isscalar(reconstruction) or not 0.05 <= reconstruction <= 0.95:
-        raise ValueError(f"the reconstruction point must lie in 0.05 … 0.95, not {reconstruction!r}")

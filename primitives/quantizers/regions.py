@@ -23,8 +23,7 @@ from ..level_map import LARGEST, decode_levels, encode_levels, pooled
 from ..picture import Picture
 from ..stage import Stage
 from ..wavelet import MAX_LEVELS, subbands
-from .deadzone import check_reconstruction
-from .uniform import check_step, to_symbols
+from .uniform import check_reconstruction, check_step, to_symbols
 
 #: Pixels along the side of a cell.
 CELL = 32
