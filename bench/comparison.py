@@ -11,6 +11,8 @@ from pathlib import Path
 from ..codecs import registry
 from ..codecs.base import Codec
 from ..codecs.image_io import STRICT
+from ..codecs.importance import importance as importance_of
+from ..metrics import Metric, weighted_metric
 from .crops import crops
 from .curves import curve_label, find_anchor
 from .datasets import dataset
@@ -31,6 +33,8 @@ def run_comparison(
     tasks=(),
     executor="local",
     reading=STRICT,
+    importance=None,
+    strength=None,
 ) -> Report:
     """Sweep codecs over images and write a report.
 
@@ -47,6 +51,8 @@ def run_comparison(
         progress: show a progress bar on stderr.
         tasks, executor: as for `evaluate`.
         reading: how pictures are read that have transparent pixels, more than 8 bits or several frames (`Reading`).
+        importance, strength: where errors count more, for every codec that is specified (`codecs.importance`); weighted
+            PSNR is then measured, too.
 
     Returns:
         The `Report`. Its `failures` tell of jobs that failed; only if all did, `SweepError` is raised.
@@ -54,9 +60,13 @@ def run_comparison(
     Raises:
         ValueError: an unknown codec, option or anchor, or a quality outside a codec's scale.
     """
-    settings = expand(codecs, qualities)
+    if (known := importance_of(importance, strength)) is not None:
+        metrics = (*([metrics] if isinstance(metrics, str | Metric) else metrics), weighted_metric(known))
+    weighing = {} if known is None else {"importance": known}
+    settings = expand(codecs, qualities, **weighing)
     if anchor is not None and ":" in anchor:
-        anchor = curve_label(*registry.parse_spec(anchor))
+        name, options = registry.parse_spec(anchor)
+        anchor = curve_label(name, {**options, **(weighing and registry.codec(name, **weighing).setting)})
     find_anchor([curve_label(codec.name, codec.setting) for codec in settings], anchor)  # not only after the sweep
     failures = ()
     images = dataset(images, reading=reading)
@@ -81,8 +91,8 @@ def run_comparison(
     return report
 
 
-def expand(codecs, qualities=None) -> list[Codec]:
-    """One configured codec for each specification and quality.
+def expand(codecs, qualities=None, **others) -> list[Codec]:
+    """One configured codec for each specification and quality, all with `others` as further options.
 
     >>> [codec.setting for codec in expand("libjpeg:optimize=true", [30, 60])]
     [{'quality': 30, 'optimize': True}, {'quality': 60, 'optimize': True}]
@@ -100,7 +110,7 @@ def expand(codecs, qualities=None) -> list[Codec]:
             continue
         name, options = registry.parse_spec(codec)
         if "quality" in options:
-            settings.append(registry.codec(name, **options))
+            settings.append(registry.codec(name, **others, **options))
             continue
         low, high = registry.entry(name).quality
         for quality in spread(low, high) if qualities is None else qualities:
@@ -109,7 +119,7 @@ def expand(codecs, qualities=None) -> list[Codec]:
                     f"{name}'s quality goes from {low} to {high}, not to {quality}; leave the qualities out to give "
                     f"every codec its own, or write one into the codec: {name}:quality={high}"
                 )
-            settings.append(registry.codec(name, quality=quality, **options))
+            settings.append(registry.codec(name, quality=quality, **others, **options))
     return settings
 
 

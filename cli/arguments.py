@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--task", metavar="T", help="the task for --accuracy; default: imagenet")
     _add_reading(command)
     _add_metadata(command)
+    _add_importance(command)
     command.add_argument("--video", action="store_true", help="the folder's images are the frames of a video")
     command.add_argument("--fps", type=_rate, metavar="F", help="frames a second of the video: 25, 29.97, 30000/1001")
     command.add_argument("--size", metavar="WxH", help="size of the frames of a .yuv file")
@@ -128,6 +129,7 @@ def parser() -> argparse.ArgumentParser:
         "--executor", default="local", metavar="E", help="local (default), dask, ray, or dask:ADDRESS, ray:ADDRESS"
     )
     _add_reading(command)
+    _add_importance(command)
     command.add_argument(
         "--out", type=_path, required=True, metavar="DIR", help="folder for records, tables, plots and the report"
     )
@@ -160,6 +162,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--frames", type=_from(1), metavar="N", help="take the first N frames of a video only")
     command.add_argument("--shown", type=_from(1), metavar="N", help="frames of a video to show in full (default 8)")
     _add_reading(command)
+    _add_importance(command)
     command.add_argument(
         "--out", type=_path, required=True, metavar="PAGE", help="HTML file to write; it needs nothing else"
     )
@@ -199,6 +202,14 @@ def _add_reading(command: argparse.ArgumentParser) -> None:
     command.add_argument("--background", metavar="COLOUR", help="blend transparent pixels onto it: white, '#8090a0'")
     command.add_argument("--depth", type=_from(1), metavar="8", help="take the upper 8 bits of deeper samples")
     command.add_argument("--frame", type=_from(0), metavar="N", help="the one to take of several frames, from 0")
+
+
+def _add_importance(command: argparse.ArgumentParser) -> None:
+    """The options that say where errors count more."""
+    what = "where errors count more: 'roi:x,y,w,h' in pixels, several behind ';', attention, or a grey picture as a map"
+    command.add_argument("--importance", metavar="WHERE", help=what)
+    strength = "how much: octaves of weight between nothing and the most, 0 … 16 (default 4)"
+    command.add_argument("--strength", type=_number, metavar="S", help=strength)
 
 
 def _add_metadata(command: argparse.ArgumentParser) -> None:

@@ -40,6 +40,20 @@ def reading(options) -> "Reading":
     return Reading(**given(options, *_READING))
 
 
+def importance(options) -> dict[str, Any]:
+    """Where the options of a command say that errors count more; the path of a picture stands for its map."""
+    found = given(options, "importance", "strength")
+    where = found.get("importance", "attention")
+    if where != "attention" and not where.startswith("roi:"):
+        from ..codecs.image_io import read_image
+
+        if not Path(where).is_file():
+            raise ValueError(f"--importance is roi:x,y,w,h, attention or a picture's file, not {where!r}")
+        pixels = read_image(where)
+        found["importance"] = pixels if pixels.ndim == 2 else pixels.mean(2)
+    return found
+
+
 def _piped(name: str) -> bytes | None:
     """What comes through a pipe, which can be read once; None for a file."""
     return console.read(name) if console.is_piped(name) else None
@@ -57,7 +71,7 @@ def encode(options) -> int:
     from ..codecs.registry import codec, parse_spec
 
     name, settings = parse_spec(options.codec)
-    settings |= given(options, "quality", *_TARGETS, *_READING, "metadata")
+    settings |= given(options, "quality", *_TARGETS, *_READING, "metadata") | importance(options)
     data = _piped(options.input)
     if _is_video_source(options, data):
         return _encode_video(options, data, name, settings)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .console import check_output, complain, flush, print_table, say
-from .files import given, reading
+from .files import given, importance, reading
 
 
 def codecs(options) -> int:
@@ -44,6 +44,7 @@ def compare(options) -> int:
             executor=options.executor,
             keep=options.keep,
             reading=reading(options),
+            **importance(options),
         )
     except SweepError as error:
         _tell_of_failures(options, error.failures)
@@ -132,7 +133,7 @@ def explain(options) -> int:
     is_video = isinstance(pixels, Frames)
     if not is_video and (of_videos := given(options, "frames", "shown")):
         raise ValueError(f"--{min(of_videos)} is for videos, and {options.image} is none")
-    default = given(options, "quality")
+    default = given(options, "quality") | importance(options)
     codecs = []
     for text in options.codec.split(","):
         name, settings = parse_spec(text)

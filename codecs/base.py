@@ -177,7 +177,7 @@ class Codec:
         entropy    JpegHuffman  bytes                               1384
         """
         pixels = self.read(image).pixels
-        record = Record(pixels)
+        record = Record(pixels, self.encoder.maps(pixels))
         stages, payload = self.encoder.encode(self.stages, pixels, record.see)
         return record.trace(stages, self.wrap(stages, payload))
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ..primitives.stage import Stage, folded
 from .image_io import Photo, Reading, open_image
 
@@ -19,6 +21,17 @@ class Encoder:
     def read(self, image: Any, reading: Reading, carries: Iterable[str]) -> Photo:
         """A picture as it is encoded, and the metadata that streams are to carry; see `image_io.open_image`."""
         return open_image(image, reading, carries)
+
+    def weighed(self, octaves: np.ndarray) -> "Encoder | None":
+        """The encoder for a picture whose errors weigh 2^octaves [H,W] (`codecs.importance`).
+
+        None if it is up to the stages.
+        """
+        return None
+
+    def maps(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """What the encoder has to show of a picture before its first stage: arrays by name (`Trace`)."""
+        return {}
 
     def encode(self, stages: dict[str, Stage], image, see: See | None = None) -> tuple[dict[str, Stage], bytes]:
         """The stages that really ran, by role, and the payload that they made.

@@ -21,14 +21,16 @@ from .base import Codec, codec_of
 from .entry import Entry
 from .file_formats import brands
 from .image_io import Reading
+from .importance import WeighedEncoder, importance
 from .options import check_options, plain_quality
 from .profiles import Profile
 
 #: The groups of entry points that declare codecs.
 CODECS, NETWORKS = "codeckit.codecs", "codeckit.networks"
 
-#: Options of every codec: how picture files are read.
+#: Options of every codec: how picture files are read, and where errors count more.
 READING = tuple(field.name for field in fields(Reading))
+IMPORTANCE = ("importance", "strength")
 
 #: Brands of pictures and sequences of HEVC, which no codec here decodes (HEIF, ISO/IEC 23008-12 Annex B).
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
@@ -136,7 +138,8 @@ def codec(name: str, **options: Any) -> Codec:
         name: a registered codec (`list_codecs`).
         **options: the codec's options, each of which has a default; the fields of `image_io.Reading` (``background``,
             ``depth``, ``frame``, ``metadata``), which say how picture files are read; or the codec's stages by their
-            roles, each a `Stage` or the name of a stage class, to exchange them (`Codec.replace`).
+            roles, each a `Stage` or the name of a stage class, to exchange them (`Codec.replace`). Every codec also has
+            ``importance`` and ``strength``, which say where errors count more and by how much (`codecs.importance`).
 
     Raises:
         ValueError: unknown name, unknown option or bad value; the message lists what is legal.
@@ -159,8 +162,10 @@ def codec(name: str, **options: Any) -> Codec:
         setting["quality"] = plain_quality(setting["quality"], found.whole)
     built = factory(**setting)
     reading = {option: options[option] for option in READING if option in options and option not in legal}
-    stages = {role: value for role, value in options.items() if role not in legal and role not in reading}
-    known = f"it has the options {', '.join((*legal, *READING))} and the stages {', '.join(built.stages)}"
+    weighed = importance(options.get("importance"), options.get("strength"))
+    others = (*legal, *READING, *IMPORTANCE)
+    stages = {role: value for role, value in options.items() if role not in others}
+    known = f"it has the options {', '.join(others)} and the stages {', '.join(built.stages)}"
     for role, value in stages.items():
         if role not in built.stages:
             raise ValueError(f"{name} has no option {role!r}; {known}")
@@ -168,6 +173,11 @@ def codec(name: str, **options: Any) -> Codec:
     if "quality" in legal:
         setting = {"quality": legal["quality"].default, **setting}
     setting |= built.setting  # what the factory made of them; None for what means nothing
+    if weighed and (found.quality[0] == found.quality[1] or setting.get("lossless")):
+        raise ValueError(f"{name} loses nothing here, so there are no errors that importance= could weigh")
+    if weighed:
+        setting |= {"importance": str(weighed), "strength": weighed.strength}
+        built = replace(built, encoder=WeighedEncoder(weighed, built.encoder))
     setting = {option: value for option, value in setting.items() if value is not None}
     built = replace(built, name=found.name, setting=setting, profile=profile(name), reading=Reading(**reading))
     return built.replace(**stages) if stages else built

@@ -3,22 +3,23 @@
 A `Trace` shows what ran: the stages that an encoder's search chose, the symbols that the file holds, and the file.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ..primitives import container, information
-from ..primitives.anatomy import Anatomy, Dissector
+from ..primitives.anatomy import Anatomy, Dissector, spread
 from ..primitives.stage import Stage
 
 
 class Record:
     """Takes down the steps of an encoding as they happen."""
 
-    def __init__(self, image: np.ndarray):
+    def __init__(self, image: np.ndarray, maps: dict[str, np.ndarray] | None = None):
         self._stages: dict[str, Stage] = {}
-        self._steps = [Step.of("image", "", image)]
+        self._steps = [Step.of("image", "", image, maps)]
 
     def see(self, role: str, stage: Stage, value: Any) -> None:
         """Measure the output of the next step."""
@@ -114,6 +115,46 @@ class Trace:
         (*head, tail) = around.parts
         return Anatomy((*head, *found.parts, tail), found.costs)
 
+    def bits_in_place(self, anatomy: Anatomy | None = None) -> np.ndarray | None:
+        """What the file's symbols took at each pixel, in bits, float64 [H,W]; None if the codec cannot tell.
+
+        The `anatomy` may be given where it is known already.
+
+        >>> import codeckit
+        >>> trace = codeckit.codec("jpeg").trace(np.tile(np.arange(64, dtype=np.uint8) % 9, (64, 1)))
+        >>> trace.bits_in_place().shape
+        (64, 64)
+        """
+        size = self.steps[0].value.shape[:2]
+        total = np.zeros(size)
+        for plane in (anatomy or self.anatomy()).costs:
+            values: Any = plane.reshape(*plane.shape[:2], -1).sum(2)
+            for stage in list(self.stages.values())[-2::-1]:
+                values = stage.in_place(values)
+                if values is None:
+                    return None
+            # Positions stand for a power of two of pixels a side, of which the last may lie outside the picture.
+            padded = [n << max(math.ceil(math.log2(side / n)), 0) for n, side in zip(values.shape, size, strict=True)]
+            total += spread(values, padded)[: size[0], : size[1]]
+        return total if total.any() else None
+
+    def importance(self, anatomy: Anatomy | None = None) -> tuple[float, float] | None:
+        """The shares of the picture, and of its symbols' bits, that count more than the mean; None without importance.
+
+        The second is NaN for codecs that cannot tell where bits go. The `anatomy` may be given where it is known.
+
+        >>> import codeckit
+        >>> image = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+        >>> area, bits = codeckit.codec("jpeg2000-teaching", importance="roi:0,0,32,32").trace(image).importance()
+        >>> area, bits > 0.3
+        (0.25, True)
+        """
+        octaves = self.steps[0].maps.get("importance")
+        if octaves is None:
+            return None
+        where, most = self.bits_in_place(anatomy), octaves > 0
+        return float(most.mean()), math.nan if where is None else float(where[most].sum() / where.sum())
+
     def bits_by_stage(self, anatomy: Anatomy | None = None) -> dict[str, int]:
         """The bits of the file that serve each step, by role, ``"image"`` first; and ``"file"``, the container.
 
@@ -148,4 +189,8 @@ class Trace:
             left = [cell.ljust(width) for cell, width in zip(row[:4], widths[:4], strict=True)]
             right = [cell.rjust(width) for cell, width in zip(row[4:], widths[4:], strict=True)]
             lines.append("  ".join(left + right).rstrip())
+        if (shares := self.importance()) is not None:
+            area, bits = shares
+            share = "" if math.isnan(bits) else f" and {100 * bits:.0f} % of its symbols' bits"
+            lines.append(f"importance: above the mean are {100 * area:.0f} % of the picture{share}")
         return "\n".join(lines)

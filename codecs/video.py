@@ -45,6 +45,7 @@ from ..primitives.picture import MAX_PIXELS, check_size
 from ..primitives.stage import Stage, folded
 from . import chunks, timing
 from .frames import VIDEO_EXTENSIONS, Frames, open_file, read_video
+from .importance import WeighedEncoder
 from .streams import unfold
 
 #: FFmpeg's formats by file name ending: containers that players open, and raw bitstreams.
@@ -194,16 +195,23 @@ def encode_video(codec, frames, out=None, *, fps=None, progress: bool | str = Fa
         if source.times is not None and count != len(source.times):
             raise ValueError(f"{source.name} has {count} frames, but {len(source.times)} time stamps")
 
+    passing: Iterator[np.ndarray] = counted()
+    if isinstance(codec.encoder, WeighedEncoder) and (start := list(itertools.islice(passing, 1))):
+        stages, prepare = codec.encoder.for_video(codec.stages, start[0])
+        codec = replace(codec, stages=stages)
+        last = list(folded(stages).values())[-1]
+        passing = map(prepare, itertools.chain(start, passing))
+
     if out is None:
         file = io.BytesIO()
-        _write(codec, counted(), lambda: count, source, file)
+        _write(codec, passing, lambda: count, source, file)
         return file.getvalue()
     with new_file(out) as temporary:
         if ending == ".ckt":
             with open(temporary, "wb") as file:
-                _write(codec, counted(), lambda: count, source, file)
+                _write(codec, passing, lambda: count, source, file)
         else:
-            last.write_file(counted(), source, temporary, FORMATS[ending])
+            last.write_file(passing, source, temporary, FORMATS[ending])
         if not count:
             raise ValueError("the video has no frames")
     return Path(out)

@@ -7,6 +7,8 @@ Accuracies of machines that look at decoded pictures are `tasks`.
 
 >>> list_metrics()[:5]
 ('feature-snr', 'lpips', 'ms-ssim', 'psnr', 'psnr-yuv')
+>>> list_metrics()[5]
+'weighted-psnr'
 """
 
 from collections.abc import Iterable
@@ -20,6 +22,7 @@ from .information import CodingCost, class_entropy_bits, coding_cost, conditiona
 from .lpips import lpips
 from .measure import Measure, Metric, TooSmallError, UndefinedError
 from .rate import bpp
+from .weighted import weighted_metric, weighted_psnr
 
 __all__ = [
     "BDResult",
@@ -47,6 +50,8 @@ __all__ = [
     "resolve",
     "to_decibels",
     "token_efficiency",
+    "weighted_metric",
+    "weighted_psnr",
 ]
 
 

@@ -15,9 +15,10 @@ import numpy as np
 
 from ..codecs.base import Codec
 from ..codecs.image_io import read_image
+from ..codecs.importance import WeighedEncoder
 from ..codecs.trace import Step, Trace
-from ..metrics import TooSmallError, ms_ssim, psnr
-from ..primitives.anatomy import Anatomy, Part, spread
+from ..metrics import TooSmallError, ms_ssim, psnr, weighted_psnr
+from ..primitives.anatomy import Anatomy, Part
 from ..primitives.information import entropy_bits
 from ..primitives.stage import Stage
 from ..primitives.token_grid import Tokens
@@ -73,6 +74,7 @@ class Explained:
     decoded: object
     encode_s: float
     decode_s: float
+    plain: "Explained | None" = None  # the same codec without importance, if it has one
 
     @classmethod
     def of(cls, codec: Codec, image: np.ndarray) -> "Explained":
@@ -83,8 +85,10 @@ class Explained:
         middle = time.perf_counter()
         decoded = codec.decode(stream)
         end = time.perf_counter()
-        trace = codec.trace(image)
-        return cls(codec, trace, trace.anatomy(), decoded, middle - start, end - middle)
+        trace, plain = codec.trace(image), None
+        if isinstance(codec.encoder, WeighedEncoder):
+            plain = cls.of(dataclasses.replace(codec, encoder=codec.encoder.inner), image)
+        return cls(codec, trace, trace.anatomy(), decoded, middle - start, end - middle, plain)
 
     @property
     def label(self) -> str:
@@ -184,6 +188,9 @@ def _summary(one, original):
         decoded = _like(one.decoded, original)
         quality = psnr(original, decoded)
         figures.append(("lossless" if math.isinf(quality) else f"{quality:.2f} dB", "PSNR"))
+        if isinstance(one.codec.encoder, WeighedEncoder):
+            weighed = weighted_psnr(original, decoded, one.codec.encoder.importance)
+            figures.append(("lossless" if math.isinf(weighed) else f"{weighed:.2f} dB", "weighted PSNR"))
         try:
             figures.append((f"{ms_ssim(original, decoded):.4f}", "MS-SSIM"))
         except TooSmallError:
@@ -217,7 +224,7 @@ def _viewer(original, explained, side):
         caption = f"mean error of a pixel {error.mean():.2f}; yellow is {top:.1f} levels or more"
         layers.append((f"{one.label}: error", heat(fitted_map(error, small), top), 85, caption))
     for one in explained:
-        where = _bits_in_place(one, original.shape[:2])
+        where = one.trace.bits_in_place(one.anatomy)
         if where is not None:
             top = float(np.percentile(where, 99.5)) or 1.0
             shade = 0.35 * layers[0][1].reshape(*layers[0][1].shape[:2], -1).mean(2)[..., None]
@@ -360,28 +367,35 @@ def _histogram(step):
 # --- bits -----------------------------------------------------------------------------------------------------------
 
 
-def _bits_in_place(one: Explained, size) -> np.ndarray | None:
-    """The file's symbols' bits at each pixel [H,W]; None if the codec cannot tell."""
-    total = np.zeros(size)
-    for plane in one.anatomy.costs:
-        values = plane.reshape(*plane.shape[:2], -1).sum(2)
-        for stage in list(one.trace.stages.values())[-2::-1]:
-            values = stage.in_place(values)
-            if values is None:
-                return None
-        # Positions stand for a power of two of pixels a side, of which the last may lie outside the picture.
-        padded = [n << max(math.ceil(math.log2(side / n)), 0) for n, side in zip(values.shape, size, strict=True)]
-        total += spread(values, padded)[: size[0], : size[1]]
-    return total if total.any() else None
-
-
 def _bits(one: Explained) -> str:
     share = {role: bits for role, bits in one.trace.bits_by_stage(one.anatomy).items() if bits}
     out = ['<div class="card">', charts.share(_pieces(one, share), one.bits), _share_table(share, one.bits), "</div>"]
     out += ['<div class="card"><h4>What the parts say</h4>', _groups_table(one.anatomy.parts, one.bits), "</div>"]
+    if one.plain is not None:
+        out += ['<div class="card"><h4>What importance did</h4>', _importance_table(one), "</div>"]
     if one.anatomy.costs:
         out += ['<div class="card"><h4>Plane by plane</h4>', _planes_table(one), *_cost_figures(one), "</div>"]
     return "".join(out)
+
+
+def _importance_table(one):
+    """Where errors count more than the mean, and elsewhere: area, bits and PSNR, with importance and without."""
+    original, octaves = one.trace.steps[0].value, one.trace.steps[0].maps["importance"]
+    rows = []
+    for name, inside in (("more than the mean", octaves > 0), ("less", octaves <= 0)):
+        cells = [name, f"{100 * inside.mean():.0f} %"]
+        for each in (one, one.plain):
+            where = each.trace.bits_in_place(each.anatomy)
+            cells.append("–" if where is None or not inside.any() else f"{where[inside].sum() / inside.sum():.3f}")
+        for each in (one, one.plain):
+            error = (original.astype(np.float64) - _like(each.decoded, original))[inside]
+            mean = float((error**2).mean()) if error.size else 0.0
+            cells.append(f"{10 * math.log10(255**2 / mean):.2f}" if mean else "–")
+        rows.append(cells)
+    size = ("the file, bytes", "", counted(len(one.trace.stream)), counted(len(one.plain.trace.stream)), "", "")
+    head = ("errors count", "area", "bits a pixel", "without importance", "PSNR, dB", "without")
+    body = "".join("<tr>" + "".join(f"<td>{escaped(cell)}</td>" for cell in row) + "</tr>" for row in (*rows, size))
+    return f"<table><tr>{''.join(f'<th>{escaped(name)}</th>' for name in head)}</tr>{body}</table>"
 
 
 def _pieces(one, share):

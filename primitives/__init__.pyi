@@ -74,6 +74,7 @@ from .picture import (
 from .quantizers import FSQ as FSQ
 from .quantizers import DeadZone as DeadZone
 from .quantizers import QuantTable as QuantTable
+from .quantizers import RegionDeadZone as RegionDeadZone
 from .quantizers import Uniform as Uniform
 from .stage import (
     Stage as Stage,

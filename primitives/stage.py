@@ -128,6 +128,18 @@ class Stage:
         """
         raise StreamError(f"a part of what {type(self).__name__} writes cannot be decoded")
 
+    def weighed(self, octaves: np.ndarray, stages: Mapping[str, "Stage"], /) -> "Stage | None":
+        """The stage as it encodes a picture whose errors do not weigh the same everywhere; None if it cannot.
+
+        Args:
+            octaves: float32 [H,W] with mean 0: a squared error at a pixel weighs 2^octaves (`codecs.importance`).
+            stages: all stages of the codec by role.
+
+        Raises:
+            ValueError: it could, but for the options that it has.
+        """
+        return None
+
     def maps(self, x: Any, y: Any, /) -> dict[str, np.ndarray]:
         """What `forward`, which made `y` of `x`, has to show beside the values: arrays by name (`Trace`).
 

@@ -139,6 +139,16 @@ def ckt_streams() -> list[bytes]:
     return streams + token_streams()
 
 
+def importance_streams() -> list[bytes]:
+    """Small `.ckt` files with a map of importance, of every codec that sends one, in colour and in grey."""
+    regions = {"importance": "roi:3,2,9,8;14,10,5,6", "strength": 5}
+    codecs = [codec("balle2017", quality=3, **regions), codec("jpeg2000-teaching", quality=60, **regions)]
+    codecs += [codec("jpeg2000-teaching", quality=40, order="resolution", **regions), codec("hevc", **regions)]
+    codecs += [codec("balle2017", entropy="LatentCoded", **regions), codec("balle2017", entropy="AnsCoded", **regions)]
+    picture = pictures.photo(61, 77, seed=2)
+    return [stream for each in codecs for stream in (each.encode(picture), each.encode(picture[:17, :20, 0]))]
+
+
 def token_streams() -> list[bytes]:
     """Small `.ckt` files of tokens: the codec's own, and bare ones with every coder of indices."""
     from ...primitives import AdaptiveIndices, FixedIndices, MixedIndices, StaticIndices
@@ -760,6 +770,7 @@ def main(argv=None) -> int:
     parser.add_argument("--jobs", type=int, default=2, help="worker processes (default 2)")
     parser.add_argument("--learned", action="store_true", help="learned codecs with random weights; no bombs, no JPEG")
     parser.add_argument("--tokens", action="store_true", help="streams of tokens; no bombs, no JPEG")
+    parser.add_argument("--importance", action="store_true", help="streams with maps of importance; no bombs, no JPEG")
     parser.add_argument("--repack", action="store_true", help="JPEG files repacked and unpacked; no bombs")
     parser.add_argument("--pictures", action="store_true", help="picture files of every format, as input; no bombs")
     parser.add_argument("--video", action="store_true", help="video files and `.ckt` videos; no bombs, no JPEG")
@@ -773,6 +784,8 @@ def main(argv=None) -> int:
             jpegs, ckts, weights, cases = [], [], [], []
         elif args.tokens:
             jpegs, ckts, weights, cases = [], token_streams(), [], []
+        elif args.importance:
+            jpegs, ckts, weights, cases = [], importance_streams(), [], []
         elif args.learned:
             jpegs, (ckts, weights), cases = [], learned_streams(Path(folder)), []
         elif args.repack:

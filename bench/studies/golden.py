@@ -135,6 +135,11 @@ def cases():
     yield "jpeg-JpegArithmetic", registry.codec("jpeg", **arithmetic, restart_interval=2).encode(image)
     yield "jpeg-JpegArithmetic-progressive", registry.codec("jpeg", **arithmetic, progressive=True).encode(image)
     yield "jpeg-JpegArithmetic-grey", registry.codec("jpeg", **arithmetic).encode(grey)
+    regions = {"importance": "roi:8,0,16,12", "strength": 3}
+    for name in "balle2017", "cheng2020":
+        weights = str(FOLDER / "weights" / f"{name}.safetensors")
+        yield f"{name}-importance", registry.codec(name, weights=weights, **regions).encode(image)
+    yield "jpeg2000-teaching-importance", registry.codec("jpeg2000-teaching", **regions).encode(image)
     yield "jpeg-lossless", write_lossless([np.ascontiguousarray(image[..., c]) for c in range(3)], predictor=4)
 
 
@@ -179,7 +184,7 @@ def row(name: str, path: Path) -> dict:
         decoded = decode(data)
     if not isinstance(decoded, np.ndarray):
         return found  # tokens: the symbols are what is exact
-    codec = name.removesuffix("-grey").removesuffix("-video")
+    codec = name.removesuffix("-grey").removesuffix("-video").removesuffix("-importance")
     learned = codec.partition("-Huffman")[0] in plugins.own(registry.NETWORKS) or codec.startswith("tokens-fsq")
     if learned or codec in CLOSE:
         from PIL import Image

@@ -1,7 +1,9 @@
 """The JPEG codec on one screen."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
+
+import numpy as np
 
 from ...primitives.color import YCbCr
 from ...primitives.dct import BlockDCT
@@ -166,11 +168,17 @@ class JpegEncoder(Encoder):
 
     Attributes:
         search: how symbols and tables are searched.
+        octaves: squared errors weigh 2^octaves, float32 [H,W]; None if they weigh the same everywhere.
     """
 
     folds: ClassVar[bool] = False
 
     search: Search
+    octaves: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    def weighed(self, octaves: np.ndarray) -> "JpegEncoder":
+        """The encoder with other weights; see `Encoder.weighed`."""
+        return replace(self, octaves=octaves)
 
     def encode(self, stages: dict[str, Stage], image, see: See | None = None) -> tuple[dict[str, Stage], bytes]:
         """The stages that ran, and the file; see `Encoder.encode`.
@@ -181,7 +189,7 @@ class JpegEncoder(Encoder):
             raise ValueError("effort works with JPEG's own colour and transform stages; use effort=0 with others")
         from .search import optimize
 
-        quantized, data = optimize(image, self.search, stages["quantize"], stages["entropy"])
+        quantized, data = optimize(image, self.search, stages["quantize"], stages["entropy"], self.octaves)
         sampling = next(name for name, factors in SAMPLINGS.items() if factors == quantized.factors[0])
         chosen = QuantTable(tables=tuple(table.tolist() for table in quantized.tables[:2]))
         stages = {**stages, "subsample": Subsample(sampling), "quantize": chosen}

@@ -17,6 +17,9 @@ variances. So its weights are Σ_s importance[b,s] · spectrum[s,k]: in block b,
 over the windows that the block lies in; and how much of the k-th basis function's energy is left at scale s (after
 averaging s times, less what is constant over a window: the windows' variance does not see it).
 
+**Importance.** Where a picture's errors count more (`codecs.importance`), all weights of a block are multiplied by the
+mean weight of its pixels.
+
 Source of the metric: Z. Wang, E. P. Simoncelli, A. C. Bovik, "Multi-scale structural similarity for image quality
 assessment", Asilomar 2003; window 11, σ 1.5, C₂ = (0.03 · 255)².
 """
@@ -29,6 +32,7 @@ from scipy.ndimage import correlate1d
 
 from ...primitives.color import MATRICES
 from ...primitives.dct import dct_matrix
+from ...primitives.level_map import pooled
 from ...primitives.picture import pad_edge
 
 _KR, _KB = MATRICES["bt601"]
@@ -122,16 +126,19 @@ def _halved(x: np.ndarray) -> np.ndarray:
 class Distortion:
     """How far a decoded picture is from `image`, as the tuned metric sees it.
 
-    Attributes:
+    Args:
+        image: uint8 [H,W,3] or [H,W].
         tune: ``"psnr"`` or ``"ms-ssim"``.
+        octaves: errors weigh 2^octaves [H,W] beside that, or the mean of it over a block.
 
     >>> image = np.zeros((16, 16, 3), np.uint8)
     >>> Distortion(image, "psnr").between(image, image + np.array([3, 0, 0], np.uint8))
     768.0
     """
 
-    def __init__(self, image: np.ndarray, tune: str):
+    def __init__(self, image: np.ndarray, tune: str, octaves: np.ndarray | None = None):
         self.tune = tune
+        self._importance = None if octaves is None else 2.0 ** octaves.astype(np.float64)
         if tune == "psnr":
             return
         planes = image if image.ndim == 3 else image[..., None]
@@ -156,6 +163,9 @@ class Distortion:
         For MS-SSIM it is near ``700 · pixels · (1 − MS-SSIM)`` where errors are small.
         """
         error = image.astype(np.float64) - decoded
+        if self._importance is not None:
+            weights = np.sqrt(self._importance)
+            error *= weights if error.ndim == 2 else weights[..., None]
         if self.tune == "psnr":
             return float((error**2).sum()) / (3 if error.ndim == 3 else 1)
         error = error if error.ndim == 3 else error[..., None]
@@ -168,15 +178,18 @@ class Distortion:
     def weights(self, plane: int, v: int, h: int, grid: tuple[int, int]) -> Weights:
         """Weights of the coefficients of plane 0, 1 or 2, whose samples are v × h pixels, in a grid of blocks."""
         spectrum = plane_weight(plane) * _spectrum(self.tune, v, h)
+        places = np.ones((*grid, 1))
+        if self._importance is not None:
+            places = pooled(self._importance, (8 * v, 8 * h), grid)[..., None]
         if self.tune == "psnr":
-            return Weights(np.ones((grid[0] * grid[1], 1)), spectrum)
+            return Weights(places.reshape(-1, 1), spectrum)
         share = RGB_OF_PLANE[plane] ** 2 if self._channels == 3 else np.ones(1)
         importance = np.empty((*grid, len(_BETAS)))
         for scale in range(len(_BETAS)):
             windows = sum(s * channel[scale] for s, channel in zip(share / share.sum(), self._windows, strict=True))
             blocks = _by_block(_smooth(windows), 2**scale, v, h)
             importance[..., scale] = pad_edge(blocks, *grid) if blocks.shape <= grid else blocks[: grid[0], : grid[1]]
-        return Weights(importance.reshape(-1, len(_BETAS)), spectrum)
+        return Weights((places * importance).reshape(-1, len(_BETAS)), spectrum)
 
 
 def _by_block(windows, pixel, v, h):

@@ -14,7 +14,8 @@ the bits.
    behind this chroma, not the luma of the original: it takes back much of what subsampling and quantization did.
 4. *Sampling.* The same for 4:2:0 and 4:4:4 (or more); the least J of really decoded pictures and really written files
    wins.
-5. *Scans* are searched by `scans.optimized`.
+5. *Importance.* Where errors do not weigh the same in all blocks, finer steps are tried as well; the least J wins.
+6. *Scans* are searched by `scans.optimized`.
 
 Nothing of it is rounded before the quantizer: colour conversion, filters and DCT run in floats.
 
@@ -22,6 +23,7 @@ Sources: see `codeckit.primitives.quantizers.rdo`; λ = c·Δ² is the rule of H
 ICIP 2001); c was measured on photographs of CID22.
 """
 
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,6 +42,10 @@ from .distortion import RGB_OF_PLANE, Distortion, Weights
 #: λ in units of Δ² / bit.
 RATE_WEIGHT = 0.12
 
+#: How wide steps begin, relative to those of blocks that all weigh the same, where they do not: one table serves all
+#: blocks, and what is fine enough for those that count is thinned by λ elsewhere.
+_FINENESS = (1.0, 0.75, 0.5)
+
 #: Steps are 8 bits wide, which every decoder reads.
 _LARGEST_STEP = 255
 
@@ -53,7 +59,9 @@ class _Plane:
     weights: Weights
 
 
-def optimize(image: np.ndarray, search, quantizer: QuantTable, entropy: Stage) -> tuple[Picture, bytes]:
+def optimize(
+    image: np.ndarray, search, quantizer: QuantTable, entropy: Stage, octaves: np.ndarray | None = None
+) -> tuple[Picture, bytes]:
     """Quantized blocks of `image` (uint8 [H,W,3] or [H,W]) with the least J, and what `entropy` makes of them.
 
     Args:
@@ -61,29 +69,32 @@ def optimize(image: np.ndarray, search, quantizer: QuantTable, entropy: Stage) -
         search: how hard: a `codec.Search`.
         quantizer: its quality sets Δ; if it holds tables of its own, these steps are kept.
         entropy: the last stage; prices of symbols are those of a progressive or a sequential JPEG file.
+        octaves: squared errors weigh 2^octaves [H,W].
     """
-    measure = Distortion(image, search.tune)
+    measure = Distortion(image, search.tune, octaves)
     samplings = search.samplings if image.ndim == 3 else ("4:4:4",)
+    choices = list(itertools.product(samplings, _FINENESS if octaves is not None else (1.0,)))
     progressive = getattr(entropy, "progressive", True)
     draft = replace(entropy, progressive=True) if progressive == "exhaustive" else entropy
 
-    def candidate(sampling):
-        picture, rate_weight = _quantized(image, sampling, search, quantizer, measure, bool(progressive))
-        if len(samplings) == 1:
+    def candidate(choice):
+        sampling, fineness = choice
+        picture, rate_weight = _quantized(image, sampling, search, quantizer, measure, bool(progressive), fineness)
+        if len(choices) == 1:
             return 0.0, picture
         return measure.between(image, _decoded(picture)) + rate_weight * 8 * len(draft.forward(picture)), picture
 
-    _, picture = min(map(candidate, samplings), key=lambda found: found[0])
+    _, picture = min(map(candidate, choices), key=lambda found: found[0])
     return picture, entropy.forward(picture)
 
 
-def _quantized(image, sampling, search, quantizer, measure, runs) -> tuple[Picture, float]:
-    """The picture's symbols and steps with this sampling, and λ."""
+def _quantized(image, sampling, search, quantizer, measure, runs, fineness) -> tuple[Picture, float]:
+    """The picture's symbols and steps with this sampling, and λ; steps begin `fineness` times as wide as usual."""
     v, h = SAMPLINGS[sampling]
     size = image.shape[:2]
     if image.ndim == 2:
         luma = _plane(image.astype(np.float64) - 128, measure, 0, 1, 1)
-        steps, rate_weight = _first_steps(quantizer, 0, [luma], None)
+        steps, rate_weight = _first_steps(quantizer, 0, [luma], None, fineness)
         symbols, steps = _choose([luma], steps, rate_weight, search.rounds, runs, not quantizer.tables)
         return Picture(_shaped(symbols, [luma]), size, ((1, 1),), "grey", (_table(steps),)), rate_weight
     rgb = image.astype(np.float64)
@@ -93,8 +104,8 @@ def _quantized(image, sampling, search, quantizer, measure, runs) -> tuple[Pictu
         for plane, channel in ((1, 2), (2, 0))
     ]
     luma = _plane(rgb @ _LUMA - 128, measure, 0, 1, 1)
-    luma_steps, rate_weight = _first_steps(quantizer, 0, [luma], None)
-    steps, _ = _first_steps(quantizer, 1, chroma, rate_weight)
+    luma_steps, rate_weight = _first_steps(quantizer, 0, [luma], None, fineness)
+    steps, _ = _first_steps(quantizer, 1, chroma, rate_weight, fineness)
     refit = not quantizer.tables
     symbols, steps = _choose(chroma, steps, rate_weight, search.rounds, runs, refit)
     # What luma has to be behind this chroma: the mean of the channels less what chroma adds to them.
@@ -150,7 +161,7 @@ def base_step(quality: int) -> float:
     return 800 / quality if quality < 50 else max(16 * (200 - 2 * quality) / 100, 0.25)
 
 
-def _first_steps(quantizer, plane, planes, rate_weight) -> tuple[np.ndarray, float]:
+def _first_steps(quantizer, plane, planes, rate_weight, fineness) -> tuple[np.ndarray, float]:
     """Steps [64] to begin with, and λ (if it is not given)."""
     # What an error weighs in a typical block: the geometric mean, since a few flat blocks would govern another one.
     weights = np.concatenate([p.weights.importance @ p.weights.spectrum for p in planes])
@@ -161,7 +172,7 @@ def _first_steps(quantizer, plane, planes, rate_weight) -> tuple[np.ndarray, flo
         delta = np.exp(np.log(steps[low] ** 2 * typical[low]).mean() / 2)
     else:
         delta = base_step(quantizer.quality)
-        steps = np.clip(np.rint(delta / np.sqrt(typical)), 1, _LARGEST_STEP)
+        steps = np.clip(np.rint(fineness * delta / np.sqrt(typical)), 1, _LARGEST_STEP)
     return steps, RATE_WEIGHT * delta * delta if rate_weight is None else rate_weight
 
 

@@ -253,13 +253,15 @@ class ProbabilityModel:
     combine: IntegerNetwork | None = None
     two_steps: bool = False
 
-    def quantized(self, latents: Sequence[tuple[np.ndarray, ...]], level: int = 0) -> list[ModelledSymbols]:
+    def quantized(
+        self, latents: Sequence[tuple[np.ndarray, ...]], level: int | np.ndarray = 0
+    ) -> list[ModelledSymbols]:
         """Round the latents of several pictures of one size and gain level to symbols.
 
         Args:
             latents: y, float [h,w,M], of each picture, and z where there is a hyperprior; h and w are multiples of 4
                 then.
-            level: the gain level, for priors that depend on it.
+            level: the gain level, or one for each position of y [h,w], for priors that depend on it.
         """
 
         def take(n, plane, where, offset, _):
@@ -267,7 +269,7 @@ class ProbabilityModel:
 
         return self._through(latents[0][0].shape[:2], len(latents), take, level, ahead=True)
 
-    def modelled(self, symbols: tuple[np.ndarray, ...], level: int = 0) -> ModelledSymbols:
+    def modelled(self, symbols: tuple[np.ndarray, ...], level: int | np.ndarray = 0) -> ModelledSymbols:
         """The model of symbols that are there already: those of y, int32 [h,w,M], and of z.
 
         Args:
@@ -281,7 +283,7 @@ class ProbabilityModel:
         return self._through(symbols[0].shape[:2], 1, take, level, ahead=True)[0]
 
     def decoded(
-        self, height: int, width: int, read: Sequence[Callable[[Run], np.ndarray]], level: int = 0
+        self, height: int, width: int, read: Sequence[Callable[[Run], np.ndarray]], level: int | np.ndarray = 0
     ) -> list[ModelledSymbols]:
         """The symbols of several streams of one size and gain level.
 
@@ -321,11 +323,12 @@ class ProbabilityModel:
         def prior_of(positions):
             """Distributions of so many positions, and the channels' order."""
             levels, channels = self.medians.shape
-            row = level if levels > 1 else 0
-            tables = np.arange(row * channels, (row + 1) * channels)
-            order = np.argsort(self.prior.frequency(np.zeros_like(tables), tables), kind="stable")
+            rows = np.ravel(level) if levels > 1 else np.zeros(1, np.int64)
+            tables = rows[:, None] * channels + np.arange(channels)  # [1,M] or [positions,M]
+            middle = tables[np.argsort(rows, kind="stable")[len(rows) // 2]]  # the median level stands for all
+            order = np.argsort(self.prior.frequency(np.zeros_like(middle), middle), kind="stable")
             indices = np.broadcast_to(tables, (positions, channels))
-            return [(TableDistributed(self.prior, indices), self.medians[row])] * count, order
+            return [(TableDistributed(self.prior, indices), self.medians[rows])] * count, order
 
         height, width = size
         if self.h_s is None:

@@ -13,7 +13,7 @@ or two through g_s and one back. The decoder knows nothing of it.
   first while J is descended. Then the symbols found get their own, and are taken if their true J is lower.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,13 +21,13 @@ import torch
 from torch.nn import functional
 
 from ...primitives.entropy.integer_gaussian import FRACTION_BITS
-from ...primitives.picture import Picture
+from ...primitives.level_map import pooled
+from ...primitives.picture import Picture, pad_edge
 from ...primitives.quantizers.descent import descend
 from ...primitives.stage import Stage
 from ..base import Encoder, See
 from .lambdas import lambda_at, lambdas_of
-from .networks import LEVEL_STEPS
-from .stages import CodedPicture, Learned, Round
+from .stages import CodedPicture, Learned, Round, qualities
 
 #: Pictures larger than this would take too much memory for a pass back through a network.
 MAX_PIXELS = 1 << 22
@@ -46,12 +46,18 @@ class SearchingEncoder(Encoder):
     Attributes:
         effort: rounds of the search.
         quality: that of the network, for λ.
+        octaves: squared errors weigh 2^octaves, float32 [H,W]; None if they weigh the same everywhere.
     """
 
     folds: ClassVar[bool] = False
 
     effort: int = 8
     quality: float = 1
+    octaves: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    def weighed(self, octaves: np.ndarray) -> "SearchingEncoder":
+        """The encoder with other weights; see `Encoder.weighed`."""
+        return replace(self, octaves=octaves)
 
     def encode(self, stages: dict[str, Stage], image, see: See | None = None) -> tuple[dict[str, Stage], bytes]:
         """The stages and the payload; see `Encoder.encode`. The quantizer's output are the symbols found.
@@ -83,7 +89,13 @@ class SearchingEncoder(Encoder):
         network = weights.network.requires_grad_(False)
         target = torch.from_numpy(np.stack(padded.planes)).to(device).float()[None]
         modelled = coded.modelled
-        quality = 1 + coded.side.get("level", 0) / LEVEL_STEPS
+        quality = qualities(network, coded, device)
+        importance = np.ones(target.shape[2:])
+        if self.octaves is not None:
+            importance = pad_edge(2.0 ** self.octaves.astype(np.float64), *target.shape[2:])
+        across = target.shape[2] // coded.planes[0].shape[0]  # pixels of a latent
+        of_latents = pooled(importance, (across, across), coded.planes[0].shape[:2])
+        importance = torch.from_numpy(importance.astype(np.float32)).to(device)
         symbols = modelled.symbols[0].astype(np.int64)
         offsets = modelled.latents / 2**FRACTION_BITS - symbols
         rows, columns = (-(-side // _REGION) for side in symbols.shape[:2])
@@ -107,7 +119,7 @@ class SearchingEncoder(Encoder):
 
         def distortion(symbols):
             y, picture = synthesis(symbols)
-            errors = ((picture.clamp(0, 255) - target) ** 2).sum(1, keepdim=True)
+            errors = ((picture.clamp(0, 255) - target) ** 2).sum(1, keepdim=True) * importance
             parts = functional.avg_pool2d(errors, pixels, ceil_mode=True, divisor_override=1).flatten()
             return parts.detach().double().cpu().numpy(), lambda: gradient(errors.sum(), y)
 
@@ -117,10 +129,10 @@ class SearchingEncoder(Encoder):
             curvature = (gradient((picture * signs.to(device)).sum(), y) ** 2).mean((0, 1))
             table = lambdas_of(network.variable_rate)
             rate_weight = RATE_WEIGHT * 3 / float(lambda_at(torch.tensor(float(self.quality)), table))
-            curvature = np.maximum(curvature, 1e-6)
+            curvature = np.maximum(curvature * of_latents[..., None], 1e-6)
             found = descend(symbols, distortion, bits, curvature, rate_weight, self.effort, regions[..., None])
-        planes = (found.astype(np.int32), *coded.planes[1:])
-        picture = CodedPicture.of(coded, stage.modelled(Picture(planes, coded.size, side=coded.side)))
+        picture = coded.replace(planes=(found.astype(np.int32), *coded.planes[1:]))
+        picture = CodedPicture.of(coded, stage.modelled(picture))
         if weights.probabilities.context is None:
             return picture  # distributions do not depend on the symbols of y, and J has fallen
 

@@ -14,6 +14,11 @@ Latents travel as a `Picture` with these planes, which any generic entropy stage
 
 and, where a network has gain units, with the side value ``"level"``: the gain level, 8 times the quality less 1.
 
+**Importance.** Gain units may scale each position by a level of its own. A last plane then holds offsets [h,w] int32 to
+the level, in units of half a quality, and the side value ``"mapped"`` says so. A weight of 2^o is met by a λ that is
+higher by o octaves, so the offset follows from the λ that each quality was trained with. Densities that depend on the
+level do so at each position; hyperprior and context see the scaled latents and need no map.
+
 What the probability model says of symbols goes along with them, in a `CodedPicture`, so that it is computed once.
 
 All stages have the same weights, those of the codec. In a stream these are named by their fingerprint.
@@ -23,7 +28,9 @@ All stages have the same weights, those of the codec. In a stream these are name
 (`primitives.learned.tiles`).
 """
 
+import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -38,15 +45,26 @@ from ...primitives.entropy.latent_mixing import MixingDecoder
 from ...primitives.entropy.latents import LatentDecoder
 from ...primitives.errors import StreamError
 from ...primitives.learned.tiles import tiled
+from ...primitives.level_map import LARGEST, decode_levels, encode_levels, pooled
 from ...primitives.pad import PadTo
 from ...primitives.picture import COLORS, MAX_PIXELS, Picture, check_size
 from ...primitives.stage import Weighted
+from .lambdas import LAMBDAS
 from .networks import LEVEL_STEPS, HyperpriorNetwork, Network
 from .probabilities import ModelledSymbols, Run
 from .weights import WeightFile, Weights, find_weights
 
 #: Latents have a sixteenth of the picture's resolution, hyper-latents a quarter of that.
 _SCALE, _HYPER_SCALE = 16, 4
+
+#: Set in the byte of the gain level where offsets follow.
+MAPPED = 0x80
+
+#: Gain levels that an offset of 1 stands for, half a quality.
+_OFFSET = LEVEL_STEPS // 2
+
+#: Octaves that λ grows by from one gain level to the next.
+_OCTAVES_OF_LEVEL = math.log2(LAMBDAS["mse"][-1] / LAMBDAS["mse"][0]) / (7 * LEVEL_STEPS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,15 +79,16 @@ class CodedPicture(Picture):
 
     @classmethod
     def of(cls, picture: Picture, modelled: ModelledSymbols) -> "CodedPicture":
-        """The picture with these symbols as planes."""
-        planes = modelled.symbols
+        """The picture with these symbols as planes, before its offsets if it has some."""
+        planes = modelled.symbols + (picture.planes[-1:] if _is_mapped(picture) else ())
         return cls(planes, picture.size, ((1, 1),) * len(planes), picture.color, side=picture.side, modelled=modelled)
 
     @property
     def is_intact(self) -> bool:
         """Whether the planes are those that were modelled, not others that replaced them."""
-        same = zip(self.planes, self.modelled.symbols, strict=False)
-        return len(self.planes) == len(self.modelled.symbols) and all(plane is symbols for plane, symbols in same)
+        planes = _latents(self)
+        same = zip(planes, self.modelled.symbols, strict=False)
+        return len(planes) == len(self.modelled.symbols) and all(plane is symbols for plane, symbols in same)
 
 
 @dataclass(frozen=True)
@@ -103,10 +122,13 @@ class _LearnedStage(Weighted):
         if isinstance(picture, CodedPicture) and picture.is_intact:
             return picture.modelled
         weights = self._loaded()
-        if [plane.shape for plane in picture.planes] != _shapes(picture.size, weights):
+        levels, symbols = _levels(weights.network, picture), _latents(picture)
+        if [plane.shape for plane in symbols] != _shapes(picture.size, weights) or (
+            _is_mapped(picture) and levels.shape != symbols[0].shape[:2]
+        ):
             architecture = weights.header.architecture
             raise StreamError(f"the planes are not the latents of a {architecture} picture of that size")
-        return weights.probabilities.modelled(picture.planes, _level(weights.network, picture.side))
+        return weights.probabilities.modelled(symbols, levels)
 
     def _loaded(self) -> Weights:
         if self.weights is None:
@@ -135,11 +157,17 @@ class Learned(_LearnedStage):
     Attributes:
         weights: handle of the weight file.
         quality: for networks with gain units; rounded to multiples of 1/8.
+        octaves: squared errors weigh 2^octaves, float32 [H,W]; None if they weigh the same everywhere.
     """
 
-    unwritten: ClassVar[tuple[str, ...]] = ("weights", "quality")
+    unwritten: ClassVar[tuple[str, ...]] = ("weights", "quality", "octaves")
 
     quality: float | None = None
+    octaves: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    def weighed(self, octaves: np.ndarray, stages) -> "Learned | None":
+        """The transform with a level for each position, if its network has gain units; see `Stage.weighed`."""
+        return dataclasses.replace(self, octaves=octaves) if self._loaded().network.variable_rate else None
 
     def forward_many(self, xs: list[Picture]) -> list[Picture]:
         """Return the latents of each picture, float32 [h,w,M], with the gain level if there is one."""
@@ -153,25 +181,36 @@ class Learned(_LearnedStage):
         if height % network.stride or width % network.stride:
             raise ValueError(f"the network takes sides that are multiples of {network.stride}, not {height}×{width}")
         side = {"level": round((self.quality - 1) * LEVEL_STEPS)} if network.variable_rate else {}
-        y = tiled(
-            functools.partial(network.latents, quality=_quality(network, side)),
-            torch.from_numpy(pixels).to(self.weights.device).permute(0, 3, 1, 2),
-            down=_SCALE,
-            before=lambda part: part.float() / 255,
-        )
-        latents = zip(pictures, _planes_last(y), strict=True)
-        return [picture.replace(planes=(y,), factors=((1, 1),), side=side) for picture, y in latents]
+        quality, offsets = qualities(network, Picture((), (0, 0), side=side), self.weights.device), None
+        if self.octaves is not None:
+            offsets = _offsets(self.octaves, (height // _SCALE, width // _SCALE))
+            side["mapped"] = 1
+            # Each pixel's level goes along with it as a fourth channel, so that tiles are cut of both.
+            levels = np.kron(_clipped(network, side["level"], offsets), np.ones((_SCALE, _SCALE), np.uint8))
+            pixels = np.concatenate([pixels, np.broadcast_to(levels[..., None], (*pixels.shape[:3], 1))], axis=3)
+
+        def latents(part):
+            x = part[:, :3].float() / 255
+            if offsets is None:
+                return network.latents(x, quality)
+            return network.latents(x, 1 + part[:, 3, ::_SCALE, ::_SCALE].float() / LEVEL_STEPS)
+
+        y = tiled(latents, torch.from_numpy(pixels).to(self.weights.device).permute(0, 3, 1, 2), down=_SCALE)
+        made = zip(pictures, _planes_last(y), strict=True)
+        more = () if offsets is None else (offsets,)
+        factors = ((1, 1),) * (1 + len(more))
+        return [picture.replace(planes=(y, *more), factors=factors, side=side) for picture, y in made]
 
     def inverse_many(self, ys: list[Picture]) -> list[Picture]:
         """Return the reconstructions, three planes uint8 [H,W] each, of quantized latents."""
         network = self._loaded().network
-        return _together(ys, lambda y: (y.planes[0].shape, _level(network, y.side)), self._synthesis)
+        return _together(ys, functools.partial(_kind, network), self._synthesis)
 
     @torch.inference_mode()
     def _synthesis(self, pictures):
         network = self._loaded().network
         y = _batch([picture.planes[0] for picture in pictures], self.weights.device)
-        y = network.unscaled(y, _quality(network, pictures[0].side))
+        y = network.unscaled(y, qualities(network, pictures[0], self.weights.device))
         pixels = tiled(network.unclipped, y, up=_SCALE, after=_pixels).cpu().numpy()
         pairs = zip(pictures, pixels, strict=True)
         return [Picture(tuple(planes), p.size, ((1, 1),) * 3, p.color) for p, planes in pairs]
@@ -200,7 +239,7 @@ class Round(_LearnedStage):
                     f"latents of such a picture have the shape {expected}, not {picture.planes[0].shape}; check its "
                     "padding"
                 )
-        return _together(xs, lambda x: (x.planes[0].shape, _level(weights.network, x.side)), self._round)
+        return _together(xs, functools.partial(_kind, weights.network), self._round)
 
     @torch.inference_mode()
     def _round(self, pictures):
@@ -208,8 +247,8 @@ class Round(_LearnedStage):
         latents = [[picture.planes[0] for picture in pictures]]
         if isinstance(weights.network, HyperpriorNetwork):
             latents.append(_planes_last(weights.network.hyper_analysis(_batch(latents[0], self.weights.device))))
-        level = _level(weights.network, pictures[0].side)
-        modelled = weights.probabilities.quantized(list(zip(*latents, strict=True)), level)
+        levels = _levels(weights.network, pictures[0])
+        modelled = weights.probabilities.quantized(list(zip(*latents, strict=True)), levels)
         return list(map(CodedPicture.of, pictures, modelled))
 
     def inverse_many(self, ys: list[Picture]) -> list[Picture]:
@@ -217,13 +256,21 @@ class Round(_LearnedStage):
         dequantized = []
         for picture in ys:
             y_hat = (self.modelled(picture).latents / 2**FRACTION_BITS).astype(np.float32)
-            dequantized.append(Picture((y_hat,), picture.size, ((1, 1),), picture.color, side=picture.side))
+            planes = (y_hat, *picture.planes[-1:]) if _is_mapped(picture) else (y_hat,)
+            factors = ((1, 1),) * len(planes)
+            dequantized.append(Picture(planes, picture.size, factors, picture.color, side=picture.side))
         return dequantized
 
     def maps(self, x: Picture, y: Picture) -> dict[str, np.ndarray]:
-        """The latents ŷ [h,w,M], and "scales": the standard deviation that the model predicts for each [h,w,M]."""
+        """The latents ŷ [h,w,M], and "scales": the standard deviation that the model predicts for each [h,w,M].
+
+        With an importance also "quality of positions" [h,w].
+        """
         modelled = self.modelled(y)
-        return {"latents": modelled.latents / 2**FRACTION_BITS, "scales": modelled.deviations()[0]}
+        maps = {"latents": modelled.latents / 2**FRACTION_BITS, "scales": modelled.deviations()[0]}
+        if _is_mapped(y):
+            maps["quality of positions"] = 1 + _levels(self._loaded().network, y) / LEVEL_STEPS
+        return maps
 
 
 @dataclass(frozen=True)
@@ -231,7 +278,9 @@ class _LatentStage(_LearnedStage):
     """Entropy coding of the symbols of z and y; subclasses have the coder.
 
     Payload: H and W as varints, one byte of colour (0 grey, 2 RGB), one byte of gain level for networks that have
-    gain units, and the coder's stream of all symbols.
+    gain units, and the coder's stream of all symbols. A level with its highest bit set (`MAPPED`) is followed by the
+    offsets of positions: their length as a varint, and `primitives.level_map`. (No network has so many levels, so
+    decoders that know nothing of offsets refuse such a stream.)
     """
 
     #: What the coder's stream holds, for `anatomy`.
@@ -260,7 +309,9 @@ class _LatentStage(_LearnedStage):
             out.varint(picture.size[1])
             out.byte(COLORS.index(picture.color))
             if network.variable_rate:
-                out.byte(level)
+                out.byte(level | MAPPED if _is_mapped(picture) else level)
+            if _is_mapped(picture):
+                out.block(encode_levels(picture.planes[-1]))
             out.raw(self._encode(modelled, level))
             payloads.append(out.getvalue())
         return payloads
@@ -277,19 +328,25 @@ class _LatentStage(_LearnedStage):
             reader = ByteReader(payload)
             size, color = _read_head(reader)
             check_size(size, max_pixels)
-            side = {"level": reader.byte()} if weights.network.variable_rate else {}
+            side, planes = _read_level(reader, weights.network), ()
             level, shapes = _level(weights.network, side), _shapes(size, weights)
+            if "mapped" in side:
+                planes = (decode_levels(reader.block(), shapes[0][:2]),)
             read, finish = self._reader(reader.rest(), shapes, level)
-            heads.append((Picture((), size, color=color, side=side), shapes[0][:2], level, read, finish))
+            heads.append((Picture(planes, size, color=color, side=side), shapes[0][:2], read, finish))
 
         def decode(heads):
-            pictures, sizes, levels, reads, finishes = zip(*heads, strict=True)
-            modelled = weights.probabilities.decoded(*sizes[0], reads, levels[0])
+            pictures, sizes, reads, finishes = zip(*heads, strict=True)
+            modelled = weights.probabilities.decoded(*sizes[0], reads, _levels(weights.network, pictures[0]))
             for finish in finishes:
                 finish()
             return list(map(CodedPicture.of, pictures, modelled))
 
-        return _together(heads, lambda head: head[1:3], decode)
+        def kind(head):
+            picture, size, *_ = head
+            return size, picture.side.get("level"), _map_of(picture)
+
+        return _together(heads, kind, decode)
 
     def maps(self, x: Picture, y: bytes) -> dict[str, np.ndarray]:
         """Where the bits go: arrays by name.
@@ -308,7 +365,13 @@ class _LatentStage(_LearnedStage):
         found.varint("width", "image", lambda n: f"{n} columns")
         found.number(1, "colour model", "color", lambda n: COLORS[n])
         if self._loaded().network.variable_rate:
-            found.number(1, "gain level", "transform", lambda n: f"{n}: quality {1 + n / LEVEL_STEPS:g}")
+            level = found.number(
+                1, "gain level", "transform", lambda n: f"{n & ~MAPPED}: quality {1 + (n & ~MAPPED) / LEVEL_STEPS:g}"
+            )
+            if level & MAPPED:
+                found.group = "importance"
+                length = found.varint("length of the map in bytes", "transform")
+                found.take(length, "offsets of positions to the gain level", "", "transform")
         found.group = "symbols"
         found.rest(self._coder, "z, then y in the order of the wavefronts", "quantize")
         return Anatomy(tuple(found.parts), self._costs_of(picture))
@@ -324,7 +387,7 @@ class _LatentStage(_LearnedStage):
         """The gain level, where there is one."""
         reader = ByteReader(payload)
         _read_head(reader)
-        return {"level": reader.byte()} if self._loaded().network.variable_rate else {}
+        return _read_level(reader, self._loaded().network)
 
 
 @dataclass(frozen=True)
@@ -394,9 +457,60 @@ def _level(network: Network, side: Mapping[str, int]) -> int:
     return level
 
 
-def _quality(network: Network, side: Mapping[str, int]) -> float | None:
-    """The quality that a gain level is; None for networks without gain units."""
-    return 1 + _level(network, side) / LEVEL_STEPS if network.variable_rate else None
+def qualities(network: Network, picture: Picture, device: str) -> float | torch.Tensor | None:
+    """The quality of a picture of latents, or of all positions [1,h,w]; None for networks without gain units."""
+    if not network.variable_rate:
+        return None
+    levels = _levels(network, picture)
+    if isinstance(levels, int):
+        return 1 + levels / LEVEL_STEPS
+    return 1 + torch.from_numpy(levels.astype(np.float32)).to(device)[None] / LEVEL_STEPS
+
+
+def _read_level(reader, network: Network) -> dict[str, int]:
+    """The side values of a payload."""
+    if not network.variable_rate:
+        return {}
+    level = reader.byte()
+    return {"level": level & ~MAPPED, "mapped": 1} if level & MAPPED else {"level": level}
+
+
+def _is_mapped(picture: Picture) -> bool:
+    """Whether the last plane holds offsets to the gain level."""
+    return "mapped" in picture.side
+
+
+def _latents(picture: Picture) -> tuple[np.ndarray, ...]:
+    """The planes without offsets."""
+    return picture.planes[:-1] if _is_mapped(picture) else picture.planes
+
+
+def _map_of(picture: Picture) -> bytes:
+    """What tells pictures with other offsets apart."""
+    return picture.planes[-1].tobytes() if _is_mapped(picture) else b""
+
+
+def _kind(network: Network, picture: Picture) -> tuple:
+    """What pictures that go through networks together have in common."""
+    return picture.planes[0].shape, _level(network, picture.side), _map_of(picture)
+
+
+def _levels(network: Network, picture: Picture) -> int | np.ndarray:
+    """The gain level, or those of all positions, int64 [h,w]."""
+    level = _level(network, picture.side)
+    return _clipped(network, level, picture.planes[-1]) if _is_mapped(picture) else level
+
+
+def _clipped(network: Network, level: int, offsets: np.ndarray) -> np.ndarray:
+    """The levels of positions; at the ends of the scale offsets have no effect."""
+    wanted = level + _OFFSET * np.clip(offsets.astype(np.int64), -LARGEST, LARGEST)
+    return np.clip(wanted, 0, (network.LEVELS - 1) * LEVEL_STEPS)
+
+
+def _offsets(octaves: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """Offsets int32 [h,w] that meet weights of 2^octaves: λ grows by so many octaves."""
+    wanted = pooled(octaves, (_SCALE, _SCALE), grid) / _OCTAVES_OF_LEVEL
+    return np.clip(np.rint(wanted / _OFFSET), -LARGEST, LARGEST).astype(np.int32)
 
 
 def _shapes(size: tuple[int, int], weights: Weights) -> list[tuple[int, int, int]]:

@@ -14,12 +14,13 @@ The loop is the last stage's (`loop`): it *absorbs* the others, as they need the
 compute here is integers (`exact`). The encoder's g_a runs in floats: it only chooses symbols.
 """
 
-from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 
+from ...primitives.level_map import pooled
 from ...primitives.stage import Stage, Weighted
 from ..learned.networks import LEVEL_STEPS
 from .exact import FEATURE_BITS, PICTURE_BITS, Context
@@ -157,19 +158,25 @@ class CostRound(Stage):
 
     Attributes:
         weight: what an error weighs, relative to 8.66 bits. 0 … 4; the higher, the nearer to plain rounding.
+        octaves: where errors weigh 2^octaves times as much, float32 [H,W]; None if they weigh the same everywhere.
 
     >>> y = np.zeros((4, 4, 2)); y[1, 1] = 0.7, 3.7
     >>> CostRound(1.0).choose(y, np.full((4, 4, 2), 0.1))[1, 1]
     array([0, 3], dtype=int32)
     """
 
-    unwritten: ClassVar[tuple[str, ...]] = ("weight",)
+    unwritten: ClassVar[tuple[str, ...]] = ("weight", "octaves")
 
     weight: float = 1.5
+    octaves: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self):
         if not 0 <= self.weight <= 4:
             raise ValueError(f"weight lies in 0 … 4, not {self.weight!r}")
+
+    def weighed(self, octaves: np.ndarray, stages) -> "CostRound":
+        """The rounding with other weights; see `Stage.weighed`. Predicted frames alone are rounded here."""
+        return replace(self, octaves=octaves)
 
     def choose(self, y: np.ndarray, scales: np.ndarray) -> np.ndarray:
         """Symbols, int32 [R,C,M].
@@ -178,6 +185,9 @@ class CostRound(Stage):
             y: scaled latents.
             scales: b of each symbol's distribution as the prior has it, before anything is known of its neighbours.
         """
+        weight: Any = self.weight
+        if self.octaves is not None:
+            weight = weight * 2 ** pooled(self.octaves, (_LATENT, _LATENT), y.shape[:2])[..., None]
         size = np.abs(y).astype(np.float32)
         usual = 1 / (2 * np.sinh(1 / (2 * scales)))  # the mean magnitude of a rounded Laplace variable
         symbols = np.floor(size + 0.3)
@@ -185,7 +195,7 @@ class CostRound(Stage):
             scale = _scale_around(symbols, usual)
             near = np.floor(size)
             candidates = np.stack((np.zeros_like(near), near, near + 1))
-            costs = _ERROR * self.weight * (size - candidates) ** 2 + _laplace_bits(candidates, scale)
+            costs = _ERROR * weight * (size - candidates) ** 2 + _laplace_bits(candidates, scale)
             symbols = np.take_along_axis(candidates, costs.argmin(0)[None], 0)[0]
         return np.copysign(symbols, y).clip(-(1 << 20), 1 << 20).astype(np.int32)
 
@@ -197,6 +207,9 @@ class CostRound(Stage):
         """The symbols as they are: the transform scales them."""
         return y
 
+
+#: Pixels along the side of a latent's place.
+_LATENT = 16
 
 #: Bits that a squared error of one step is worth, and rounds of estimating and choosing.
 _ERROR, _ROUNDS = 8.66, 2

@@ -14,7 +14,7 @@ H.264 and HEVC, 63 − QP for AV1, VP9 and VVC.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from typing import ClassVar, Literal
@@ -24,13 +24,14 @@ import numpy as np
 from ...primitives.bitstream import ByteReader, ByteWriter
 from ...primitives.color import MATRICES, RANGES, planes_to_rgb, rgb_to_planes
 from ...primitives.errors import StreamError
+from ...primitives.level_map import pooled
 from ...primitives.picture import MAX_PIXELS, check_size, pad_edge
 from ...primitives.subsample import downsample, upsample
 from ..base import Codec
 from ..frames import Frames
 from ..video import VideoStage
 from . import keys
-from .encoders import STANDARDS, Decoder, File, Settings, open_encoder
+from .encoders import REGION_CELL, REGIONAL, STANDARDS, Decoder, File, Settings, open_encoder, regions
 
 _CHROMA = ("grey", "4:2:0", "4:2:2", "4:4:4")
 _FACTORS = {"grey": (1, 1), "4:2:0": (2, 2), "4:2:2": (1, 2), "4:4:4": (1, 1)}
@@ -42,7 +43,9 @@ class StandardCoded(VideoStage):
 
     Attributes:
         standard: ``"h264"``, ``"hevc"``, ``"av1"``, ``"vp9"`` or ``"vvc"``.
-        level, rate, preset, subsampling, matrix, value_range, bits, gop, low_delay, tune, threads: see `Settings`.
+        level, rate, preset, subsampling, matrix, value_range, bits, gop, low_delay, tune, threads, regions: see
+            `Settings`.
+        pinned: the quantization parameter was asked for by its name, so that nothing may change it.
 
     >>> stage = StandardCoded("hevc", level=20, preset="ultrafast")
     >>> stage.inverse(stage.forward(np.full((5, 7, 3), 90, np.uint8)))[0, 0].tolist()
@@ -53,7 +56,7 @@ class StandardCoded(VideoStage):
 
     #: The bitstream says everything but its own name.
     unwritten: ClassVar[tuple[str, ...]] = tuple(
-        "level rate preset subsampling matrix value_range bits gop low_delay tune threads".split()
+        "level rate preset subsampling matrix value_range bits gop low_delay tune threads regions pinned".split()
     )
 
     standard: str = "hevc"
@@ -68,6 +71,25 @@ class StandardCoded(VideoStage):
     low_delay: bool = False
     tune: str = "psnr"
     threads: int = 1
+    regions: tuple[tuple[int, int, int, int, int], ...] = ()
+    pinned: bool = False
+
+    def weighed(self, octaves: np.ndarray, stages) -> "StandardCoded | None":
+        """The encoder with regions of other QPs, where it has them; see `Stage.weighed`.
+
+        A weight of 2^o lowers QP by 3·o. Encoders take offsets from a constant rate factor only: one of the same number
+        takes the place of the QP that a quality stands for.
+
+        Raises:
+            ValueError: the QP itself was asked for, which the encoder would keep everywhere.
+        """
+        if self.standard not in REGIONAL:
+            return None
+        if self.pinned:
+            raise ValueError(f"with qp= {self.standard} has one QP everywhere; with importance= give quality= or crf=")
+        grid = tuple(-(-side // REGION_CELL) for side in octaves.shape)
+        offsets = np.rint(-3 * pooled(octaves, (REGION_CELL, REGION_CELL), grid)).astype(int)
+        return replace(self, rate="crf", regions=regions(offsets, REGION_CELL))
 
     def forward(self, image: np.ndarray) -> bytes:
         """Encode uint8 [H,W,3] or [H,W] as one intra picture."""
@@ -187,7 +209,7 @@ class StandardCoded(VideoStage):
             chroma = "grey" if "grey" in STANDARDS[self.standard].chroma else "4:2:0"
         return Settings(
             self.standard, self.level, self.rate, self.preset, chroma, self.matrix, self.value_range, self.bits,
-            still, 1 if still else self.gop, self.low_delay, self.tune, self.threads,
+            still, 1 if still else self.gop, self.low_delay, self.tune, self.threads, self.regions,
         )  # fmt: skip
 
     def _limit(self, size):
@@ -353,8 +375,9 @@ def standard_codec(
         raise ValueError(f"gop and threads are integers of at least 1, not {gop!r} and {threads!r}")
     rate = "crf" if kind == "crf" else "qp"
     stage = StandardCoded(
-        standard, level, rate, preset, subsampling, matrix, value_range, bits, gop, bool(low_delay), tune, threads
-    )
+        standard, level, rate, preset, subsampling, matrix, value_range, bits, gop, bool(low_delay), tune, threads,
+        pinned=kind == "qp",
+    )  # fmt: skip
     setting = {"quality": facts.highest - level, "qp": None, "crf": None, "rate": "crf" if rate == "crf" else None}
     return Codec(standard, {"library": stage}, setting)
 

@@ -16,6 +16,7 @@ scaler or colour converter of FFmpeg's is involved.
 """
 
 import contextlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -88,6 +90,9 @@ STANDARDS = {
     ),
 }
 
+#: Encoders that take QP offsets of regions, on blocks of 16×16 samples; offsets are shares of this range for FFmpeg.
+REGIONAL, REGION_CELL, QP_RANGE = ("h264", "hevc"), 16, 51
+
 # Code points of ITU-T H.273: matrix coefficients by our names; BT.709 primaries and the sRGB transfer function.
 _MATRIX_CODES = {"bt601": 6, "bt709": 1}
 _PRIMARIES, _TRANSFER = 1, 13
@@ -111,6 +116,8 @@ class Settings:
         low_delay: code pictures in the order in which they come, each predicted from earlier ones alone.
         tune: ``"psnr"``, ``"ssim"`` or ``"none"``, for encoders that shift bits to where they are seen.
         threads: threads that the encoder may use.
+        regions: (x, y, width, height, QP offset) of luma samples, which do not overlap; for encoders in `REGIONAL`,
+            with a constant rate factor.
     """
 
     standard: str
@@ -126,6 +133,7 @@ class Settings:
     low_delay: bool = False
     tune: str = "psnr"
     threads: int = 1
+    regions: tuple[tuple[int, int, int, int, int], ...] = ()
 
     @property
     def pixel_format(self) -> str:
@@ -142,6 +150,39 @@ def _join(**options) -> str:
     return ":".join(f"{name.replace('_', '-')}={value}" for name, value in options.items())
 
 
+def _offsets_taken(s: Settings) -> dict[str, Any]:
+    """Private options of x264 and x265 that make them take regions.
+
+    They do as a part of adaptive quantization alone, which a strength near 0 leaves without effect of its own.
+    """
+    return {"aq_mode": 1, "aq_strength": 0.01} if s.regions else {}
+
+
+def regions(offsets: np.ndarray, cell: int) -> tuple[tuple[int, int, int, int, int], ...]:
+    """QP offsets of cells [rows,columns] as few rectangles (x, y, width, height, offset) without those of offset 0.
+
+    >>> regions(np.array([[0, -6, -6], [2, -6, -6]]), 16)
+    ((16, 0, 32, 32, -6), (0, 16, 16, 16, 2))
+    """
+    found: list[tuple[int, int, int, int, int]] = []
+    open_runs: dict[tuple[int, int, int], int] = {}  # (first column, number of columns, offset): number in `found`
+    for row, line in enumerate(offsets.tolist()):
+        runs, column = {}, 0
+        for value, group in itertools.groupby(line):
+            length = len(list(group))
+            if value:
+                runs[column, length, value] = len(found)
+                if (above := open_runs.get((column, length, value))) is not None:
+                    x, y, width, height, _ = found[above]
+                    found[above] = x, y, width, height + cell, value
+                    runs[column, length, value] = above
+                else:
+                    found.append((cell * column, cell * row, cell * length, cell, value))
+            column += length
+        open_runs = runs
+    return tuple(found)
+
+
 def encoder_options(s: Settings) -> dict[str, str]:
     """The options that PyAV hands to the encoder.
 
@@ -151,11 +192,12 @@ def encoder_options(s: Settings) -> dict[str, str]:
     still = s.still or s.gop == 1
     if s.standard == "h264":
         tunes = [s.tune] * (s.tune != "none") + ["zerolatency"] * (s.low_delay or still)
-        private = _join(keyint=s.gop, chromaloc=1, **({"ipratio": 1} if still else {}))
+        private = _join(keyint=s.gop, chromaloc=1, **({"ipratio": 1} if still else {}), **_offsets_taken(s))
         options = {"preset": s.preset, s.rate: str(s.level), "x264-params": private}
         return {**options, "tune": ",".join(tunes)} if tunes else options
     if s.standard == "hevc":
         private = {s.rate: s.level, "keyint": s.gop, "chromaloc": 1, "info": 0, "log_level": "error"}
+        private |= _offsets_taken(s)
         if still:
             private |= {"ipratio": 1}
         if still or s.low_delay:
@@ -266,6 +308,26 @@ def open_encoder(settings: Settings, size: tuple[int, int], fps: Fraction = Frac
     return _PyavFile(settings, size, fps, file)
 
 
+def _region_graph(s: Settings, size: tuple[int, int], fps: Fraction):
+    """A filter graph that notes the regions of every frame for the encoder, cut where the frame ends."""
+    import av
+
+    (height, width), graph = size, av.filter.Graph()
+    last = graph.add_buffer(width=width, height=height, format=s.pixel_format, time_base=1 / fps)
+    for x, y, across, down, offset in s.regions:
+        across, down = min(across, width - x), min(down, height - y)
+        if across > 0 and down > 0:
+            share = Fraction(max(-QP_RANGE, min(offset, QP_RANGE)), QP_RANGE)
+            region = graph.add(
+                "addroi", f"x={x}:y={y}:w={across}:h={down}:qoffset={share.numerator}/{share.denominator}"
+            )
+            last.link_to(region)
+            last = region
+    last.link_to(graph.add("buffersink"))
+    graph.configure()
+    return graph
+
+
 class _Pyav:
     """An encoder that PyAV has."""
 
@@ -276,6 +338,7 @@ class _Pyav:
         self._settings, self._fps, self._count = settings, fps, 0
         self._context = self._open(settings, fps)
         configure(self._context, settings, size, fps)
+        self._graph = _region_graph(settings, size, fps) if settings.regions else None
 
     def _open(self, settings, fps):
         import av
@@ -285,6 +348,9 @@ class _Pyav:
     def encode(self, planes):
         frame = to_frame(planes, self._settings, self._count, self._fps)
         self._count += 1
+        if self._graph is not None:
+            self._graph.push(frame)
+            frame = self._graph.pull()
         return self._packets(frame)
 
     def flush(self):

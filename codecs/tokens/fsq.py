@@ -16,7 +16,7 @@ makes it.
 
 import functools
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,6 +26,7 @@ from ...primitives.entropy.causal import CausalNetwork
 from ...primitives.entropy.indices import DecisionCoded
 from ...primitives.errors import StreamError
 from ...primitives.learned.tiles import tiled
+from ...primitives.level_map import pooled
 from ...primitives.pad import PadTo
 from ...primitives.picture import Picture
 from ...primitives.stage import Weighted
@@ -164,12 +165,24 @@ class Tokenize(_Tokenizing):
     Attributes:
         quality: 1 … 8; k is `DIMENSIONS` of it.
         weights: the handle of the model; None for the one that ships.
+        octaves: squared errors weigh 2^octaves, float32 [H,W]; None if they weigh the same everywhere. Each token then
+            has as many dimensions as the quality that differs by so many octaves, and middle symbols, which stand for
+            0, from there on. These cost next to nothing, and no map is sent.
     """
 
-    unwritten: ClassVar[tuple[str, ...]] = ("quality", "weights")  # the number of dimensions travels with the symbols
+    unwritten: ClassVar[tuple[str, ...]] = (
+        "quality",
+        "weights",
+        "octaves",
+    )  # the number of dimensions travels with the symbols
 
     quality: int = 4
     weights: TokenizerWeights | None = field(default=None, repr=False)
+    octaves: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    def weighed(self, octaves: np.ndarray, stages) -> "Tokenize":
+        """The tokenizer with a number of dimensions for each token; see `Stage.weighed`."""
+        return replace(self, octaves=octaves)
 
     def __post_init__(self):
         if self.quality not in range(1, len(DIMENSIONS) + 1) or isinstance(self.quality, bool):
@@ -183,8 +196,17 @@ class Tokenize(_Tokenizing):
         pixels = torch.from_numpy(np.stack(picture.planes))[None]
         with torch.inference_mode():
             y = tiled(network.analysis, pixels, down=PATCH, before=lambda part: part.float() / 255)
-            symbols = network.symbols(y)[0, : DIMENSIONS[self.quality - 1]]
+            symbols = network.symbols(y)[0]
         grid = tuple(symbols.shape[1:])
+        if self.octaves is None:
+            symbols = symbols[: DIMENSIONS[self.quality - 1]]
+        else:
+            wanted = self.quality + pooled(self.octaves, (PATCH, PATCH), grid)
+            counts = np.rint(np.interp(wanted, range(1, len(DIMENSIONS) + 1), DIMENSIONS)).astype(int)
+            symbols = symbols[: counts.max()]
+            middle = torch.tensor([level // 2 for level in network.levels[: counts.max()]])[:, None, None]
+            beyond = np.arange(counts.max())[:, None, None] >= counts
+            symbols = torch.where(torch.from_numpy(beyond), middle, symbols)
         return Tokens(symbols.flatten(1).T.numpy().astype(np.int32), grid, SOURCE, picture.size)
 
     def inverse(self, tokens: Tokens) -> Picture:

@@ -48,6 +48,14 @@ class Features(Stage):
 
     source: str = "efficientnet-lite0/6"
 
+    def weighed(self, octaves: np.ndarray, stages) -> None:
+        """Refuse: components are frequencies of the whole grid, and a reducer chooses places by itself.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("codecs of features know no places in the picture; importance= is for codecs of pictures")
+
     def forward(self, image: np.ndarray) -> Tokens:
         """Return the tokens of uint8 [H,W,3] or [H,W].
 

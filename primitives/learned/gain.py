@@ -55,15 +55,24 @@ class GainUnit(nn.Module):
         return self.log_gain.shape[0]
 
     def forward(self, y: Tensor, quality: float | Tensor) -> Tensor:
-        """`y` scaled for one quality, or for a quality of each image (a tensor [N]).
+        """`y` scaled for one quality, for one of each image (a tensor [N]), or for one of each position [N,H,W].
 
         Raises:
             ValueError: a quality outside 1 … `levels`.
         """
-        return y * self.factors(quality)[..., None, None]
+        return y * self.scale(quality)
+
+    def scale(self, quality: float | Tensor) -> Tensor:
+        """The factors in a shape that latents [N,C,H,W] can be multiplied with; raises as `forward` does.
+
+        Args:
+            quality: one, one of each image [N], or one of each position [N,H,W].
+        """
+        factors = self.factors(quality)
+        return factors.permute(0, 3, 1, 2) if factors.ndim == 4 else factors[..., None, None]
 
     def factors(self, quality: float | Tensor) -> Tensor:
-        """The factors at one quality [C], or at a vector [N] of them [N,C]; raises as `forward` does."""
+        """The factors at one quality [C], or at a tensor [N] or [N,H,W] of them [...,C]; raises as `forward` does."""
         position = torch.as_tensor(quality, dtype=self.log_gain.dtype, device=self.log_gain.device) - 1
         checked = not torch.compiler.is_compiling()  # a look at the values would cut a compiled graph in two
         if checked and not ((position >= 0) & (position <= self.levels - 1)).all():

@@ -21,7 +21,9 @@ import numpy as np
 
 from ..picture import Picture
 from ..stage import Stage
-from .uniform import check_step, to_symbols
+from ..wavelet import Wavelet
+from .regions import RegionDeadZone, levels_of, written
+from .uniform import check_reconstruction, check_step, to_symbols
 
 
 def quantize_deadzone(x: np.ndarray, step: float) -> np.ndarray:
@@ -74,6 +76,13 @@ class DeadZone(Stage):
         check_step(self.step)
         check_reconstruction(self.reconstruction)
 
+    def weighed(self, octaves: np.ndarray, stages) -> "Stage | None":
+        """Behind a wavelet, the quantizer with a step for each place; see `Stage.weighed`."""
+        wavelet = next((stage for stage in stages.values() if isinstance(stage, Wavelet)), None)
+        if wavelet is None:
+            return None
+        return RegionDeadZone(self.step, self.reconstruction, wavelet.levels, written(levels_of(octaves)))
+
     def forward(self, picture: Picture) -> Picture:
         """Planes of real values to planes of symbols; raises as `quantize_deadzone` does."""
         return picture.map(lambda plane: quantize_deadzone(plane, self.step))
@@ -81,15 +90,3 @@ class DeadZone(Stage):
     def inverse(self, picture: Picture) -> Picture:
         """Planes of symbols to planes of float32 values."""
         return picture.map(lambda plane: dequantize_deadzone(plane, self.step, self.reconstruction))
-
-
-def check_reconstruction(reconstruction: float) -> None:
-    """Refuse a reconstruction point that is not well inside its interval.
-
-    >>> check_reconstruction(1)
-    Traceback (most recent call last):
-    ...
-    ValueError: the reconstruction point must lie in 0.05 … 0.95, not 1
-    """
-    if isinstance(reconstruction, str) or not np.isscalar(reconstruction) or not 0.05 <= reconstruction <= 0.95:
-        raise ValueError(f"the reconstruction point must lie in 0.05 … 0.95, not {reconstruction!r}")

@@ -107,3 +107,15 @@ def to_symbols(values: np.ndarray) -> np.ndarray:
             f"values up to {largest:.4g} steps; symbols must be finite and within ±{MAX_SYMBOL}, so use a larger step"
         )
     return values.astype(np.int32)
+
+
+def check_reconstruction(reconstruction: float) -> None:
+    """Refuse a reconstruction point that is not well inside its interval.
+
+    >>> check_reconstruction(1)
+    Traceback (most recent call last):
+    ...
+    ValueError: the reconstruction point must lie in 0.05 … 0.95, not 1
+    """
+    if isinstance(reconstruction, str) or not np.isscalar(reconstruction) or not 0.05 <= reconstruction <= 0.95:
+        raise ValueError(f"the reconstruction point must lie in 0.05 … 0.95, not {reconstruction!r}")

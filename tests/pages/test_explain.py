@@ -12,7 +12,7 @@ import pytest
 from codeckit.bench.studies.chromium import NoBrowserError, browser, console, resize
 from codeckit.cli import main
 from codeckit.pages import explain
-from codeckit.pages.explain import Explained, _bits_in_place
+from codeckit.pages.explain import Explained
 from codeckit.pages.pictures import (
     blocks_by_frequency,
     blocks_in_place,
@@ -109,7 +109,7 @@ def test_bits_lie_where_they_were_spent(name):
     image = photograph(72, 120)
     image[:, :64] = 90
     one = Explained.of(codeckit.codec(name), image)
-    where = _bits_in_place(one, (72, 120))
+    where = one.trace.bits_in_place()
     spent = sum(costs.sum() for costs in one.anatomy.costs)
     assert where.shape == (72, 120) and spent / 2 < where.sum() <= spent + 1e-6
     assert where[:, 80:].sum() > 3 * where[:, :48].sum()

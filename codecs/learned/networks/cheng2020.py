@@ -215,7 +215,7 @@ class Cheng2020(VariableRate, ContextNetwork):
 
     def _quantized(self, x, quality, proxy):
         """Scaled latents, the same quantized, and what g_s makes of the latter."""
-        gain, inverse = (unit.factors(quality)[..., None, None] for unit in (self.gain, self.inverse_gain))
+        gain, inverse = (unit.scale(quality) for unit in (self.gain, self.inverse_gain))
         M = self.M
         y = self.g_a(x) * gain[..., :M, :, :]
         y = y.detach() if proxy == "rounded" and self.training else y
