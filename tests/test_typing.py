@@ -53,7 +53,11 @@ def complaints(folder: Path, *paths: Path, seen_in: Path = Path(codeckit.__file_
 PACKAGE = "docs/extend.md"
 
 #: Names that the reader brings along.
-BROUGHT = {"docs/measures.md": ("find_faces", "match"), "docs/tokens.md": ("image", "timm", "tokenizer")}
+BROUGHT = {
+    "docs/measures.md": ("find_faces", "match"),
+    "docs/mllm.md": ("image",),
+    "docs/tokens.md": ("image", "timm", "tokenizer"),
+}
 
 
 def snippets(page: str) -> str:

@@ -3,6 +3,7 @@ import codeckit.primitives.token_grid as _grid
 from .backbones import load_backbone as load_backbone
 from .efficientnet import BACKBONES as BACKBONES
 from .efficientnet import Backbone as Backbone
+from .llava import LlavaReader as LlavaReader
 from .reduced import (
     Reduced as Reduced,
 )

@@ -36,12 +36,17 @@ class Tower:
         name: what `Tokens` call their source.
         side: of the square picture that it takes, in pixels; by default what the model's configuration says.
         mean, deviation: of pixels in 0 … 1, one a channel; by default timm's configuration, or 0.5.
+        layer: of which hidden state the tokens are, as transformers counts them (-2: behind the last block but one); by
+            default the model's last.
+
+    Attributes:
+        blocks: number of blocks up to there.
 
     Raises:
         ValueError: a model without blocks of attention, or whose size is not known.
     """
 
-    def __init__(self, model: nn.Module, name: str = "tower", side: int = 0, mean=None, deviation=None):
+    def __init__(self, model: nn.Module, name: str = "tower", side: int = 0, mean=None, deviation=None, layer=None):
         self.model, self.name = model.eval(), name
         told = getattr(model, "pretrained_cfg", None) or {}
         config = getattr(model, "config", None)
@@ -51,6 +56,9 @@ class Tower:
         self.mean = torch.tensor(mean or told.get("mean") or (0.5,) * 3)[:, None, None]
         self.deviation = torch.tensor(deviation or told.get("std") or (0.5,) * 3)[:, None, None]
         self._attentions = [module for module in model.modules() if _linears(module)]
+        self._layer = layer
+        count = len(self._attentions)
+        self.blocks = count if layer is None else layer if layer >= 0 else count + 1 + layer
         if not self._attentions or not self.side:
             raise ValueError(
                 "a tower has blocks of attention with layers called qkv, query and key, or q_proj and k_proj, and a "
@@ -94,6 +102,8 @@ class Tower:
         return tokens, attention, keys
 
     def _hidden(self, x):
+        if self._layer is not None:
+            return self.model(pixel_values=x, output_hidden_states=True).hidden_states[self._layer]
         if hasattr(self.model, "forward_features"):
             return self.model.forward_features(x)
         return self.model(pixel_values=x).last_hidden_state
