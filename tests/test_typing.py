@@ -55,7 +55,8 @@ PACKAGE = "docs/extend.md"
 #: Names that the reader brings along.
 BROUGHT = {
     "docs/measures.md": ("find_faces", "match"),
-    "docs/mllm.md": ("image",),
+    "docs/importance.md": ("mask",),
+    "docs/mllm.md": ("image", "transformers"),
     "docs/tokens.md": ("image", "timm", "tokenizer"),
 }
 
