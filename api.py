@@ -63,7 +63,8 @@ def encode(
         background: colour (R, G, B), or the name of one, that transparent pixels are blended onto; without it, a
             picture with transparent pixels is refused.
         **options: other options of the codec; among those of every codec are ``depth`` and ``frame``, for files with
-            more bits or several frames, and ``metadata``: ``"color"``, ``"keep"`` or ``"drop"`` (`image_io.Reading`).
+            more bits or several frames, ``metadata``: ``"color"``, ``"keep"`` or ``"drop"`` (`image_io.Reading`), and
+            ``importance`` and ``strength``: where errors count more (`codecs.importance`).
 
     Returns:
         The stream.

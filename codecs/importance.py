@@ -186,7 +186,7 @@ def stretched(w: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """
     from PIL import Image
 
-    resized = Image.fromarray(np.asarray(w, np.float32)).resize(size[::-1], Image.Resampling.BOX)
+    resized = Image.fromarray(np.asarray(w, np.float32)).resize((size[1], size[0]), Image.Resampling.BOX)
     return np.maximum(np.asarray(resized, np.float32), 0)
 
 

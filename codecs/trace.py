@@ -134,8 +134,10 @@ class Trace:
                 if values is None:
                     return None
             # Positions stand for a power of two of pixels a side, of which the last may lie outside the picture.
-            padded = [n << max(math.ceil(math.log2(side / n)), 0) for n, side in zip(values.shape, size, strict=True)]
-            total += spread(values, padded)[: size[0], : size[1]]
+            height, width = (
+                n << max(math.ceil(math.log2(side / n)), 0) for n, side in zip(values.shape, size, strict=True)
+            )
+            total += spread(values, (height, width))[: size[0], : size[1]]
         return total if total.any() else None
 
     def importance(self, anatomy: Anatomy | None = None) -> tuple[float, float] | None:
