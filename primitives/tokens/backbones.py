@@ -1,12 +1,14 @@
 """The networks that make and read tokens, by name."""
 
+from typing import Any
+
 from .efficientnet import BACKBONES, load_efficientnet
 
 #: The vision transformer (`vit`), and the multimodal model (`mllm`).
 VIT, MLLM = "vit-imagenette", "mllm-scenes"
 
 
-def load_backbone(name: str):
+def load_backbone(name: str) -> Any:
     """The backbone called `name`, kept in memory.
 
     Returns:
