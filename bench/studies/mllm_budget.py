@@ -17,6 +17,10 @@ questions are those of the task ``scenes``.
 - *GFLOPs* of the language model by FastV's formula, for a question of 10 words.
 - *bits* are those of real streams (`token-arrays`), with what tells which tokens were kept, mean of ``--coded``
   pictures. Tokens are rounded to a third of their standard deviation in all rows, as they are decoded.
+- *known* is the information of the answers about the questions, Σ log2 of the number of possible answers plus log2 p of
+  the true one, in bits a picture: a lower bound of I(Z;Y). Over the bits of the stream, in thousandths, it is *η*, the
+  survey's token efficiency. *unsure* is the semantic entropy of an answer in bits, mean over the questions (L. Kuhn et
+  al., "Semantic Uncertainty", ICLR 2023). Each word has a meaning of its own here, so the classes are the words.
 - Rows of pixel codecs ask the same questions about decoded pictures, of the first ``--pixels`` scenes.
 
 Whether attention tells what matters is seen in the row *prumerge* without merging, *most attended*: where it is below
@@ -35,7 +39,7 @@ import torch
 
 from ... import codec
 from ...codecs.image_io import write_atomically
-from ...metrics.tasks.scenes.questions import CATEGORIES, Question, ask
+from ...metrics.tasks.scenes.questions import CATEGORIES, Question, ask, options
 from ...metrics.tasks.scenes.scene import Scene
 from ...metrics.tasks.scenes.task import right
 from ...metrics.tasks.scenes.words import numbers
@@ -119,6 +123,19 @@ class Exam:
             correct += right(self.backbone, part, self.questions[start : start + len(part)])
         return self._counted(correct)
 
+    def informed(self, features: np.ndarray) -> tuple[float, float]:
+        """Bits that answers know about the questions, a picture; and the entropy of an answer."""
+        known, unsure = [], []
+        for start in range(0, len(features), _BATCH):
+            part = features[start : start + _BATCH]
+            questions = self.questions[start : start + len(part)]
+            words = [[question.words for question in each] for each in questions]
+            answers = [[question.answer for question in each] for each in questions]
+            for each, own in zip(questions, self.backbone.likelihoods(part, words, answers), strict=True):
+                known.append(sum(math.log2(options(q)) + likely for q, (likely, _) in zip(each, own, strict=True)))
+                unsure += [entropy for _, entropy in own]
+        return float(np.mean(known)), float(np.mean(unsure))
+
     def answered_singly(self, tokens_of: Callable[[int, Question], np.ndarray], rule=None) -> np.ndarray:
         """The same, one question a pass; `tokens_of` gives the tokens [K,C] of a picture for a question."""
         where = [(b, n) for b, each in enumerate(self.questions) for n in range(len(each))]
@@ -174,7 +191,7 @@ def token_rows(exam: Exam, coded: int, progress) -> tuple[np.ndarray, list[dict]
     count = exam.features.shape[1]
     coder = codec("token-arrays", step=exam.step)
 
-    def row(name, kept, counts, layers, bits):
+    def row(name, kept, counts, layers, bits, features=None):
         share, half = retained(counts, full, exam.asked)
         found = dict(zip(CATEGORIES, accuracy(counts, exam.asked).tolist(), strict=True))
         own = {"method": name, "tokens": kept, "retained": share, "half": half, "bits": bits}
@@ -194,7 +211,7 @@ def token_rows(exam: Exam, coded: int, progress) -> tuple[np.ndarray, list[dict]
 
     full = exam.answered(exam.features)
     everything = float(np.mean([stream(features) for features in exam.features[:coded]]))
-    rows = [row("all tokens", count, full, [count] * language.layers, everything)]
+    rows = [row("all tokens", count, full, [count] * language.layers, everything, exam.features)]
     grey = exam.backbone.tokens(np.full((exam.backbone.side,) * 2 + (3,), 128, np.uint8)).features
     blind = exam.answered(np.repeat(exam.rounded(grey)[None], len(exam.features), 0))
     rows.append(row("blind", count, blind, [count] * language.layers, 0.0))
@@ -206,9 +223,10 @@ def token_rows(exam: Exam, coded: int, progress) -> tuple[np.ndarray, list[dict]
                 for features, attention, keys in zip(exam.features, exam.attention, exam.keys, strict=True)
             ]
             kept = len(made[0].kept)
-            counts = exam.answered(exam.rounded(np.stack([reduced.tokens for reduced in made])))
+            tokens = exam.rounded(np.stack([reduced.tokens for reduced in made]))
+            counts = exam.answered(tokens)
             bits = float(np.mean([stream(r.tokens, None if name == "pooled" else r.kept) for r in made[:coded]]))
-            rows.append(row(name, kept, counts, [kept] * language.layers, bits))
+            rows.append(row(name, kept, counts, [kept] * language.layers, bits, tokens))
         side = math.isqrt(budget)
         small = [exam.backbone.smaller(image.load(), side).features for image in exam.images]
         counts = exam.answered(exam.rounded(np.stack(small)))
@@ -251,12 +269,13 @@ def pixel_rows(exam: Exam, count: int, full: np.ndarray, names, progress) -> lis
         for quality in _PIXELS[name]:
             coder = codec(name, quality=quality)
             streams = [coder.encode(image.load()) for image in exam.images[:count]]
-            decoded = [exam.backbone.tokens(coder.decode(stream)).features for stream in streams]
-            counts = exam.answered(np.stack(decoded))
+            decoded = np.stack([exam.backbone.tokens(coder.decode(stream)).features for stream in streams])
+            counts = exam.answered(decoded)
             share, half = retained(counts, full[:count], asked)
             found = dict(zip(CATEGORIES, accuracy(counts, asked).tolist(), strict=True))
             own = {"method": name, "quality": quality, "retained": share, "half": half}
             own |= {"bits": float(np.mean([8 * len(stream) for stream in streams]))}
+            own["known"], own["unsure"] = exam.informed(decoded)
             rows.append(own | {"mean": float(np.mean(list(found.values())))} | found)
         progress(f"{name} done")
     return rows
@@ -264,7 +283,7 @@ def pixel_rows(exam: Exam, count: int, full: np.ndarray, names, progress) -> lis
 
 def table(rows: list[dict]) -> str:
     """Rows as text."""
-    head = ["method", "tokens", "bits", "GFLOPs", "retained %", "±", "mean %", *CATEGORIES]
+    head = ["method", "tokens", "bits", "GFLOPs", "known", "η ‰", "unsure", "retained %", "±", "mean %", *CATEGORIES]
     lines = [head]
     for row in rows:
         at = f"{row['tokens']}" if "tokens" in row else f"q {row['quality']}"

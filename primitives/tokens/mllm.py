@@ -19,6 +19,7 @@ cost one pass over its tokens. Visual tokens have their positions from the tower
 
 import functools
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -293,6 +294,36 @@ class MllmBackbone(TowerBackbone):
         visual = torch.from_numpy(np.ascontiguousarray(features, np.float32))
         found = self.network.language.answer(visual, asked, lengths, rule)
         return [[tuple(self.words[n] for n in answer) for answer in picture] for picture in found]
+
+    def likelihoods(self, features: np.ndarray, questions, answers) -> list[list[tuple[float, float]]]:
+        """How likely answers are, and how sure the model is, in bits.
+
+        Args:
+            features: tokens float32 [B,K,C] of B pictures.
+            questions: for each picture, for each question, its words.
+            answers: words of the answers, likewise.
+
+        Returns:
+            For each question log2 of the answer's probability, and the entropy of the answer's first word.
+        """
+        pictures = [
+            [(self._numbers(question), self._numbers(answer)) for question, answer in zip(*each, strict=True)]
+            for each in zip(questions, answers, strict=True)
+        ]
+        asked = texts([[(question, answer[:-1]) for question, answer in each] for each in pictures])
+        visual = torch.from_numpy(np.ascontiguousarray(features, np.float32))
+        with torch.inference_mode():
+            known = self.network.language(visual, asked).log_softmax(2) / math.log(2)
+        found = []
+        for b, each in enumerate(pictures):
+            own = []
+            for number, (_, answer) in enumerate(each):
+                places = ((asked.which[b] == number) & (asked.place[b] >= 0)).nonzero().flatten()
+                first = known[b, places[0]]
+                likely = float(known[b, places].gather(1, torch.tensor(answer)[:, None]).sum())
+                own.append((likely, float(-(first.exp2() * first).sum())))
+            found.append(own)
+        return found
 
     def read(self, maps: Tensor, stage: int) -> Tensor:
         """Torch: maps [B,C,h,w] of tokens to logits of the first words of answers, differentiable in the maps.

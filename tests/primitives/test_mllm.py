@@ -130,6 +130,10 @@ def test_weights_on_disk(tmp_path):
     assert tokens.features.shape == (16, 8) and len(attention) == len(keys) == 2
     (answers,) = backbone.answers(tokens.features[None], [[("a", "b"), ("c",)]], [[1, 3]])
     assert [len(answer) for answer in answers] == [1, 3] and set(answers[1]) <= set(words)
+    ((one, three),) = backbone.likelihoods(tokens.features[None], [[("a", "b"), ("c",)]], [answers])
+    assert one[0] <= 0 and 0 <= one[1] <= np.log2(12) and three[0] < 0
+    logits = backbone.network.language(torch.from_numpy(tokens.features)[None], texts([[([1, 2], [])]]))
+    assert one[0] == pytest.approx(float(logits[0, -1].log_softmax(0).max() / np.log(2)), abs=1e-4)
     with pytest.raises(ValueError, match="does not know the word 'dog'"):
         backbone.answers(tokens.features[None], [[("dog",)]], [[1]])
     maps = torch.from_numpy(tokens.map.transpose(2, 0, 1)[None].copy()).requires_grad_(True)

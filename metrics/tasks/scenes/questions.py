@@ -79,6 +79,21 @@ class Question:
     pair: int = -1
 
 
+def options(question: Question) -> int:
+    """How many answers are possible, all equally likely before the picture is seen.
+
+    >>> options(Question("reading", ("what", "is", "written", "only", "?"), ("A", "B", "C")))
+    8000
+    """
+    if question.category in ("existence", "perception"):
+        return 2
+    if question.category == "unanswerable":
+        return len(COLOURS) + 1  # nearly: "none" is more frequent than each colour
+    if question.category == "counting":
+        return len(COUNTS[next(kind for kind, plural in _PLURALS.items() if plural == question.words[2])])
+    return len(LETTERS) ** len(question.answer) if question.category == "reading" else 4
+
+
 Maker = Callable[[Scene, np.random.Generator], Iterator[Question]]
 
 
