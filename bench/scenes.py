@@ -1,7 +1,6 @@
-"""A folder of scenes with their truth, for the task ``scenes``.
+"""A folder of scenes with their truth, for the task `metrics.tasks.scenes`.
 
     python -m codeckit.bench.scenes SCENES --objects IMAGENETTE/val --backgrounds FOLDER … [--count 1000]
-    codeckit compare SCENES --codecs jpeg,balle2017 --tasks scenes --out results
 
 Pictures are lossless PNG, and labels.csv has each picture's scene. The same folders, count and seed make the same
 pictures. Without ``--objects`` there are shapes and words alone, without ``--backgrounds`` gradients.

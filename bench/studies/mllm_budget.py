@@ -1,7 +1,7 @@
 """What a multimodal model still answers with a quarter, an eighth and a sixteenth of its visual tokens, and their bits.
 
     python -m codeckit.bench.scenes SCENES --objects IMAGENETTE/val --backgrounds FOLDER …
-    python -m codeckit.bench.studies.mllm_budget SCENES [--count 1000] [--coded 40] [--pixels 250] [--out results.json]
+    python -m codeckit.bench.studies.mllm_budget SCENES [--weights FILE] [--count 1000] [--pixels 250] [--out FILE]
 
 The model is ``mllm-scenes``, which has never been trained with fewer tokens than all, as those in the papers. Its
 questions are those of the task ``scenes``.
@@ -43,9 +43,9 @@ from ...metrics.tasks.scenes.questions import CATEGORIES, Question, ask, options
 from ...metrics.tasks.scenes.scene import Scene
 from ...metrics.tasks.scenes.task import right
 from ...metrics.tasks.scenes.words import numbers
-from ...primitives.tokens import REDUCERS, Reduced, encode_subset, load_backbone, merge_similar
+from ...primitives.tokens import REDUCERS, Reduced, encode_subset, merge_similar
 from ...primitives.tokens.greedy import cdpruner
-from ...primitives.tokens.mllm import flops
+from ...primitives.tokens.mllm import SHIPPED, flops, read_mllm
 from ...primitives.tokens.pruning import Dart, FastV, PDrop
 from ...primitives.tokens.reducers import qpid
 from ..datasets import dataset
@@ -304,6 +304,7 @@ def main(arguments=None) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", metavar="SCENES", help="of `python -m codeckit.bench.scenes`")
+    parser.add_argument("--weights", metavar="FILE", help="of the model; default: those of the package")
     parser.add_argument("--count", type=int, default=1000, metavar="N", help="scenes")
     parser.add_argument("--coded", type=int, default=40, metavar="N", help="scenes whose tokens are coded")
     parser.add_argument("--pixels", type=int, default=250, metavar="N", help="scenes for pixel codecs; 0 for none")
@@ -314,7 +315,7 @@ def main(arguments=None) -> int:
     def progress(line):
         print(line, file=sys.stderr, flush=True)
 
-    exam = Exam(list(dataset(options.folder))[: options.count], load_backbone("mllm-scenes"))
+    exam = Exam(list(dataset(options.folder))[: options.count], read_mllm(options.weights or SHIPPED))
     progress(f"{len(exam.images)} scenes, {exam.asked.sum()} questions")
     full, rows = token_rows(exam, options.coded, progress)
     print(table(rows))

@@ -4,15 +4,15 @@ from typing import Any
 
 from .efficientnet import BACKBONES, load_efficientnet
 
-#: The vision transformer (`vit`), and the multimodal model (`mllm`).
-VIT, MLLM = "vit-imagenette", "mllm-scenes"
+#: The vision transformer (`vit`).
+VIT = "vit-imagenette"
 
 
 def load_backbone(name: str) -> Any:
     """The backbone called `name`, kept in memory.
 
     Returns:
-        An `efficientnet.Backbone`; for `VIT` a `vit.VitBackbone`, for `MLLM` an `mllm.MllmBackbone`.
+        An `efficientnet.Backbone`; for `VIT` a `vit.VitBackbone`.
 
     Raises:
         ValueError: no backbone has that name.
@@ -21,7 +21,7 @@ def load_backbone(name: str) -> Any:
     >>> load_backbone("resnet-50")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    ValueError: no backbone is called 'resnet-50'; there are efficientnet-lite0, ..., mllm-scenes
+    ValueError: no backbone is called 'resnet-50'; there are efficientnet-lite0, ..., vit-imagenette
     """
     if name in BACKBONES:
         return load_efficientnet(name)
@@ -29,8 +29,4 @@ def load_backbone(name: str) -> Any:
         from .vit import load_vit  # torch takes long to load
 
         return load_vit()
-    if name == MLLM:
-        from .mllm import load_mllm
-
-        return load_mllm()
-    raise ValueError(f"no backbone is called {name!r}; there are {', '.join((*BACKBONES, VIT, MLLM))}")
+    raise ValueError(f"no backbone is called {name!r}; there are {', '.join((*BACKBONES, VIT))}")

@@ -17,7 +17,6 @@ cost one pass over its tokens. Visual tokens have their positions from the tower
 **Order.** Visual tokens see those before them, a word sees all visual tokens and the words before it.
 """
 
-import functools
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -330,7 +329,7 @@ class MllmBackbone(TowerBackbone):
 
         Each picture is asked the questions of the battery: [B·Q,words], those of one picture in a row.
         """
-        self._check(stage)
+        self._checked(stage)
         asked = texts([[(self._numbers(question), ()) for question in self.battery]] * len(maps))
         logits = self.network.language(maps.flatten(2).transpose(1, 2), asked)
         return logits[asked.place == 0]
@@ -341,12 +340,6 @@ class MllmBackbone(TowerBackbone):
         except ValueError:
             unknown = next(word for word in question if word not in self.words)
             raise ValueError(f"{self.name} does not know the word {unknown!r}") from None
-
-
-@functools.lru_cache(maxsize=1)
-def load_mllm() -> MllmBackbone:
-    """The model whose weights come with the package, kept in memory; raises as `read_mllm`."""
-    return read_mllm(SHIPPED)
 
 
 def write_mllm(path, metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> None:

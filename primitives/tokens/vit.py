@@ -306,9 +306,9 @@ class TowerBackbone:
         """How `Tokens` name what made them."""
         return f"{self.name}/{stage}"
 
-    def tokens(self, seen, stage: int = 4) -> Tokens:
-        """The tower's tokens, float32 [N,C]. Arguments and errors as `Backbone.tokens`."""
-        self._check(stage)
+    def tokens(self, seen, stage: int | None = None) -> Tokens:
+        """The tower's tokens, float32 [N,C]. Arguments and errors as `Backbone.tokens`; there is one stage."""
+        stage = self._checked(stage)
         if isinstance(seen, Tokens):
             self._entry(seen)
             return seen
@@ -316,14 +316,14 @@ class TowerBackbone:
             made = self.tower.look(self._maps(seen))
         return Tokens(made.tokens[0].numpy(), made.grid, self.source(stage), seen.shape[:2])
 
-    def looks(self, image: np.ndarray, stage: int = 4) -> tuple[Tokens, list[np.ndarray], list[np.ndarray]]:
+    def looks(self, image: np.ndarray, stage: int | None = None) -> tuple[Tokens, list[np.ndarray], list[np.ndarray]]:
         """The tokens, and of each of the tower's blocks the class token's attention [N] and the keys [N,C].
 
         Args:
             image: uint8 [H,W,3] or [H,W].
             stage: as for `tokens`.
         """
-        self._check(stage)
+        stage = self._checked(stage)
         with torch.inference_mode():
             made, looks = self.tower.looks(self._maps(image))
         tokens = Tokens(made.tokens[0].numpy(), made.grid, self.source(stage), image.shape[:2])
@@ -348,9 +348,10 @@ class TowerBackbone:
         picture = Image.fromarray(image).convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
         return self.stem.maps(torch.from_numpy(np.array(picture, np.float32)).permute(2, 0, 1)[None])
 
-    def _check(self, stage):
-        if stage not in self.stages:
+    def _checked(self, stage):
+        if stage is not None and stage not in self.stages:
             raise ValueError(f"{self.name} can be split behind block {self.stages[0]}, not {stage!r}")
+        return self.stages[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -387,7 +388,7 @@ class VitBackbone(TowerBackbone):
 
     def embed_maps(self, maps: Tensor, stage: int) -> Tensor:
         """Torch: maps [B,C,h,w] of tokens to embeddings [B,C], differentiable in the maps."""
-        self._check(stage)
+        self._checked(stage)
         return self.network.embedding(maps.flatten(2).transpose(1, 2))
 
     def read(self, maps: Tensor, stage: int) -> Tensor:

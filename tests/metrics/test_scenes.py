@@ -23,7 +23,7 @@ from codeckit.metrics.tasks.scenes.scene import (
     presence,
     render,
 )
-from codeckit.metrics.tasks.scenes.task import SCENES, scores
+from codeckit.metrics.tasks.scenes.task import Scenes, scores
 from codeckit.metrics.tasks.scenes.words import numbers, spelled, taught
 from PIL import Image
 
@@ -175,9 +175,34 @@ def test_a_folder_of_scenes_is_a_labelled_data_set(tmp_path, photographs):
 
 
 def test_the_task_says_what_it_needs():
-    assert [measure.name for measure in SCENES.measures] == ["accuracy", *CATEGORIES, "pairs"]
+    task = Scenes()
+    assert [measure.name for measure in task.measures] == ["accuracy", *CATEGORIES, "pairs"]
     for label in (None, 3):
         with pytest.raises(ValueError, match="labelled with their scenes"):
-            SCENES.score(None, label)
+            task.score(None, label)
     with pytest.raises(ValueError, match="no scene is described"):
-        SCENES.score(None, "dog")
+        task.score(None, "dog")
+
+
+def test_the_task_with_weights_of_ones_own(tmp_path, photographs):
+    pytest.importorskip("efficientnet_lite_pytorch")
+    import json
+    from dataclasses import asdict
+
+    from codeckit.primitives.tokens.mllm import LanguageSize, Mllm, write_mllm
+    from codeckit.primitives.tokens.vit import VitSize
+
+    tower, language = (
+        VitSize(grid=16, channels=24, heads=2, tower=1, reader=0),
+        LanguageSize(len(VOCABULARY), LONGEST, ANSWER, visual=24, channels=20, heads=2, layers=2),
+    )
+    tensors = {name: value.numpy() for name, value in Mllm(tower, language).state_dict().items()}
+    said = {"tower": asdict(tower), "language": asdict(language), "words": VOCABULARY, "battery": []}
+    said = {name: json.dumps(value) for name, value in said.items()}
+    write_mllm(tmp_path / "a.safetensors", said, tensors)
+    write_scenes(tmp_path / "scenes", 2, photographs, seed=1)
+    task = Scenes(weights=str(tmp_path / "a.safetensors"))
+    table = codeckit.evaluate([codeckit.codec("jpeg", quality=20)], tmp_path / "scenes", [], [task])
+    assert len(table) == 2 and all(0 <= record.values["scenes/accuracy"] <= 1 for record in table)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        Scenes(weights="nowhere.safetensors").predict(np.zeros((8, 8, 3), np.uint8))

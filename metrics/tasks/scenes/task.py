@@ -13,6 +13,7 @@ pairs           of perception: the share of pairs whose questions are both answe
 ==============  ==================================================================================
 """
 
+import functools
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -34,9 +35,15 @@ MEASURES = (
 
 @dataclass(frozen=True)
 class Scenes:
-    """The task ``scenes``; needs pictures whose labels are scenes (`bench.scenes` makes a folder of them)."""
+    """The task ``scenes``; needs pictures whose labels are scenes (`bench.scenes` makes a folder of them).
+
+    Attributes:
+        name: of the task.
+        weights: path of the model's weight file; None for the one that comes with the package.
+    """
 
     name: str = "scenes"
+    weights: str | None = None
     measures: ClassVar[tuple[Measure, ...]] = MEASURES
     classification: ClassVar[bool] = False
 
@@ -45,13 +52,12 @@ class Scenes:
 
         Raises:
             UndefinedError: tokens of another backbone.
+            FileNotFoundError: there is no such weight file.
             ImportError: the stem's package is not installed.
         """
-        from ....primitives.tokens.backbones import MLLM, load_backbone
-
-        backbone = load_backbone(MLLM)
+        backbone = _backbone(self.weights)
         if isinstance(decoded, Tokens) and decoded.source != backbone.source(*backbone.stages):
-            raise UndefinedError(f"{MLLM} cannot read tokens of {decoded.source or 'unknown origin'}")
+            raise UndefinedError(f"{backbone.name} cannot read tokens of {decoded.source or 'unknown origin'}")
         return backbone.tokens(decoded)
 
     def score(self, prediction: Tokens, label) -> dict[str, float]:
@@ -60,12 +66,17 @@ class Scenes:
         Raises:
             ValueError: the label is no scene.
         """
-        from ....primitives.tokens.backbones import MLLM, load_backbone
-
         if not isinstance(label, str):
             raise ValueError(f"the task {self.name} needs pictures labelled with their scenes, not with {label!r}")
         questions = ask(Scene.of(label))
-        return scores(questions, right(load_backbone(MLLM), prediction.features[None], [questions])[0])
+        return scores(questions, right(_backbone(self.weights), prediction.features[None], [questions])[0])
+
+
+@functools.lru_cache(maxsize=2)
+def _backbone(weights):
+    from ....primitives.tokens.mllm import SHIPPED, read_mllm  # torch takes long to load
+
+    return read_mllm(weights or SHIPPED)
 
 
 def right(backbone, features: np.ndarray, questions: list[list[Question]], rule=None) -> list[np.ndarray]:
@@ -104,7 +115,3 @@ def scores(questions: list[Question], correct: np.ndarray) -> dict[str, float]:
             pairs.setdefault(question.pair, []).append(bool(answer))
     found["pairs"] = float(np.mean([all(pair) for pair in pairs.values()])) if pairs else float("nan")
     return {"accuracy": float(np.nanmean([found[name] for name in CATEGORIES])), **found}
-
-
-#: The declared task.
-SCENES = Scenes()
