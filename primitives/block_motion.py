@@ -45,8 +45,8 @@ IEEE Trans. Image Processing 3(5), 1994; ITU-T H.263 Annex F (own, vertical and 
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from .compiled import njit
 from .entropy.context import decode_planes, encode_planes
 from .errors import StreamError
 from .motion import CHROMA_FILTERS, LUMA_FILTERS, REACH, _bits, _median, _predict_block

@@ -19,8 +19,8 @@ computes, to the bit, so that our JPEG decodes to the same pixels as everybody's
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from .compiled import njit
 from .errors import StreamError
 from .picture import Picture
 from .stage import Stage

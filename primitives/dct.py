@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 
+from .compiled import njit
 from .errors import StreamError
 from .picture import Picture, pad_edge
 from .stage import Stage

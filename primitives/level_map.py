@@ -11,8 +11,8 @@ bytes, a map of 8×8 cells with three levels 13.
 """
 
 import numpy as np
-from numba import njit
 
+from .compiled import njit
 from .entropy.binary_coder import POSITION, code_bit, finish, is_complete, is_overrun, new_decoder, new_encoder
 from .errors import StreamError
 from .picture import pad_edge

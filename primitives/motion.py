@@ -22,7 +22,8 @@ Source of the search: the diamond and predictor ideas of S. Zhu and K.-K. Ma, IE
 """
 
 import numpy as np
-from numba import njit
+
+from .compiled import njit
 
 BLOCK = 16  # luma samples a side
 

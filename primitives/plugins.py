@@ -133,8 +133,11 @@ def _others() -> dict[str, list[Declaration]]:
     found: dict[str, dict[str, Declaration]] = {group: {} for group in GROUPS}
     seen = {OWN}  # a distribution that is installed twice counts where Python finds it first
     for distribution in metadata.distributions():
+        written = distribution.read_text("entry_points.txt") or ""
+        if not any(group in written for group in GROUPS):  # names cost most: they stand in files of their own
+            continue
         namespace = re.sub("[-_.]+", "-", distribution.name or "").lower()
-        if namespace in seen:
+        if namespace in seen or metadata.distribution(namespace).read_text("entry_points.txt") != written:
             continue
         seen.add(namespace)
         for point in distribution.entry_points:

@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numba import njit
 
+from .compiled import njit
 from .errors import StreamError
 from .picture import Picture, pad_edge
 from .stage import Stage

@@ -18,7 +18,8 @@ Beyond its borders the reference goes on with the samples of its edges. Vectors 
 """
 
 import numpy as np
-from numba import njit
+
+from .compiled import njit
 
 #: Rows and columns of samples a vector stands for.
 BLOCK = 4

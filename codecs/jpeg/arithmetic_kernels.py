@@ -27,8 +27,8 @@ directions and meters; its three callers fix what it does, so that the compiler 
 """
 
 import numpy as np
-from numba import njit
 
+from ...primitives.compiled import njit
 from ...primitives.entropy import qm
 from ...primitives.entropy.binary_coder import ROOM, with_room
 from ...primitives.entropy.layout import ZIGZAG

@@ -17,8 +17,8 @@ component of a scan lies: columns of `OFFSET` … `AC`. Loops report trouble by 
 """
 
 import numpy as np
-from numba import njit
 
+from ...primitives.compiled import njit
 from ...primitives.entropy.layout import ZIGZAG
 
 # Columns of a layout: first block, blocks across and down, blocks an MCU across and down, DC and AC table.

@@ -20,8 +20,8 @@ planes are repeated.
 """
 
 import numpy as np
-from numba import njit
 
+from ...primitives.compiled import njit
 from ...primitives.errors import StreamError
 from ...primitives.picture import Picture, check_size
 from . import kernels, recovery

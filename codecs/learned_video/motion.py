@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from ...primitives.block_motion import SIDE, Field, decode_field, encode_field, estimate_field, overlapped
+from ...primitives.compiled import njit
 from ...primitives.stage import Stage
 from ..learned.lambdas import LAMBDAS
 

@@ -25,7 +25,8 @@ enough).
 """
 
 import numpy as np
-from numba import njit
+
+from ..compiled import njit
 
 #: Probabilities are 1 … 2^16 - 1 in units of 2^-16.
 PROBABILITY_BITS = 16

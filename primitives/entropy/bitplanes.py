@@ -33,10 +33,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from ..anatomy import Anatomy, Dissector
 from ..bitstream import ByteReader, ByteWriter
+from ..compiled import njit
 from ..errors import StreamError
 from ..picture import MAX_PIXELS, HeaderStage, Picture, dissect_header, pack_header, unpack_header
 from ..wavelet import subbands

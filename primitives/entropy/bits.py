@@ -6,8 +6,8 @@ value at a time.
 """
 
 import numpy as np
-from numba import njit
 
+from ..compiled import njit
 from ..errors import StreamError
 
 #: The widest bit string, so that seven pending bits and a value fit a 64-bit register.

@@ -38,8 +38,8 @@ from decimal import Decimal, localcontext
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from ..compiled import njit
 from .binary_coder import is_overrun, with_room
 from .indices import INPUTS, TRUST_SETS, find_contexts, look_hashed, new_counters
 from .mixing import leaf, new_model, predictor, tell

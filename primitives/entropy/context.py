@@ -52,10 +52,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from ..anatomy import Anatomy, Dissector
 from ..bitstream import ByteReader
+from ..compiled import njit
 from ..errors import StreamError
 from ..picture import MAX_PIXELS, HeaderStage, Picture, dissect_header, pack_header, unpack_header
 from .binary_coder import (

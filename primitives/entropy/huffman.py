@@ -24,9 +24,9 @@ E. S. Schwartz and B. Kallick, "Generating a Canonical Prefix Encoding", Comm. A
 """
 
 import numpy as np
-from numba import njit
 
 from ..bitstream import BitReader, BitWriter
+from ..compiled import njit
 from ..errors import StreamError
 from .bits import pack_bits
 

@@ -43,10 +43,10 @@ from typing import ClassVar, NamedTuple
 
 import constriction
 import numpy as np
-from numba import njit
 
 from ..anatomy import Anatomy, Dissector
 from ..bitstream import BitReader, BitWriter, ByteReader, ByteWriter
+from ..compiled import njit
 from ..errors import StreamError
 from ..picture import MAX_PIXELS, check_size
 from ..stage import Stage

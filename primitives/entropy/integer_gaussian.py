@@ -41,8 +41,8 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal, localcontext
 
 import numpy as np
-from numba import njit
 
+from ..compiled import njit
 from .models import PRECISION
 from .tables import FrequencyTables
 

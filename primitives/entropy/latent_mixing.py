@@ -60,8 +60,8 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from ..compiled import njit
 from ..errors import StreamError
 from .binary_coder import POSITION, bits_so_far, finish, is_complete, is_overrun, new_decoder, new_encoder, with_room
 from .integer_gaussian import Mixture, mixture_edge, mixture_window

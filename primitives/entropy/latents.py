@@ -35,8 +35,8 @@ arithmetic coding", 2013; starting from 0 as in R. Bamler, "Understanding Entrop
 """
 
 import numpy as np
-from numba import njit
 
+from ..compiled import njit
 from ..errors import StreamError
 from .integer_gaussian import Mixture, mixture_interval, mixture_symbol
 from .models import PRECISION

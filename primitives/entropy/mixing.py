@@ -55,8 +55,8 @@ from decimal import Decimal, localcontext
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from ..compiled import njit
 from .binary_coder import code_bit
 
 #: Decorator of compiled functions that are handed arrays and make none: nothing counts references to arrays inside,

@@ -39,7 +39,8 @@ coder", IBM Journal of Research and Development 32, 1988.
 """
 
 import numpy as np
-from numba import njit
+
+from ..compiled import njit
 
 #: Decorator of compiled functions that are handed arrays and make none (see `mixing.leaf`): counting references would
 #: take longer than coding. They go into their callers whole.

@@ -32,7 +32,8 @@ allocation for an arbitrary set of quantizers", IEEE Trans. ASSP 36(9), 1988 (λ
 """
 
 import numpy as np
-from numba import njit
+
+from ..compiled import njit
 
 #: Symbols keep to this magnitude (JPEG's AC coefficients have 10 bits).
 _LARGEST = 1023

@@ -15,8 +15,8 @@ from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
-from numba import njit
 
+from ..compiled import njit
 from ..errors import StreamError
 from ..picture import Picture
 from ..stage import Stage
