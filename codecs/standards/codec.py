@@ -14,7 +14,7 @@ H.264 and HEVC, 63 − QP for AV1, VP9 and VVC.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from typing import ClassVar, Literal
@@ -72,7 +72,7 @@ class StandardCoded(VideoStage):
     tune: str = "psnr"
     threads: int = 1
     regions: tuple[tuple[int, int, int, int, int], ...] = ()
-    pinned: bool = False
+    pinned: bool = field(default=False, compare=False)
 
     def weighed(self, octaves: np.ndarray, stages) -> "StandardCoded | None":
         """The encoder with regions of other QPs, where it has them; see `Stage.weighed`.

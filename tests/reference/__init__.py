@@ -115,7 +115,10 @@ def decode_payload(stage: str, fields: dict, payload: bytes, weights=None) -> De
         return Decoded(size, [values], {})
     if name in _LATENTS:
         size, _, level, symbols, y = _LATENTS[name](payload, latents.Model(*weights))
-        return Decoded(size, symbols, {} if level is None else {"level": level}, y)
+        side = {} if level is None else {"level": level}
+        if len(symbols) > 1 and symbols[-1].ndim == 2:  # offsets of positions
+            side["mapped"] = 1
+        return Decoded(size, symbols, side, y)
     if name == "RawCoded":
         reader = Reader(payload)
         height, width, components = reader.varint(), reader.varint(), reader.byte()

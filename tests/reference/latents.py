@@ -6,6 +6,7 @@ import numpy as np
 
 from .arithmetic import HALF, NEW_COUNTER, SQUASH, STRETCH, Decoder, Made, level, mixed_decision
 from .container import Reader, check
+from .levels import level_map
 from .networks import Network
 from .tables import Rans, edge, gaussian, last_at_most, mixture_of, scale_index, tables_of
 
@@ -50,25 +51,31 @@ def _decode(payload, model, coder):
     reader = Reader(payload)
     size, color = (reader.varint(), reader.varint()), reader.byte()
     check(min(size) > 0 and color in (0, 2), "no picture of a learned codec")
-    gain = reader.byte() if model.architecture in _WITH_GAIN else None
-    check(gain is None or gain <= 56, "no such gain level")
     h, w = (-(-extent // model.multiple) * model.multiple // 16 for extent in size)
+    gain, offsets = None, None
+    if model.architecture in _WITH_GAIN:
+        mapped, gain = divmod(reader.byte(), 128)
+        check(gain <= 56, "no such gain level")
+        offsets = level_map(reader.block(), (h, w)) if mapped else None
     shapes = [(h, w, model.channels)] + ([(h // 4, w // 4, model.medians.shape[1])] if model.h_s else [])
     decoder = coder(reader.rest(), shapes, model, gain or 0)
     symbols = [np.zeros(shape, np.int64) for shape in shapes]
 
-    def prior(plane, level):
+    def prior(plane, levels):
         channels = model.medians.shape[1]
-        tables = model.prior[level * channels : (level + 1) * channels]
-        order = sorted(range(channels), key=lambda c: _frequency_of_zero(tables[c]))
+        tables = {n: model.prior[n * channels : (n + 1) * channels] for n in set(levels.ravel().tolist())}
+        middle = tables[sorted(levels.ravel().tolist())[levels.size // 2]]
+        order = sorted(range(channels), key=lambda c: _frequency_of_zero(middle[c]))
         for where in np.ndindex(*shapes[plane][:2]):
-            symbols[plane][where] = decoder.position(plane, where, tables, order)
-        return 256 * symbols[plane] + model.medians[level]
+            symbols[plane][where] = decoder.position(plane, where, tables[levels[where]], order)
+        return 256 * symbols[plane] + model.medians[levels]
 
     if not model.h_s:
-        latents = prior(0, gain if gain is not None and len(model.medians) > 1 else 0)
+        levels = np.full((h, w), gain if gain is not None and len(model.medians) > 1 else 0)
+        latents = prior(0, levels if offsets is None else np.clip(levels + 4 * offsets, 0, 56))
     else:
-        features, latents = model.h_s(prior(1, 0)), np.zeros(shapes[0], np.int64)
+        hyper = prior(1, np.zeros(shapes[1][:2], int))
+        features, latents = model.h_s(hyper), np.zeros(shapes[0], np.int64)
         for where, anchor in _order(h, w, model):
             parameters = features[where]
             if model.context:
@@ -79,7 +86,7 @@ def _decode(payload, model, coder):
             symbols[0][where] = decoder.position(0, where, distributions, range(model.channels))
             latents[where] = 256 * symbols[0][where] + means
     decoder.decoder.finish()
-    return size, color, gain, symbols, latents
+    return size, color, gain, symbols if offsets is None else [*symbols, offsets], latents
 
 
 def _frequency_of_zero(table):
