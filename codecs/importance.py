@@ -190,7 +190,7 @@ def stretched(w: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.maximum(np.asarray(resized, np.float32), 0)
 
 
-def attention_levels(image: np.ndarray) -> np.ndarray:
+def attention_levels(image: np.ndarray, backbone=None) -> np.ndarray:
     """Importance by the tower's attention: 0, ½ or 1, float32 [8,8].
 
     The class token's attention is averaged over the first three blocks and over 8×8 cells. Cells more than 0.75 σ above
@@ -198,13 +198,15 @@ def attention_levels(image: np.ndarray) -> np.ndarray:
 
     Args:
         image: uint8 [H,W,3] or [H,W].
+        backbone: the tower, with the methods of `TowerBackbone`; by default ``vit-imagenette``.
 
     Raises:
         ImportError: the package with the tower's stem is not installed.
     """
     from ..primitives.tokens.vit import load_vit
 
-    tokens, looks, _ = load_vit().looks(image)
+    backbone = backbone or load_vit()
+    tokens, looks, _ = backbone.looks(image, *backbone.stages)
     seen = np.mean(looks[:_BLOCKS], axis=0).reshape(tokens.grid)
     cells = stretched(seen.astype(np.float32), (_CELLS, _CELLS)).astype(np.float64)
     far = _MIDDLE * cells.std()
