@@ -10,7 +10,7 @@ labelled pictures.
 Some tasks need no labels: what they answer to the original stands in for one (`truth`).
 
 >>> list_tasks()[:3]
-('detect', 'imagenet', 'imagenet-lite1')
+('detect', 'faces', 'imagenet')
 """
 
 from collections.abc import Iterable
@@ -58,7 +58,7 @@ def resolve(tasks) -> tuple[Task, ...]:
     >>> resolve(["segmentation"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    ValueError: unknown task 'segmentation'; known: detect, imagenet, ...; or pass a Task, such as a Classifier
+    ValueError: unknown task 'segmentation'; known: detect, faces, ...; or pass a Task, such as a Classifier
     """
     found = []
     for given in tasks if isinstance(tasks, Iterable) and not isinstance(tasks, str) else [tasks]:
