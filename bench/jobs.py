@@ -23,7 +23,7 @@ from ..codecs.image_io import write_atomically
 from ..codecs.video import groups
 from ..metrics import Metric, UndefinedError, bpp
 from ..metrics.declared import load, reference
-from ..metrics.tasks import Task, describe
+from ..metrics.tasks import Task, describe, truth
 from ..primitives.stage import Stage, folded, register_stage, registered_stages
 from .columns import Columns
 from .datasets import DatasetImage, DatasetVideo
@@ -65,7 +65,7 @@ class Asked:
         answers = {metric.name: metric(original, decoded) for metric in self.metrics}
         for task, info in zip(self.tasks, self.columns.tasks, strict=True):
             try:
-                scores = task.score(task.predict(decoded), label)
+                scores = task.score(task.predict(decoded), truth(task, original, label))
             except UndefinedError:
                 scores = {measure.name: math.nan for measure in info.measures}
             answers.update({f"{task.name}/{measure.name}": scores[measure.name] for measure in info.measures})

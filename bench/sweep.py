@@ -23,6 +23,7 @@ from ..codecs.base import Codec
 from ..codecs.baselines import baselines
 from ..codecs.image_io import STRICT
 from ..metrics import resolve
+from ..metrics.tasks import needs_label
 from ..metrics.tasks import resolve as resolve_tasks
 from .datasets import DatasetImage, DatasetVideo, dataset
 from .executors import run
@@ -71,7 +72,7 @@ def evaluate(
         metrics: names of declared metrics (`codeckit.metrics.list_metrics`), `Metric` objects, or functions
             ``(reference, image) -> float`` on uint8 arrays, higher for better, whose names head their columns.
         tasks: names of declared tasks (`codeckit.metrics.tasks.list_tasks`; ``"imagenet"``) or `Task` objects, whose
-            values appear as ``"imagenet/top1"`` and so on. They need labelled images. The codecs ``uncompressed`` and
+            values appear as ``"imagenet/top1"`` and so on. Most need labelled images. The codecs ``uncompressed`` and
             ``downsample``, which a task's values are held against, are measured too.
         jobs: worker processes; −1 for one a core.
         out: file of JSON Lines that keeps finished jobs; the next call with the same file skips them.
@@ -143,10 +144,11 @@ def _check(codecs, images, asked, repeats):
     if repeats < 1:
         raise ValueError(f"repeats is at least 1, not {repeats}")
     unlabelled = next((image.name for image in images if image.label is None), None)
-    if asked.tasks and unlabelled is not None:
+    scored = [task.name for task in asked.tasks if needs_label(task)]
+    if scored and unlabelled is not None:
         raise ValueError(
-            f"tasks need labelled images, and {unlabelled} has no label; a folder's labels.csv (file,label) or, "
-            "with dataset(folder, recursive=True), the names of its folders give them"
+            f"{', '.join(scored)}: such tasks need labelled images, and {unlabelled} has no label; a folder's "
+            "labels.csv (file,label) or, with dataset(folder, recursive=True), the names of its folders give them"
         )
     stages = {}
     for codec in codecs:

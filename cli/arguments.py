@@ -121,7 +121,7 @@ def parser() -> argparse.ArgumentParser:
         "--tasks",
         default="",
         metavar="T,T",
-        help="accuracies to measure on labelled images: imagenet, …",
+        help="what machines make of the pictures: detect, read, faces, match, retrieve; labelled: imagenet, …",
     )
     command.add_argument("--anchor", metavar="NAME", help="codec that BD-rates refer to")
     command.add_argument("--jobs", type=_workers, default=1, metavar="N", help="worker processes; -1 for one a core")
@@ -144,7 +144,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--codecs", required=True, metavar="A,B,C", help=codec_help)
     command.add_argument("--qualities", type=_numbers, metavar="Q,Q,…", help="default: a spread over each scale")
     command.add_argument("--metrics", type=_names, default="psnr", metavar="M,M", help="default: psnr")
-    command.add_argument("--tasks", default="", metavar="T,T", help="accuracies to measure on labelled images")
+    command.add_argument("--tasks", default="", metavar="T,T", help="tasks to measure, as for compare")
     command.add_argument("--anchor", metavar="NAME", help="codec that BD-rates refer to")
     command.add_argument("--executor", default="local", metavar="E", help="local, dask, ray, dask:ADDRESS, ray:ADDRESS")
     command.add_argument("--jobs", type=_workers, default=1, metavar="N", help="worker processes; -1 for one a core")

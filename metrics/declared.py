@@ -11,7 +11,7 @@ def names(group: str) -> tuple[str, ...]:
     """What may be typed: short names of codeckit's own, then ids of those of other distributions, each in order.
 
     >>> names("codeckit.tasks")[0]
-    'imagenet'
+    'detect'
     """
     own = sorted(plugins.own(group))
     return (*own, *(each.id for each in plugins.declared(group) if each.namespace != plugins.OWN))

@@ -7,20 +7,24 @@ is a score. So pixel codecs and token codecs stand on one axis: bits per picture
 name of their own are declared by entry points (`list_tasks`); `Classifier` makes one of any function, `LinearProbe` of
 labelled pictures.
 
->>> list_tasks()[:4]
-('imagenet', 'imagenet-lite1', 'imagenet-lite2', 'imagenette')
+Some tasks need no labels: what they answer to the original stands in for one (`truth`).
+
+>>> list_tasks()[:3]
+('detect', 'faces', 'imagenet')
 """
 
 from collections.abc import Iterable
 
 from ..declared import load, names
-from .base import Classifier, Task, TaskInfo, agreement, describe
+from .base import Classifier, Task, TaskInfo, agreement, describe, needs_label, truth
+from .boxes import Detection
 from .imagenet import IMAGENETTE, ImageNet, Imagenette
 from .probe import LinearProbe
 
 __all__ = [
     "IMAGENETTE",
     "Classifier",
+    "Detection",
     "ImageNet",
     "Imagenette",
     "LinearProbe",
@@ -29,7 +33,9 @@ __all__ = [
     "agreement",
     "describe",
     "list_tasks",
+    "needs_label",
     "resolve",
+    "truth",
 ]
 
 
@@ -49,10 +55,10 @@ def resolve(tasks) -> tuple[Task, ...]:
 
     >>> [task.name for task in resolve(["imagenet", "codeckit:imagenette"])]
     ['imagenet', 'imagenette']
-    >>> resolve(["detection"])  # doctest: +ELLIPSIS
+    >>> resolve(["segmentation"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    ValueError: unknown task 'detection'; known: imagenet, imagenet-lite1, ...; or pass a Task, such as a Classifier
+    ValueError: unknown task 'segmentation'; known: detect, faces, ...; or pass a Task, such as a Classifier
     """
     found = []
     for given in tasks if isinstance(tasks, Iterable) and not isinstance(tasks, str) else [tasks]:

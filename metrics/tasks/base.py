@@ -43,9 +43,10 @@ CEILING = "uncompressed"
 class Task(Protocol):
     """What `evaluate` needs of a task. A distribution declares an instance by an entry point `codeckit.tasks`.
 
-    Two more attributes may say how it differs from what is usual: ``classification``, whether the answer is a class or
-    scores of all classes (by default, whether the main measure is ``top1``), and ``ceiling``, the baseline codec whose
-    value no codec is expected to beat (by default ``"uncompressed"``).
+    Three more attributes may say how it differs from what is usual: ``classification``, whether the answer is a class
+    or scores of all classes (by default, whether the main measure is ``top1``); ``ceiling``, the baseline codec whose
+    value no codec is expected to beat (by default ``"uncompressed"``); and ``against``: ``"label"``, or ``"original"``
+    where the answer to the original picture stands in for a label, so that pictures need none (see `truth`).
 
     Attributes:
         name: such as ``"imagenet"``.
@@ -145,6 +146,38 @@ def describe(task: Task) -> TaskInfo:
     """
     classification, ceiling = getattr(task, "classification", None), getattr(task, "ceiling", CEILING)
     return TaskInfo.of(task.name, task.measures, classification, ceiling)
+
+
+def needs_label(task: Task) -> bool:
+    """Whether pictures must have labels for a task.
+
+    >>> needs_label(Classifier("brightness", lambda picture: "light"))
+    True
+    """
+    return getattr(task, "against", "label") != "original"
+
+
+def truth(task: Task, original: np.ndarray, label: Any) -> Any:
+    """What a task's prediction is scored against: the label, or the task's answer to the original picture.
+
+    The answer to the picture that was seen last is kept, since a sweep asks for it at every setting of every codec.
+
+    >>> truth(Classifier("brightness", lambda picture: "light"), np.zeros((4, 4), np.uint8), "dark")
+    'dark'
+    """
+    if needs_label(task):
+        return label
+    if _answers.get("of") is not original:
+        _answers.clear()
+        _answers["of"] = original
+    if task.name not in _answers:
+        _answers[task.name] = task, task.predict(original)
+    kept, answer = _answers[task.name]
+    return answer if kept is task else task.predict(original)
+
+
+#: Answers to one original, which is under "of": by name, the task and what it said.
+_answers: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
