@@ -31,6 +31,8 @@ file               holds
 `tokenizer`        the network of ``tokens-fsq``
 `causal`           the network that predicts its symbols
 `vit`              the small vision transformer
+`mllm`             the multimodal model
+`cotam`            an adapter between the latents of a codec and a tower
 `token_model`      bases and tables of token codecs, which are computed, not trained
 =================  ==================================================================
 

@@ -1,11 +1,11 @@
 """The training loop, one for everything that is trained here.
 
 A `Task` says what is trained: what a batch is, what the loss is, how the result is validated, and what the file of
-weights says of it. There are eight: an image codec (`image_codec`) and its entropy model alone (`start`), predicted
+weights says of it. There are ten: an image codec (`image_codec`) and its entropy model alone (`start`), predicted
 frames of video (`video_codec`, `full_video`) and their motion (`motion`), the visual tokenizer (`tokenizer`) and the
-network that predicts its symbols (`causal`), the vision transformer (`vit`). The `Loop` takes the steps. Callbacks
-(`callbacks`) do everything around them: seeding, learning rates, clipping, the moving average, logging, validation,
-checkpoints.
+network that predicts its symbols (`causal`), the vision transformer (`vit`), the multimodal model (`mllm`), and the
+adapter from latents to a tower (`cotam`). The `Loop` takes the steps. Callbacks (`callbacks`) do everything around
+them: seeding, learning rates, clipping, the moving average, logging, validation, checkpoints.
 
 >>> from codeckit.training.callbacks import Seeding
 >>> class Line(Task):

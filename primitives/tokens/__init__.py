@@ -11,6 +11,7 @@ file            holds
 `efficientnet`  EfficientNet-Lite, split at a chosen stage
 `vit`           a small vision transformer, in two halves
 `towers`        any vision transformer of timm or transformers as a source of tokens
+`adapter`       latents of a learned codec as a correction of what enters a tower
 `reducers`      fewer tokens: QPID-style, PruMerge, FastV, ToMe, VisionZip, DivPrune, EViT, baselines
 `subset`        which tokens were kept, as bits
 ==============  ============================================================================
