@@ -1,6 +1,8 @@
 """A stream means one thing for ever: whatever else a process defined, changed or imported, an old file decodes to the
 same picture, or to an error that says why not."""
 
+import importlib.metadata
+import itertools
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -130,20 +132,21 @@ def test_two_claims_on_one_id(monkeypatch):
             register_stage(Two, bad)
 
 
-class Distribution:
-    """An installed distribution, as `importlib.metadata` shows it."""
-
-    def __init__(self, name, *points):
-        self.name = name
-        self.entry_points = [type("Point", (), dict(zip(("group", "name", "value"), each))) for each in points]  # noqa: B905
-
-
 @pytest.fixture
-def installed(monkeypatch):
-    """Other distributions instead of those that are installed."""
+def installed(monkeypatch, tmp_path):
+    """Other distributions, as files on Python's path, instead of those that are installed."""
+    folders = (tmp_path / f"site-{n}" for n in itertools.count())  # Python remembers what lies in a folder
+    found = importlib.metadata.distributions
 
-    def install(*distributions):
-        monkeypatch.setattr(plugins.metadata, "distributions", lambda: distributions)
+    def install(**distributions):
+        folder = next(folders)
+        for name, points in distributions.items():
+            about = folder / f"{name}-1.0.dist-info"
+            about.mkdir(parents=True)
+            (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+            (about / "entry_points.txt").write_text("\n".join(("[codeckit.codecs]", *points)))
+        monkeypatch.syspath_prepend(folder)
+        monkeypatch.setattr(plugins.metadata, "distributions", lambda: found(path=[str(folder)]))
         plugins._others.cache_clear()
         registry._loaded.cache_clear()
 
@@ -154,11 +157,11 @@ def installed(monkeypatch):
 
 
 def test_plug_ins_do_not_collide(installed):
-    group, path = "codeckit.codecs", "codeckit.codecs.baselines:UNCOMPRESSED"
+    path = "codeckit.codecs.baselines:UNCOMPRESSED"
     installed(
-        Distribution("codeckit", (group, "jpeg", "elsewhere:Evil")),  # an old installation beside this checkout
-        Distribution("lab_one", (group, "bmp", path), (group, "jpeg", path), (group, "only-here", path)),
-        Distribution("lab-two", (group, "bmp", path)),
+        codeckit=["jpeg = elsewhere:Evil"],  # an old installation beside this checkout
+        lab_one=[f"bmp = {path}", f"jpeg = {path}", f"only-here = {path}"],
+        Lab_Two=[f"bmp = {path}"],
     )
     assert registry.entry("jpeg").factory == "codeckit.codecs.jpeg.codec:jpeg"  # codeckit's own come first
     assert {"lab-one:bmp", "lab-two:bmp", "lab-one:jpeg", "only-here"} <= set(registry.names())
@@ -166,13 +169,13 @@ def test_plug_ins_do_not_collide(installed):
     with pytest.raises(ValueError, match="lab-one:bmp or lab-two:bmp"):
         codeckit.codec("bmp")
     assert registry.parse_spec("lab-two:bmp:quality=1") == ("lab-two:bmp", {"quality": 1})
-    installed(Distribution("lab", (group, "x", path), (group, "x", "codeckit.codecs.baselines:DOWNSAMPLE")))
+    installed(lab=[f"x = {path}", "x = codeckit.codecs.baselines:DOWNSAMPLE"])
     with pytest.raises(ValueError, match="lab:x is declared twice"):
         registry.names()
 
 
 def test_a_broken_plug_in_harms_nobody_else(installed):
-    installed(Distribution("lab", ("codeckit.codecs", "gone", "no_such_module:X")))
+    installed(lab=["gone = no_such_module:X"])
     with pytest.warns(RuntimeWarning, match="lab declares 'gone'"):
         assert codeckit.decode(codeckit.codec("webp").encode(IMAGE)).shape == IMAGE.shape
     with pytest.raises(ImportError, match="lab declares 'gone'"):
@@ -214,7 +217,7 @@ class Mine(Stage):
 
 def test_a_plug_in_s_profile(installed):
     """A stream names the codec's id and revision; without the distribution it is refused by name."""
-    installed(Distribution("lab", ("codeckit.codecs", "raw", "codeckit.codecs.baselines:UNCOMPRESSED")))
+    installed(lab=["raw = codeckit.codecs.baselines:UNCOMPRESSED"])
     stream = codeckit.codec("raw").encode(IMAGE)
     assert unpack(stream).codec == "raw" and unpack(stream).revision == 0  # it has no profile: all stages are listed
     assert (codeckit.decode(stream) == IMAGE).all()
