@@ -7,10 +7,18 @@
 **The pool.** Scenes are drawn once, with the stem's maps of them, which is frozen. Their questions are drawn anew each
 time a scene is seen. Backgrounds on which a classifier sees one of the ten classes are left out.
 
-**Three losses.** The answers' words teach everything. Alone they teach it slowly: a question tells a model that sees
-nothing yet hardly more than its bits. So each token of the tower also has to tell what lies at its place (kind, colour,
-letter), and the class token what the scene shows. The layers for that are thrown away afterwards. The second stands for
-the alignment that LLaVA learns from captions.
+**Four losses.** The answers' words teach everything. Alone they teach it slowly: a question tells a model that sees
+nothing yet hardly more than its bits. Three other losses tell it more, and the layers for them are thrown away:
+
+- *cells*: each token of the tower tells what lies at its place (kind, colour, letter), and which place that is: no
+  linear map found that in its tokens before, and questions on places stayed at chance;
+- *shown*: the class token tells what the scene shows. These two stand for what LLaVA's tower knows from CLIP;
+- *looks*: where an answer is due, one head of the fifth layer looks at the objects in question. Without it 700 steps of
+  24 scenes taught counting alone; with it all categories leave chance within a few hundred steps of 8.
+
+**Two optimizers.** Muon moves the matrices inside of the transformers, AdamW everything else. In the same number of
+steps (300 of 8 scenes, the tower trained before) 91 % of the questions about colours are answered right, with AdamW
+alone 41 %.
 
 **No token is dropped.** Those who reduce tokens shall meet a model that has always seen all of them, as in the papers.
 
@@ -20,7 +28,7 @@ A run's folder is that of `training.loop`, and resuming is exact.
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -34,7 +42,7 @@ from torch import Tensor, nn
 
 from ..codecs.image_io import write_atomically
 from ..metrics.tasks.scenes.backgrounds import without_our_classes
-from ..metrics.tasks.scenes.questions import ANSWER, CATEGORIES, LONGEST, VOCABULARY, ask, easy
+from ..metrics.tasks.scenes.questions import ANSWER, CATEGORIES, LONGEST, VOCABULARY, Question, ask, easy
 from ..metrics.tasks.scenes.scene import (
     CELL_COLOURS,
     CELL_KINDS,
@@ -46,16 +54,18 @@ from ..metrics.tasks.scenes.scene import (
     Photographs,
     Scene,
     cell_truth,
+    cells_of,
     draw_scene,
     presence,
     render,
 )
 from ..metrics.tasks.scenes.words import numbers, taught
-from ..primitives.tokens.mllm import LanguageSize, Mllm, texts, write_mllm
+from ..primitives.tokens.mllm import Inside, LanguageSize, Mllm, Texts, texts, write_mllm
 from ..primitives.tokens.vit import FORMAT, SHIPPED, VitSize, load_stem
 from ..primitives.weights import read_tensors
 from .callbacks import WEIGHTS, Average, Callback, Clip, LearningRate, Seeding
 from .loop import Task, run
+from .together import Together
 
 #: One of so many photographs of a class is kept for the scenes of the validation.
 _HELD_OUT = 12
@@ -68,26 +78,36 @@ class MllmRecipe:
     Attributes:
         steps, batch: length of the training and scenes a step.
         questions: of each scene in a step.
-        learning_rate, warmup: the highest, of AdamW, and the steps until then; it falls along half a cosine.
+        learning_rate: the highest, of AdamW, which moves what is no matrix of a transformer; it falls along half a
+            cosine.
+        matrices: the highest, of Muon, which moves these matrices; likewise.
+        warmup: steps until the highest.
         weight_decay: of matrices.
         clip: largest norm of the gradients.
         ema: decay of the moving average.
-        cells, shown: weights of the losses of what lies at each place and of what the scene shows.
+        cells, shown, looks: weights of the losses of what lies at each place, of what the scene shows, and of where
+            the language model looks.
+        looking: the layer of the language model whose first head is told where to look, counted from 1.
+        alone: steps at the beginning in which the tower learns alone.
         report: steps from one checkpoint to the next.
         seed: of all random numbers.
     """
 
-    steps: int = 4000
-    batch: int = 24
-    questions: int = 16
-    learning_rate: float = 1.2e-3
-    warmup: int = 300
+    steps: int = 4400
+    batch: int = 8
+    questions: int = 20
+    learning_rate: float = 1e-3
+    matrices: float = 0.01
+    warmup: int = 150
     weight_decay: float = 0.02
     clip: float = 1.0
     ema: float = 0.998
     cells: float = 1.0
     shown: float = 0.5
-    report: int = 400
+    looks: float = 0.5
+    looking: int = 5
+    alone: int = 1000
+    report: int = 800
     seed: int = 0
 
 
@@ -154,15 +174,21 @@ class Terms(NamedTuple):
 
     Attributes:
         loss: their weighted sum.
-        answers: cross-entropy of the answers' words.
-        cells: of what lies at each place: kind, colour and letter together.
+        answers: cross-entropy of the answers' words, mean over the questions; None while the tower learns alone.
+        looks: −ln of the attention that goes to the objects in question, likewise.
+        cells: of what lies at each place: kind, colour and letter together; and of which place it is.
         shown: of what the scene shows.
     """
 
     loss: Tensor
-    answers: Tensor
+    answers: Tensor | None
+    looks: Tensor | None
     cells: Tensor
     shown: Tensor
+
+
+#: Weight of the squared error of a token's place, whose coordinates go from −1 to 1, beside the other losses of cells.
+_PLACES = 4.0
 
 
 class Teaching(nn.Module):
@@ -176,30 +202,64 @@ class Teaching(nn.Module):
         self.of_cells = nn.ModuleList(
             nn.Sequential(nn.LayerNorm(tower.channels), nn.Linear(tower.channels, count)) for count in kinds
         )
+        self.of_place = nn.Sequential(nn.LayerNorm(tower.channels), nn.Linear(tower.channels, 2))
+        at = torch.linspace(-1, 1, tower.grid)
+        self.register_buffer("place", torch.cartesian_prod(at, at), persistent=False)  # row and column of each token
         shown = len(CLASSES) + len(SHAPES) * (1 + len(COLOURS))
         self.of_scene = nn.Sequential(nn.LayerNorm(tower.channels), nn.Linear(tower.channels, shown))
 
-    def forward(self, maps: Tensor, asked, targets: Tensor, cells: Tensor, shown: Tensor) -> Terms:
+    def forward(self, maps: Tensor, asked, targets: Tensor, where: Tensor, cells: Tensor, shown: Tensor) -> Terms:
         """Terms of a batch.
 
         Args:
             maps: of the stem, [B,C,16,16].
-            asked: `Texts` of questions, with the answers but for their last words.
+            asked: `Texts` of questions, with the answers but for their last words; None while the tower learns alone.
             targets: the word that follows each word [B,L]; −1 where that is no word of an answer.
+            where: what the answer rests on, bool [B,L,256]; nothing where nobody says.
             cells: `cell_truth`, int64 [B,3,256].
             shown: `presence`, float32 [B,46].
         """
         seen = self.network.tower.look(maps)
-        logits = self.network.language(seen.tokens, asked)
-        answers = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=-1)
         dense = torch.zeros(())
         for n, layer in enumerate(self.of_cells):
             weight = torch.ones(layer[1].out_features)
             weight[0] = 0.2  # most cells show nothing
             dense = dense + F.cross_entropy(layer(seen.tokens).float().flatten(0, 1), cells[:, n].flatten(), weight)
+        found = self.of_place(seen.tokens).float()
+        dense = dense + _PLACES * F.mse_loss(found, self.place.expand_as(found))
         presence = F.binary_cross_entropy_with_logits(self.of_scene(seen.class_state).float(), shown)
-        loss = answers + self.recipe.cells * dense + self.recipe.shown * 10 * presence
-        return Terms(loss, answers, dense, presence)
+        loss = self.recipe.cells * dense + self.recipe.shown * 10 * presence
+        if asked is None:
+            return Terms(loss, None, None, dense, presence)
+        looks: list[Tensor] = []
+
+        def watch(inside: Inside):
+            if inside.layer == self.recipe.looking:
+                looks.append(inside.looks(head=0))
+
+        logits = self.network.language(seen.tokens, asked, watch)
+        answers = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=-1)
+        told = where.any(2)
+        there = (looks[0].float() * where).sum(2)[told].clamp_min(1e-6).log().mean().neg()
+        return Terms(loss + answers + self.recipe.looks * there, answers, there, dense, presence)
+
+
+def lesson(asked: Sequence[Sequence[Question]]) -> tuple[Texts, Tensor, Tensor]:
+    """Questions about pictures as `Teaching` takes them: `asked`, `targets` and `where`."""
+    words = texts([taught(questions) for questions in asked])
+    targets = torch.full(words.words.shape, -1)
+    where = torch.zeros(*words.words.shape, (SIDE // 16) ** 2, dtype=torch.bool)
+    for row, questions in enumerate(asked):
+        at = 0
+        for question in questions:
+            at += len(question.words) - 1
+            for n, number in enumerate(numbers(question.answer)):
+                targets[row, at + n] = number
+                letter = n if len(question.answer) > 1 else question.letter
+                for thing in question.about:
+                    where[row, at + n] |= torch.from_numpy(cells_of(thing, letter).reshape(-1))
+            at += len(question.answer)
+    return words, targets, where
 
 
 class MllmTask(Task):
@@ -212,35 +272,32 @@ class MllmTask(Task):
         self.network = self.objective.network
         if start is not None:
             begin_tower(self.network.tower, start)
-        groups: dict[bool, list] = {True: [], False: []}  # matrices, which decay, and the others
+        matrices, others = [], []
         for name, parameter in self.objective.named_parameters():
-            groups[parameter.ndim > 1 and not name.endswith(("position", "_class", "places"))].append(parameter)
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": groups[True], "peak": recipe.learning_rate, "weight_decay": recipe.weight_decay},
-                {"params": groups[False], "peak": recipe.learning_rate, "weight_decay": 0.0},
-            ],
-            betas=(0.9, 0.98),
-            fused=True,
+            inside = parameter.ndim == 2 and (".layers." in name or ".tower.tower." in name)
+            (matrices if inside else others).append(parameter)
+        decay = recipe.weight_decay
+        self.optimizer = Together(
+            torch.optim.AdamW([{"params": others, "peak": recipe.learning_rate}], betas=(0.9, 0.98), weight_decay=0.0),
+            torch.optim.Muon(
+                [{"params": matrices, "peak": recipe.matrices}], weight_decay=decay, adjust_lr_fn="original"
+            ),
         )
 
     def batch(self, rng, step):
         """Scenes at random, and questions about them that nobody has asked."""
         chosen = rng.integers(len(self.pool.scenes) - self.pool.held_out, size=self.recipe.batch)
         scenes = [self.pool.scenes[n] for n in chosen]
-        asked, targets = [], []
-        for scene in scenes:
-            questions = ask(scene, int(rng.integers(1 << 31))) + easy(scene, rng)
-            order = rng.permutation(len(questions))[: self.recipe.questions]
-            questions = [questions[n] for n in order]
-            asked.append(taught(questions))
-            targets.append([word for q in questions for word in [-1] * (len(q.words) - 1) + numbers(q.answer)])
-        asked = texts(asked)
-        length = asked.words.shape[1]
-        wanted = torch.tensor([row + [-1] * (length - len(row)) for row in targets])
+        asked, wanted, where = None, None, None
+        if step >= self.recipe.alone:
+            asked, wanted, where = lesson([self._questions(scene, rng) for scene in scenes])
         cells = torch.from_numpy(np.stack([cell_truth(scene).reshape(3, -1) for scene in scenes]).astype(np.int64))
         shown = torch.from_numpy(np.stack([presence(scene) for scene in scenes]))
-        return self.pool.maps[chosen].float(), asked, wanted, cells, shown
+        return self.pool.maps[chosen].float(), asked, wanted, where, cells, shown
+
+    def _questions(self, scene, rng) -> list[Question]:
+        questions = ask(scene, int(rng.integers(1 << 31))) + easy(scene, rng)
+        return [questions[n] for n in rng.permutation(len(questions))[: self.recipe.questions]]
 
     def validate(self, network):
         """Accuracy of each category on the scenes held out, in percent; and with a quarter of the tokens left: those
@@ -283,6 +340,25 @@ class MllmTask(Task):
         }
 
 
+class Rates(LearningRate):
+    """`LearningRate`, which rises once more when the language model begins to learn.
+
+    Args:
+        last, warmup: as of `LearningRate`.
+        alone: steps in which the tower learns alone.
+    """
+
+    def __init__(self, last: int, warmup: int, alone: int):
+        super().__init__(last, warmup)
+        self.alone = alone
+
+    def before_step(self, loop):
+        super().before_step(loop)
+        if loop.step >= self.alone > 0:
+            for group in loop.task.optimizer.param_groups:
+                group["lr"] *= min(1.0, (loop.step - self.alone + 1) / self.warmup)
+
+
 def _only(tokens: Tensor, kept: Tensor) -> Tensor:
     return tokens.gather(1, kept[..., None].expand(-1, -1, tokens.shape[2]))
 
@@ -318,7 +394,7 @@ def train(
     task = MllmTask(pool, recipe, tower, language, start)
     rules = [
         Seeding(recipe.seed),
-        LearningRate(recipe.steps, recipe.warmup),
+        Rates(recipe.steps, recipe.warmup, recipe.alone),
         Clip(recipe.clip),
         Average(task.network, recipe.ema),
     ]

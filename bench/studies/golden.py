@@ -101,7 +101,7 @@ def cases():
             raise SystemExit(f"{name} is not available here: {entry.install}")
         if name == "tokens":
             yield name, codec.encode_tokens(features, (7, 7), size=(24, 40))
-        elif name == "tokens-vit":
+        elif name in ("tokens-vit", "tokens-scenes"):
             yield name, codec.encode_tokens(features[:9], (9, 1), size=(24, 40))
         elif name == "token-indices":
             yield name, codec.encode_tokens(rng.integers(0, 16, (30, 2)), (5, 6))

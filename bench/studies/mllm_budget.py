@@ -19,8 +19,10 @@ questions are those of the task ``scenes``.
   pictures. Tokens are rounded to a third of their standard deviation in all rows, as they are decoded.
 - *known* is the information of the answers about the questions, Σ log2 of the number of possible answers plus log2 p of
   the true one, in bits a picture: a lower bound of I(Z;Y). Over the bits of the stream, in thousandths, it is *η*, the
-  survey's token efficiency. *unsure* is the semantic entropy of an answer in bits, mean over the questions (L. Kuhn et
-  al., "Semantic Uncertainty", ICLR 2023). Each word has a meaning of its own here, so the classes are the words.
+  survey's token efficiency; both of the first ``--pixels`` scenes. *unsure* is the semantic entropy of an answer in
+  bits, mean over the questions (L. Kuhn et al., "Semantic Uncertainty", ICLR 2023). Each word has a meaning of its own
+  here, so the classes are the words.
+- The language model runs in bfloat16, which takes half the time: some hours on one core for all rows.
 - Rows of pixel codecs ask the same questions about decoded pictures, of the first ``--pixels`` scenes.
 
 Whether attention tells what matters is seen in the row *prumerge* without merging, *most attended*: where it is below
@@ -120,7 +122,8 @@ class Exam:
         correct = []
         for start in range(0, len(features), _BATCH):
             part = features[start : start + _BATCH]
-            correct += right(self.backbone, part, self.questions[start : start + len(part)])
+            with torch.autocast("cpu", torch.bfloat16):
+                correct += right(self.backbone, part, self.questions[start : start + len(part)])
         return self._counted(correct)
 
     def informed(self, features: np.ndarray) -> tuple[float, float]:
@@ -131,7 +134,9 @@ class Exam:
             questions = self.questions[start : start + len(part)]
             words = [[question.words for question in each] for each in questions]
             answers = [[question.answer for question in each] for each in questions]
-            for each, own in zip(questions, self.backbone.likelihoods(part, words, answers), strict=True):
+            with torch.autocast("cpu", torch.bfloat16):
+                likelihoods = self.backbone.likelihoods(part, words, answers)
+            for each, own in zip(questions, likelihoods, strict=True):
                 known.append(sum(math.log2(options(q)) + likely for q, (likely, _) in zip(each, own, strict=True)))
                 unsure += [entropy for _, entropy in own]
         return float(np.mean(known)), float(np.mean(unsure))
@@ -148,7 +153,8 @@ class Exam:
                 stop += 1
             part = where[start:stop]
             features = np.stack([tokens_of(b, self._at((b, n))) for b, n in part])
-            found = right(self.backbone, features, [[self._at(at)] for at in part], rule)
+            with torch.autocast("cpu", torch.bfloat16):
+                found = right(self.backbone, features, [[self._at(at)] for at in part], rule)
             for (b, n), (answer,) in zip(part, found, strict=True):
                 correct[b][n] = answer
             start = stop
@@ -185,7 +191,7 @@ def retained(counts: np.ndarray, full: np.ndarray, asked: np.ndarray, draws: int
     return share, float(high - low) / 2
 
 
-def token_rows(exam: Exam, coded: int, progress) -> tuple[np.ndarray, list[dict]]:
+def token_rows(exam: Exam, coded: int, informed: int, progress) -> tuple[np.ndarray, list[dict]]:
     """Right answers with all tokens, and a row for each method and budget."""
     language = exam.backbone.network.language.size
     count = exam.features.shape[1]
@@ -195,11 +201,10 @@ def token_rows(exam: Exam, coded: int, progress) -> tuple[np.ndarray, list[dict]
         share, half = retained(counts, full, exam.asked)
         found = dict(zip(CATEGORIES, accuracy(counts, exam.asked).tolist(), strict=True))
         own = {"method": name, "tokens": kept, "retained": share, "half": half, "bits": bits}
-        return (
-            own
-            | {"gflops": flops(language, layers, _WORDS) / 1e9, "mean": float(np.mean(list(found.values())))}
-            | found
-        )
+        own["gflops"] = flops(language, layers, _WORDS) / 1e9
+        if features is not None:
+            own["known"], own["unsure"] = exam.informed(features[:informed])
+        return own | {"mean": float(np.mean(list(found.values())))} | found
 
     def stream(features, kept=None):
         side = 0
@@ -213,8 +218,8 @@ def token_rows(exam: Exam, coded: int, progress) -> tuple[np.ndarray, list[dict]
     everything = float(np.mean([stream(features) for features in exam.features[:coded]]))
     rows = [row("all tokens", count, full, [count] * language.layers, everything, exam.features)]
     grey = exam.backbone.tokens(np.full((exam.backbone.side,) * 2 + (3,), 128, np.uint8)).features
-    blind = exam.answered(np.repeat(exam.rounded(grey)[None], len(exam.features), 0))
-    rows.append(row("blind", count, blind, [count] * language.layers, 0.0))
+    nothing = np.repeat(exam.rounded(grey)[None], len(exam.features), 0)
+    rows.append(row("blind", count, exam.answered(nothing), [count] * language.layers, 0.0, nothing))
     for share in SHARES:
         budget = round(share * count)
         for name, method in BEFORE.items():
@@ -288,15 +293,14 @@ def table(rows: list[dict]) -> str:
     for row in rows:
         at = f"{row['tokens']}" if "tokens" in row else f"q {row['quality']}"
         cost = f"{row['gflops']:.2f}" if "gflops" in row else ""
-        cells = [
-            row["method"],
-            at,
-            f"{row['bits']:.0f}",
-            cost,
-            f"{100 * row['retained']:.1f}",
-            f"{100 * row['half']:.1f}",
-        ]
-        lines.append([*cells, f"{100 * row['mean']:.1f}", *(f"{100 * row[name]:.1f}" for name in CATEGORIES)])
+        cells = [row["method"], at, f"{row['bits']:.0f}", cost]
+        if "known" in row:
+            useful = f"{1000 * row['known'] / row['bits']:.2f}" if row["bits"] else ""
+            cells += [f"{row['known']:.1f}", useful, f"{row['unsure']:.2f}"]
+        else:
+            cells += [""] * 3
+        cells += [f"{100 * row[name]:.1f}" for name in ("retained", "half", "mean", *CATEGORIES)]
+        lines.append(cells)
     return align(lines)
 
 
@@ -317,7 +321,7 @@ def main(arguments=None) -> int:
 
     exam = Exam(list(dataset(options.folder))[: options.count], read_mllm(options.weights or SHIPPED))
     progress(f"{len(exam.images)} scenes, {exam.asked.sum()} questions")
-    full, rows = token_rows(exam, options.coded, progress)
+    full, rows = token_rows(exam, options.coded, options.pixels, progress)
     print(table(rows))
     if options.pixels:
         pixels = pixel_rows(exam, min(options.pixels, len(exam.images)), full, options.codecs, progress)

@@ -43,6 +43,16 @@ TOKENS_VIT = Entry(
     **_BACKBONE,
 )
 
+TOKENS_SCENES = Entry(
+    name="tokens-scenes",
+    family="tokens",
+    media="tokens",
+    quality=(1, 8),
+    summary="visual tokens of a small multimodal model that answers questions about scenes",
+    factory="codeckit.codecs.tokens.codec:tokens_scenes",
+    **_BACKBONE,
+)
+
 TOKENS_FSQ = Entry(
     name="tokens-fsq",
     family="tokens",
@@ -72,4 +82,4 @@ TOKEN_ARRAYS = Entry(
 )
 
 __getattr__, __dir__, _lazy = lazy_loader.attach_stub(__name__, __file__)
-__all__ = ["TOKENS", "TOKENS_FSQ", "TOKENS_VIT", "TOKEN_ARRAYS", "TOKEN_INDICES", *_lazy]
+__all__ = ["TOKENS", "TOKENS_FSQ", "TOKENS_SCENES", "TOKENS_VIT", "TOKEN_ARRAYS", "TOKEN_INDICES", *_lazy]

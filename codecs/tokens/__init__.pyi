@@ -13,6 +13,9 @@ from .codec import (
     tokens as tokens,
 )
 from .codec import (
+    tokens_scenes as tokens_scenes,
+)
+from .codec import (
     tokens_vit as tokens_vit,
 )
 from .encoder import TokenEncoder as TokenEncoder

@@ -95,7 +95,22 @@ def tokens_vit(quality: float = 4, budget: int = 25, reducer: Reducer = "qpid+")
         budget: number of tokens that are sent, 1 … 100.
         reducer: how they are chosen: `Reduce`.
     """
-    source = "vit-imagenette/4"
+    return _of_a_tower("tokens-vit", "vit-imagenette/4", quality, budget, reducer)
+
+
+def tokens_scenes(quality: float = 4, budget: int = 64, reducer: Reducer = "max-entropy") -> TokenCodec:
+    """Visual tokens of the multimodal model ``mllm-scenes``, which answers questions about scenes from them.
+
+    Args:
+        quality: 1 … 8, in steps of 1/8.
+        budget: number of tokens that are sent, 1 … 256.
+        reducer: how they are chosen: `Reduce`.
+    """
+    return _of_a_tower("tokens-scenes", "mllm-scenes/4", quality, budget, reducer)
+
+
+def _of_a_tower(name: str, source: str, quality: float, budget: int, reducer: Reducer) -> TokenCodec:
+    """Tokens of a vision tower, some of them or all."""
     stages = {
         "features": Features(source),
         "reduce": Reduce(reducer, budget),
@@ -103,7 +118,7 @@ def tokens_vit(quality: float = 4, budget: int = 25, reducer: Reducer = "qpid+")
         "quantize": Uniform(),
         "entropy": TokenCoded(source),
     }
-    return TokenCodec("tokens-vit", stages, weights=TokenWeights(source))
+    return TokenCodec(name, stages, weights=TokenWeights(source))
 
 
 def token_indices(vocabulary: int | tuple[int, ...] | list[int] | None = None, progressive: bool = False) -> TokenCodec:

@@ -11,10 +11,11 @@ value, so any generic entropy stage codes them, too. Decoding ends in `Tokens`, 
 picture.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
+from PIL import Image
 
 from ...primitives.anatomy import Anatomy, Dissector
 from ...primitives.bitstream import ByteReader, ByteWriter
@@ -25,6 +26,8 @@ from ...primitives.quantizers.uniform import check_step
 from ...primitives.stage import Stage, Weighted
 from ...primitives.token_grid import Tokens
 from ...primitives.tokens.backbones import load_backbone
+from ...primitives.tokens.greedy import scope
+from ...primitives.tokens.reduced import Reduced
 from ...primitives.tokens.reducers import ATTENDING, REDUCERS, STANDS_FOR, information_density, quadtree
 from .model import LEVEL_STEPS, TokenModel, TokenWeights, check_shape, magnitude, step_of, table
 
@@ -49,12 +52,13 @@ class Features(Stage):
     source: str = "efficientnet-lite0/6"
 
     def weighed(self, octaves: np.ndarray, stages) -> None:
-        """Refuse: components are frequencies of the whole grid, and a reducer chooses places by itself.
+        """Refuse where all tokens are sent: components are frequencies of the whole grid. A reducer chooses places.
 
         Raises:
-            ValueError: always.
+            ValueError: the codec has no reducer.
         """
-        raise ValueError("codecs of features know no places in the picture; importance= is for codecs of pictures")
+        if not any(isinstance(stage, Reduce) for stage in stages.values()):
+            raise ValueError("all tokens are sent, and their components know no places: importance= changes nothing")
 
     def forward(self, image: np.ndarray) -> Tokens:
         """Return the tokens of uint8 [H,W,3] or [H,W].
@@ -82,16 +86,23 @@ class Reduce(Stage):
     Attributes:
         reducer: name of a reducer.
         budget: K; of fewer tokens all are kept.
+        octaves: importance of each pixel, [H,W]. Tokens are then chosen by SCOPE, which takes the place of `reducer`,
+            with the weights 2^octaves where it has attention.
 
     >>> tokens = Tokens(np.eye(6, dtype=np.float32), (2, 3), size=(32, 48))
     >>> Reduce("qpid", 2).forward(tokens).grid
     (2, 1)
     """
 
-    unwritten: ClassVar[tuple[str, ...]] = ("reducer", "budget")  # the number of tokens travels with them
+    unwritten: ClassVar[tuple[str, ...]] = ("reducer", "budget", "octaves")  # the number of tokens travels with them
 
     reducer: str = "qpid+"
     budget: int = 25
+    octaves: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    def weighed(self, octaves: np.ndarray, stages) -> "Reduce":
+        """The choice by importance; see `Stage.weighed`."""
+        return replace(self, octaves=octaves)
 
     def __post_init__(self):
         if self.reducer not in REDUCERS or self.reducer in ATTENDING:
@@ -103,8 +114,15 @@ class Reduce(Stage):
     def forward(self, tokens: Tokens) -> Tokens:
         """Return the reduced tokens."""
         budget = min(self.budget, len(tokens.features))
-        reduced = REDUCERS[self.reducer](tokens.features, tokens.grid, budget)
+        reduced = self._reduced(tokens, budget)
         return Tokens(reduced.tokens, (budget, 1), tokens.source, tokens.size)
+
+    def _reduced(self, tokens: Tokens, budget: int) -> Reduced:
+        if self.octaves is None:
+            return REDUCERS[self.reducer](tokens.features, tokens.grid, budget)
+        rows, columns = tokens.grid
+        over = Image.fromarray(self.octaves.astype(np.float32)).resize((columns, rows), Image.Resampling.BOX)
+        return scope(tokens.features, tokens.grid, budget, 2 ** np.asarray(over, np.float64).ravel())
 
     def inverse(self, tokens: Tokens) -> Tokens:
         """Return the tokens."""
@@ -112,11 +130,11 @@ class Reduce(Stage):
 
     def maps(self, x: Tokens, y: Tokens) -> dict[str, np.ndarray]:
         """On the grid [h,w] of all tokens: which one stands for each, which are kept, and for QPID what led there."""
-        reduced = REDUCERS[self.reducer](x.features, x.grid, len(y.features))
+        reduced = self._reduced(x, len(y.features))
         kept = np.zeros(len(x.features))
         kept[reduced.kept] = 1
         maps = {STANDS_FOR: reduced.merge_map.astype(np.uint32), "kept": kept}
-        if self.reducer in ("qpid", "qpid+"):
+        if self.octaves is None and self.reducer in ("qpid", "qpid+"):
             maps["information of each"] = information_density(x.features)
             maps["parts of the quadtree"] = quadtree(x.features, x.grid, len(y.features))
         return {name: values.reshape(x.grid) for name, values in maps.items()}

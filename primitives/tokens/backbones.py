@@ -7,12 +7,15 @@ from .efficientnet import BACKBONES, load_efficientnet
 #: The vision transformer (`vit`).
 VIT = "vit-imagenette"
 
+#: The multimodal model (`mllm`).
+MLLM = "mllm-scenes"
+
 
 def load_backbone(name: str) -> Any:
     """The backbone called `name`, kept in memory.
 
     Returns:
-        An `efficientnet.Backbone`; for `VIT` a `vit.VitBackbone`.
+        An `efficientnet.Backbone`; for `VIT` a `vit.VitBackbone`, for `MLLM` a `mllm.MllmBackbone`.
 
     Raises:
         ValueError: no backbone has that name.
@@ -21,7 +24,7 @@ def load_backbone(name: str) -> Any:
     >>> load_backbone("resnet-50")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    ValueError: no backbone is called 'resnet-50'; there are efficientnet-lite0, ..., vit-imagenette
+    ValueError: no backbone is called 'resnet-50'; there are efficientnet-lite0, ..., mllm-scenes
     """
     if name in BACKBONES:
         return load_efficientnet(name)
@@ -29,4 +32,8 @@ def load_backbone(name: str) -> Any:
         from .vit import load_vit  # torch takes long to load
 
         return load_vit()
-    raise ValueError(f"no backbone is called {name!r}; there are {', '.join((*BACKBONES, VIT))}")
+    if name == MLLM:
+        from .mllm import load_mllm
+
+        return load_mllm()
+    raise ValueError(f"no backbone is called {name!r}; there are {', '.join((*BACKBONES, VIT, MLLM))}")

@@ -17,6 +17,7 @@ cost one pass over its tokens. Visual tokens have their positions from the tower
 **Order.** Visual tokens see those before them, a word sees all visual tokens and the words before it.
 """
 
+import functools
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -30,7 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..weights import check_fingerprint, fingerprint, read_tensors, write_tensors
-from .vit import Block, TowerBackbone, VisionTower, VitSize, load_stem, small_weights
+from .vit import Block, TowerBackbone, VisionTower, VitSize, load_stem
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Inside:
         kept: which of the visual tokens are left, [B,K].
         block: the layer passed last.
         before: the hidden states before it.
-        bias: the mask of that layer.
+        bias: the mask of that layer, [B,1,L,K+L].
     """
 
     layer: int
@@ -119,6 +120,13 @@ class Inside:
         q, k, _ = self.block.attention.split(self.block.norm1(self.before))
         scores = q[:, :, -1:] @ k.transpose(2, 3) * q.shape[3] ** -0.5 + self.bias[:, :, -1:]
         return scores.softmax(3)[:, :, 0, : self.kept.shape[1]].mean(1)
+
+    def looks(self, head: int) -> Tensor:
+        """What each word's attention in one head of the last layer gave to each visual token: [B,L,K]."""
+        count = self.kept.shape[1]
+        q, k, _ = self.block.attention.split(self.block.norm1(self.before))
+        scores = q[:, head, count:] @ k[:, head].transpose(1, 2) * q.shape[3] ** -0.5 + self.bias[:, 0]
+        return scores.float().softmax(2)[:, :, :count]
 
     @property
     def keys(self) -> Tensor:
@@ -149,11 +157,21 @@ class LanguageModel(nn.Module):
             nn.Linear(size.channels, size.channels),
         )
         self.words = nn.Embedding(size.words, size.channels)
-        self.places = nn.Parameter(0.02 * torch.randn(size.before + size.after, size.channels))
+        self.places = nn.Parameter(0.3 * torch.randn(size.before + size.after, size.channels))
         self.layers = nn.ModuleList(Block(size.channels, size.heads, size.hidden) for _ in range(size.layers))
         self.norm = nn.LayerNorm(size.channels)
-        small_weights(self)
-        nn.init.normal_(self.words.weight, std=0.02)
+        self._begin()
+
+    def _begin(self):
+        """Layers keep the size of what passes; branches add to it so little that all of them together double it."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=module.in_features**-0.5)
+                nn.init.zeros_(module.bias)
+        nn.init.normal_(self.words.weight, std=self.size.channels**-0.5)
+        for block in self.layers:
+            for last in (block.attention.out, block.perceptron[2]):
+                nn.init.normal_(last.weight, std=(2 * self.size.layers * last.in_features) ** -0.5)
 
     def forward(self, visual: Tensor, asked: Texts, rule: Rule | None = None) -> Tensor:
         """Logits of the next word at each word, [B,L,words].
@@ -164,11 +182,12 @@ class LanguageModel(nn.Module):
             rule: drops visual tokens before layers, the first excepted.
         """
         place = asked.place + self.size.before - 1
-        x = torch.cat([self.projector(visual), self.words(asked.words) + self.places[place]], 1)
+        words = self.size.channels**0.5 * self.words(asked.words) + self.places[place]
+        x = torch.cat([self.projector(visual), words], 1)
         kept = torch.arange(visual.shape[1]).expand(len(visual), -1)
         bias = _mask(visual.shape[1], asked.which).to(x.dtype)
         for number, block in enumerate(self.layers):
-            before, x = x, block(x, bias)
+            before, x = x, _layer(block, x, bias)
             inside = Inside(number + 1, x, kept, block, before, bias)
             if rule is not None and (stay := rule(inside)) is not None:
                 text = torch.arange(kept.shape[1], x.shape[1]).expand(len(x), -1)
@@ -207,13 +226,27 @@ class LanguageModel(nn.Module):
         return answers
 
 
+def _layer(block: Block, x: Tensor, bias: Tensor) -> Tensor:
+    """A layer on K visual tokens and L words [B,K+L,C]; `bias` as of `_mask`.
+
+    This is `Block.forward`, in two parts, since visual tokens see nothing of the words.
+    """
+    count = x.shape[1] - bias.shape[2]
+    parts = block.attention.split(block.norm1(x))
+    with torch.autocast(x.device.type, enabled=False):  # torch's fused attention is faster in float32 on CPUs
+        q, k, v = (each.float() for each in parts)
+        visual = F.scaled_dot_product_attention(q[:, :, :count], k[:, :, :count], v[:, :, :count], is_causal=True)
+        words = F.scaled_dot_product_attention(q[:, :, count:], k, v, attn_mask=bias.float())
+    x = x + block.attention.out(torch.cat([visual, words], 2).transpose(1, 2).reshape(x.shape))
+    return x + block.perceptron(block.norm2(x))
+
+
 def _mask(count: int, which: Tensor) -> Tensor:
-    """0 where a token may look, −∞ where not: [B,1,K+L,K+L], for K visual tokens and words of questions `which`."""
+    """0 where a word may look, −∞ where not: [B,1,L,K+L], for K visual tokens and words of questions `which`."""
     batch, length = which.shape
-    asker = torch.cat([which.new_full((batch, count), -2), which], 1)
-    earlier = torch.ones(count + length, count + length, dtype=torch.bool).tril()
-    visible = (asker[:, None, :] == -2) | (asker[:, None, :] == asker[:, :, None])
-    return torch.zeros(batch, count + length, count + length).masked_fill_(~(visible & earlier), -torch.inf)[:, None]
+    earlier = torch.ones(length, length, dtype=torch.bool).tril()
+    visible = F.pad((which[:, None, :] == which[:, :, None]) & earlier, (count, 0), value=True)
+    return torch.zeros(batch, length, count + length).masked_fill_(~visible, -torch.inf)[:, None]
 
 
 def flops(size: LanguageSize, visual: Sequence[int], words: int) -> float:
@@ -312,7 +345,7 @@ class MllmBackbone(TowerBackbone):
         asked = texts([[(question, answer[:-1]) for question, answer in each] for each in pictures])
         visual = torch.from_numpy(np.ascontiguousarray(features, np.float32))
         with torch.inference_mode():
-            known = self.network.language(visual, asked).log_softmax(2) / math.log(2)
+            known = self.network.language(visual, asked).float().log_softmax(2) / math.log(2)
         found = []
         for b, each in enumerate(pictures):
             own = []
@@ -340,6 +373,12 @@ class MllmBackbone(TowerBackbone):
         except ValueError:
             unknown = next(word for word in question if word not in self.words)
             raise ValueError(f"{self.name} does not know the word {unknown!r}") from None
+
+
+@functools.lru_cache(maxsize=1)
+def load_mllm() -> MllmBackbone:
+    """The model whose weights come with the package, kept in memory; raises as `read_mllm`."""
+    return read_mllm(SHIPPED)
 
 
 def write_mllm(path, metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> None:

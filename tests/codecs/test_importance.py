@@ -159,10 +159,27 @@ def test_what_loses_nothing_refuses(name, options):
         codeckit.codec(name, importance=ROI, **options)
 
 
-def test_codecs_of_features_refuse():
+def test_codecs_of_all_features_refuse():
     pytest.importorskip("efficientnet_lite_pytorch")
     with pytest.raises(ValueError, match="know no places"):
-        codeckit.codec("tokens-vit", importance=ROI).encode(IMAGE)
+        codeckit.codec("tokens", importance=ROI).encode(IMAGE)
+
+
+def test_tokens_are_chosen_where_it_is_important():
+    pytest.importorskip("efficientnet_lite_pytorch")
+    shares = []
+    for options in {}, {"importance": ROI, "strength": 6}:
+        trace = codeckit.codec("tokens-vit", quality=6, budget=12, **options).trace(IMAGE)
+        kept = next(step.maps["kept"] for step in trace.steps if "kept" in step.maps)
+        assert kept.sum() == 12 and codeckit.decode(trace.stream).grid == (12, 1)
+        height, width = IMAGE.shape[:2]
+        rows, columns = (np.arange(10) + 0.5) * height / 10, (np.arange(10) + 0.5) * width / 10
+        inside = np.outer((rows >= 40) & (rows < 90), (columns >= 40) & (columns < 90))
+        shares.append(kept[inside].sum() / 12)
+    assert shares[1] > shares[0] + 0.2
+    tokens = codeckit.decode(codeckit.codec("tokens-vit", budget=100).encode(IMAGE))
+    with pytest.raises(ValueError, match="not Tokens"):
+        codeckit.codec("tokens-vit", importance=ROI).encode_tokens(tokens)
 
 
 def test_a_pinned_qp_is_refused_and_not_ignored():

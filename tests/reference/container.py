@@ -19,6 +19,7 @@ NUMBERS = {
     "30": "codeckit:downsample", "31": "codeckit:uncompressed", "32": "codeckit:tokens",
     "33": "codeckit:token-indices", "34": "codeckit:token-arrays", "35": "codeckit:tokens-fsq",
     "36": "codeckit:tokens-vit", "37": "codeckit:dvc", "38": "codeckit:dcvc",
+    "39": "codeckit:tokens-scenes",
 }  # fmt: skip
 
 STAGES, WEIGHTS, VIDEO = 1, 2, 3

@@ -71,12 +71,16 @@ class Question:
         words: of the question.
         answer: one word, or three letters.
         pair: number of the pair that it belongs to; −1 for none.
+        about: the objects that the answer rests on; none where it rests on the absence of some.
+        letter: which of its letters the answer is, if it is one; else −1.
     """
 
     category: str
     words: tuple[str, ...]
     answer: tuple[str, ...]
     pair: int = -1
+    about: tuple[Thing, ...] = ()
+    letter: int = -1
 
 
 def options(question: Question) -> int:
@@ -122,7 +126,7 @@ def easy(scene: Scene, rng: np.random.Generator) -> list[Question]:
     quarter = _quarter(thing)
     asked = []
     if thing.kind != "word" and quarter and sum(_quarter(each) == quarter for each in scene.objects) == 1:
-        asked.append(Question("easy", ("what", "is", quarter, "?"), (thing.name,)))
+        asked.append(Question("easy", ("what", "is", quarter, "?"), (thing.name,), about=(thing,)))
     return [*asked, _letter(scene, rng)]
 
 
@@ -147,7 +151,8 @@ def _existence(scene, rng) -> Iterator[Question]:
             if ((colour, shape) in shown) == present and (present or shape in there or colour in colours)
         ]
     words = pool[rng.integers(len(pool))]
-    yield Question("existence", ("is", "there", "a", *words, "?"), ("yes" if present else "no",))
+    about = tuple(thing for thing in scene.objects if words in (thing.words, (thing.name,)))
+    yield Question("existence", ("is", "there", "a", *words, "?"), ("yes" if present else "no",), about=about)
 
 
 def _perception(scene, rng) -> Iterator[Question]:
@@ -155,10 +160,12 @@ def _perception(scene, rng) -> Iterator[Question]:
     kind = rng.integers(3)
     if kind == 0:
         thing = _lone_shape(scene, rng)
+        about = (thing,)
         wrong = _other(rng, COLOURS, thing.colour)
         pair = [("is", "the", thing.name, colour, "?") for colour in (thing.colour, wrong)]
     elif kind == 1:
         thing = _named(scene, rng)
+        about = (thing,)
         axis = int(rng.integers(2))
         if abs(thing.centre[axis] - SIDE / 2) < 16:
             return
@@ -167,12 +174,12 @@ def _perception(scene, rng) -> Iterator[Question]:
         halves = (right, _other(rng, names, right))
         pair = [("is", "the", *thing.words, "in", "the", half, "half", "?") for half in halves]
     else:
-        kind, count = _count(scene, rng)
+        about, kind, count = _count(scene, rng)
         wrong = _other(rng, [_NUMBERS[n] for n in COUNTS[kind]], count)
         pair = [("are", "there", number, _PLURALS[kind], "?") for number in (count, wrong)]
     mark = int(rng.integers(1 << 31))
     for n in rng.permutation(2):
-        yield Question("perception", pair[n], (("yes", "no")[n],), mark)
+        yield Question("perception", pair[n], (("yes", "no")[n],), mark, about)
 
 
 def _reading(scene, rng) -> Iterator[Question]:
@@ -181,15 +188,14 @@ def _reading(scene, rng) -> Iterator[Question]:
         yield _letter(scene, rng)
         return
     thing, address = _addressed(scene, rng)
-    yield Question("reading", ("what", "is", "written", *address, "?"), tuple(thing.name))
+    yield Question("reading", ("what", "is", "written", *address, "?"), tuple(thing.name), about=(thing,))
 
 
 def _letter(scene, rng) -> Question:
     thing, address = _addressed(scene, rng)
     n = int(rng.integers(3))
-    return Question(
-        "reading", ("which", "is", "the", ("first", "second", "third")[n], "letter", *address, "?"), (thing.name[n],)
-    )
+    words = ("which", "is", "the", ("first", "second", "third")[n], "letter", *address, "?")
+    return Question("reading", words, (thing.name[n],), about=(thing,), letter=n)
 
 
 def _place(scene, rng) -> Iterator[Question]:
@@ -198,20 +204,22 @@ def _place(scene, rng) -> Iterator[Question]:
     if rng.random() < 0.5:
         quarter = _quarter(thing)
         if quarter:
-            yield Question("place", ("where", "is", "the", *thing.words, "?"), (quarter,))
+            yield Question("place", ("where", "is", "the", *thing.words, "?"), (quarter,), about=(thing,))
         return
     other = _named(scene, rng)
     x, y = (a - b for a, b in zip(thing.centre, other.centre, strict=True))
     if thing != other and max(abs(x), abs(y)) > 1.5 * min(abs(x), abs(y)):
         side = _SIDES[int(x > 0)] if abs(x) > abs(y) else _SIDES[2 + int(y > 0)]
-        yield Question("place", ("where", "is", "the", *thing.words, "from", "the", *other.words, "?"), (side,))
+        words = ("where", "is", "the", *thing.words, "from", "the", *other.words, "?")
+        yield Question("place", words, (side,), about=(thing, other))
 
 
 def _choice(scene, rng) -> Iterator[Question]:
     """Four options, one of which is right."""
     if scene.all("photo") and rng.random() < 0.5:
         shown = [thing.name for thing in scene.all("photo")]
-        right = shown[rng.integers(len(shown))]
+        thing = scene.all("photo")[rng.integers(len(shown))]
+        right = thing.name
         question, options = ("which", "is", "there", ":"), [name for name in CLASSES if name not in shown]
     else:
         thing = _lone_shape(scene, rng)
@@ -221,7 +229,7 @@ def _choice(scene, rng) -> Iterator[Question]:
     place = int(rng.integers(4))
     options.insert(place, right)
     words = tuple(word for letter, option in zip("ABCD", options, strict=True) for word in (letter, option))
-    yield Question("choice", (*question, *words, "?"), ("ABCD"[place],))
+    yield Question("choice", (*question, *words, "?"), ("ABCD"[place],), about=(thing,))
 
 
 def _unanswerable(scene, rng) -> Iterator[Question]:
@@ -229,16 +237,16 @@ def _unanswerable(scene, rng) -> Iterator[Question]:
     if rng.random() < 1 / 4:  # a third of what `ask` keeps, which has no question twice
         there = {thing.name for thing in scene.all("shape")}
         absent = [shape for shape in SHAPES if shape not in there]
-        shape, answer = absent[rng.integers(len(absent))], "none"
+        shape, answer, about = absent[rng.integers(len(absent))], "none", ()
     else:
         thing = _lone_shape(scene, rng)
-        shape, answer = thing.name, thing.colour
-    yield Question("unanswerable", ("what", "color", "is", "the", shape, "?"), (answer,))
+        shape, answer, about = thing.name, thing.colour, (thing,)
+    yield Question("unanswerable", ("what", "color", "is", "the", shape, "?"), (answer,), about=about)
 
 
 def _counting(scene, rng) -> Iterator[Question]:
-    kind, count = _count(scene, rng)
-    yield Question("counting", ("how", "many", _PLURALS[kind], "are", "there", "?"), (count,))
+    about, kind, count = _count(scene, rng)
+    yield Question("counting", ("how", "many", _PLURALS[kind], "are", "there", "?"), (count,), about=about)
 
 
 _MAKERS: dict[str, Maker] = {
@@ -252,10 +260,11 @@ _MAKERS: dict[str, Maker] = {
 }
 
 
-def _count(scene, rng) -> tuple[str, str]:
-    """A kind of which there could be several numbers, and its number as a word."""
+def _count(scene, rng) -> tuple[tuple[Thing, ...], str, str]:
+    """Objects of a kind of which there could be several numbers, the kind, and the number as a word."""
     kind = ("shape", "word", "photo")[rng.integers(3)]
-    return kind, _NUMBERS[len(scene.all(kind))]
+    things = tuple(scene.all(kind))
+    return things, kind, _NUMBERS[len(things)]
 
 
 def _lone_shape(scene, rng) -> Thing:

@@ -318,21 +318,28 @@ def cell_truth(scene: Scene, cells: int = 16) -> np.ndarray:
     A cell belongs to an object that covers at least three tenths of it, and to the letter that covers most of it.
     """
     truth = np.zeros((3, cells, cells), np.uint8)
-    side = SIDE // cells
-    edges = np.arange(cells) * side
     for thing in scene.objects:
-        left, top, width, height = thing.box
-        rows = (np.minimum(edges + side, top + height) - np.maximum(edges, top)).clip(0)
-        columns = (np.minimum(edges + side, left + width) - np.maximum(edges, left)).clip(0)
-        inside = np.outer(rows, columns) >= 0.3 * side * side
+        inside = cells_of(thing, cells=cells)
         truth[0][inside] = CELL_KINDS.index("word" if thing.kind == "word" else thing.name)
         if thing.kind == "shape":
             truth[1][inside] = CELL_COLOURS.index(thing.colour)
         elif thing.kind == "word":
-            third = ((edges + side / 2 - left) * 3 / width).clip(0, 2).astype(int)
-            letters = np.array([CELL_LETTERS.index(letter) for letter in thing.name])
-            truth[2][inside] = np.broadcast_to(letters[third], (cells, cells))[inside]
+            for n, letter in enumerate(thing.name):
+                truth[2][cells_of(thing, n, cells)] = CELL_LETTERS.index(letter)
     return truth
+
+
+def cells_of(thing: Thing, letter: int = -1, cells: int = 16) -> np.ndarray:
+    """Cells of an object, or of one letter of a word: those that it covers to three tenths; bool [cells,cells]."""
+    side = SIDE // cells
+    edges = np.arange(cells) * side
+    left, top, width, height = thing.box
+    rows = (np.minimum(edges + side, top + height) - np.maximum(edges, top)).clip(0)
+    columns = (np.minimum(edges + side, left + width) - np.maximum(edges, left)).clip(0)
+    inside = np.outer(rows, columns) >= 0.3 * side * side
+    if letter >= 0:
+        inside &= ((edges + side / 2 - left) * 3 / width).clip(0, 2).astype(int) == letter
+    return inside
 
 
 def presence(scene: Scene) -> np.ndarray:

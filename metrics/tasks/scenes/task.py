@@ -72,11 +72,14 @@ class Scenes:
         return scores(questions, right(_backbone(self.weights), prediction.features[None], [questions])[0])
 
 
+SCENES = Scenes()
+
+
 @functools.lru_cache(maxsize=2)
 def _backbone(weights):
-    from ....primitives.tokens.mllm import SHIPPED, read_mllm  # torch takes long to load
+    from ....primitives.tokens.mllm import load_mllm, read_mllm  # torch takes long to load
 
-    return read_mllm(weights or SHIPPED)
+    return read_mllm(weights) if weights else load_mllm()
 
 
 def right(backbone, features: np.ndarray, questions: list[list[Question]], rule=None) -> list[np.ndarray]:
