@@ -2,6 +2,7 @@
 
     python -m codeckit.bench.scenes SCENES --objects IMAGENETTE/val --backgrounds FOLDER …
     python -m codeckit.bench.studies.mllm_budget SCENES [--weights FILE] [--count 1000] [--pixels 250] [--out FILE]
+    python -m codeckit.bench.studies.mllm_budget SCENES --smollm2 FILE …      # SmolLM2 reads the same tokens
 
 The model is ``mllm-scenes``, which has never been trained with fewer tokens than all, as those in the papers. Its
 questions are those of the task ``scenes``.
@@ -23,7 +24,10 @@ questions are those of the task ``scenes``.
   bits, mean over the questions (L. Kuhn et al., "Semantic Uncertainty", ICLR 2023). Each word has a meaning of its own
   here, so the classes are the words.
 - The language model runs in bfloat16, which takes half the time: some hours on one core for all rows.
-- Rows of pixel codecs ask the same questions about decoded pictures, of the first ``--pixels`` scenes.
+- Rows of pixel codecs ask the same questions about decoded pictures, of the first ``--pixels`` scenes. Those of
+  ``tokens-scenes`` stand beside them: streams of all tokens or of 64, quantized as the codec does.
+- *Bits at full − 1 point*: those with which a codec has the mean accuracy of all tokens less one point, interpolated
+  between its qualities in log bits.
 
 Whether attention tells what matters is seen in the row *prumerge* without merging, *most attended*: where it is below
 *random*, no row that rests on attention says anything about its method.
@@ -41,15 +45,18 @@ import torch
 
 from ... import codec
 from ...codecs.image_io import write_atomically
+from ...codecs.registry import parse_spec
+from ...metrics.accuracy import monotone_envelope
 from ...metrics.tasks.scenes.questions import CATEGORIES, Question, ask, options
 from ...metrics.tasks.scenes.scene import Scene
 from ...metrics.tasks.scenes.task import right
 from ...metrics.tasks.scenes.words import numbers
 from ...primitives.tokens import REDUCERS, Reduced, encode_subset, merge_similar
 from ...primitives.tokens.greedy import cdpruner
-from ...primitives.tokens.mllm import SHIPPED, flops, read_mllm
+from ...primitives.tokens.mllm import SHIPPED, MllmBackbone, flops, read_mllm
 from ...primitives.tokens.pruning import Dart, FastV, PDrop
 from ...primitives.tokens.reducers import qpid
+from ...primitives.tokens.smollm2 import SIZE, read_smollm2
 from ..datasets import dataset
 from ..tables import align
 from .token_budget import pooled
@@ -59,6 +66,7 @@ SHARES = (0.25, 0.125, 0.0625)
 #: Words of the question that GFLOPs are counted for, and pictures in a pass.
 _WORDS, _BATCH = 10, 32
 
+#: Qualities of codecs that are given pictures.
 _PIXELS = {
     "jpeg": (2, 5, 10, 20, 35, 50, 75),
     "webp": (1, 5, 15, 30, 50, 75),
@@ -66,6 +74,8 @@ _PIXELS = {
     "balle2017": (1, 2, 3, 4, 5, 6),
     "cheng2020": (1, 2, 3, 4, 5, 6),
     "tokens-fsq": (1, 2, 3, 4),
+    "tokens-scenes:budget=256": (1, 1.5, 2, 2.5, 3, 4),
+    "tokens-scenes:budget=64": (1, 2, 3, 4),
 }
 
 
@@ -193,7 +203,8 @@ def retained(counts: np.ndarray, full: np.ndarray, asked: np.ndarray, draws: int
 
 def token_rows(exam: Exam, coded: int, informed: int, progress) -> tuple[np.ndarray, list[dict]]:
     """Right answers with all tokens, and a row for each method and budget."""
-    language = exam.backbone.network.language.size
+    ours = isinstance(exam.backbone, MllmBackbone)
+    language = exam.backbone.network.language.size if ours else SIZE
     count = exam.features.shape[1]
     coder = codec("token-arrays", step=exam.step)
 
@@ -237,12 +248,12 @@ def token_rows(exam: Exam, coded: int, informed: int, progress) -> tuple[np.ndar
         counts = exam.answered(exam.rounded(np.stack(small)))
         bits = float(np.mean([stream(features) for features in small[:coded]]))
         rows.append(row("smaller picture", side * side, counts, [side * side] * language.layers, bits))
-        relevant = _Relevance(exam)
-        counts = exam.answered_singly(lambda b, q, r=relevant, k=budget: r.chosen(b, q, k))
-        rows.append(row("cdpruner", budget, counts, [budget] * language.layers, everything))
-        for name, rule in {
-            "fastv": FastV(budget), "pdrop": PDrop(budget, count, language.layers), "dart": Dart(budget),
-        }.items():  # fmt: skip
+        if ours:
+            relevant = _Relevance(exam)
+            counts = exam.answered_singly(lambda b, q, r=relevant, k=budget: r.chosen(b, q, k))
+            rows.append(row("cdpruner", budget, counts, [budget] * language.layers, everything))
+        rules = {"fastv": FastV(budget), "pdrop": PDrop(budget, count, language.layers), "dart": Dart(budget)}
+        for name, rule in rules.items() if ours else ():
             counts = exam.answered_singly(lambda b, q: exam.features[b], rule)
             rows.append(row(name, budget, counts, rule.left(count, language.layers), everything))
         progress(f"{share:.2%} done")
@@ -272,18 +283,34 @@ def pixel_rows(exam: Exam, count: int, full: np.ndarray, names, progress) -> lis
     rows, asked = [], exam.asked[:count]
     for name in names:
         for quality in _PIXELS[name]:
-            coder = codec(name, quality=quality)
+            found, settings = parse_spec(name)
+            coder = codec(found, quality=quality, **settings)
             streams = [coder.encode(image.load()) for image in exam.images[:count]]
             decoded = np.stack([exam.backbone.tokens(coder.decode(stream)).features for stream in streams])
             counts = exam.answered(decoded)
             share, half = retained(counts, full[:count], asked)
-            found = dict(zip(CATEGORIES, accuracy(counts, asked).tolist(), strict=True))
+            shares = dict(zip(CATEGORIES, accuracy(counts, asked).tolist(), strict=True))
             own = {"method": name, "quality": quality, "retained": share, "half": half}
             own |= {"bits": float(np.mean([8 * len(stream) for stream in streams]))}
             own["known"], own["unsure"] = exam.informed(decoded)
-            rows.append(own | {"mean": float(np.mean(list(found.values())))} | found)
+            rows.append(own | {"mean": float(np.mean(list(shares.values())))} | shares)
         progress(f"{name} done")
     return rows
+
+
+def bits_at(rows: list[dict], wanted: float) -> dict[str, float]:
+    """Bits at which each method reaches a mean accuracy, of its rising envelope; none for those that never do.
+
+    >>> bits_at([{"method": "a", "bits": bits, "mean": mean} for bits, mean in ((100, 0.5), (400, 0.7))], 0.6)
+    {'a': 200.0}
+    """
+    found = {}
+    for name in dict.fromkeys(row["method"] for row in rows):
+        own = [(row["bits"], row["mean"]) for row in rows if row["method"] == name]
+        rates, means = monotone_envelope(*zip(*own, strict=True)).T
+        if means[0] <= wanted <= means[-1]:
+            found[name] = round(float(np.exp(np.interp(wanted, means, np.log(rates)))), 1)
+    return found
 
 
 def table(rows: list[dict]) -> str:
@@ -309,23 +336,32 @@ def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", metavar="SCENES", help="of `python -m codeckit.bench.scenes`")
     parser.add_argument("--weights", metavar="FILE", help="of the model; default: those of the package")
+    parser.add_argument("--smollm2", metavar="FILE", help="of `training.smollm2`: the tower's tokens are for SmolLM2")
     parser.add_argument("--count", type=int, default=1000, metavar="N", help="scenes")
     parser.add_argument("--coded", type=int, default=40, metavar="N", help="scenes whose tokens are coded")
     parser.add_argument("--pixels", type=int, default=250, metavar="N", help="scenes for pixel codecs; 0 for none")
-    parser.add_argument("--codecs", nargs="*", default=list(_PIXELS), choices=list(_PIXELS))
+    parser.add_argument("--codecs", nargs="*", default=list(_PIXELS), choices=list(_PIXELS), help="default: all")
     parser.add_argument("--out", metavar="FILE", help="rows as JSON")
     options = parser.parse_args(arguments)
 
     def progress(line):
         print(line, file=sys.stderr, flush=True)
 
-    exam = Exam(list(dataset(options.folder))[: options.count], read_mllm(options.weights or SHIPPED))
+    backbone = read_mllm(options.weights or SHIPPED)
+    if options.smollm2:
+        backbone = read_smollm2(options.smollm2, backbone)
+    exam = Exam(list(dataset(options.folder))[: options.count], backbone)
     progress(f"{len(exam.images)} scenes, {exam.asked.sum()} questions")
     full, rows = token_rows(exam, options.coded, options.pixels, progress)
     print(table(rows))
     if options.pixels:
         pixels = pixel_rows(exam, min(options.pixels, len(exam.images)), full, options.codecs, progress)
         print(table(pixels))
+        count = min(options.pixels, len(exam.images))
+        wanted = float(accuracy(full[:count], exam.asked[:count]).mean()) - 0.01
+        print(f"bits at full − 1 point ({100 * wanted:.1f} %):")
+        for name, bits in sorted(bits_at(pixels, wanted).items(), key=lambda pair: pair[1]):
+            print(f"  {name:28} {bits:8.0f}")
         rows += pixels
     if options.out:
         write_atomically(options.out, json.dumps(rows, indent=1).encode())

@@ -122,11 +122,11 @@ class Inside:
         return scores.softmax(3)[:, :, 0, : self.kept.shape[1]].mean(1)
 
     def looks(self, head: int) -> Tensor:
-        """What each word's attention in one head of the last layer gave to each visual token: [B,L,K]."""
+        """What each word's attention in one head of the last layer gave to visual tokens and words: [B,L,K+L]."""
         count = self.kept.shape[1]
         q, k, _ = self.block.attention.split(self.block.norm1(self.before))
         scores = q[:, head, count:] @ k[:, head].transpose(1, 2) * q.shape[3] ** -0.5 + self.bias[:, 0]
-        return scores.float().softmax(2)[:, :, :count]
+        return scores.float().softmax(2)
 
     @property
     def keys(self) -> Tensor:
@@ -327,6 +327,22 @@ class MllmBackbone(TowerBackbone):
         found = self.network.language.answer(visual, asked, lengths, rule)
         return [[tuple(self.words[n] for n in answer) for answer in picture] for picture in found]
 
+    def correct(self, features: np.ndarray, questions, answers, rule: Rule | None = None) -> list[np.ndarray]:
+        """Whether the model's answers are these: bool, one array a picture.
+
+        Args:
+            features: tokens float32 [B,K,C] of B pictures, any number of them.
+            questions: for each picture, for each question, its words.
+            answers: words of the answers, likewise.
+            rule: as for `answers`.
+        """
+        if rule is None:  # the likeliest answer is this one if each of its words is the likeliest after those before
+            found = [[likeliest for *_, likeliest in each] for each in self._judged(features, questions, answers)]
+        else:
+            given = self.answers(features, questions, [[len(answer) for answer in each] for each in answers], rule)
+            found = [[a == b for a, b in zip(*each, strict=True)] for each in zip(given, answers, strict=True)]
+        return [np.array(each, bool) for each in found]
+
     def likelihoods(self, features: np.ndarray, questions, answers) -> list[list[tuple[float, float]]]:
         """How likely answers are, and how sure the model is, in bits.
 
@@ -338,6 +354,10 @@ class MllmBackbone(TowerBackbone):
         Returns:
             For each question log2 of the answer's probability, and the entropy of the answer's first word.
         """
+        return [[(likely, unsure) for likely, unsure, _ in each] for each in self._judged(features, questions, answers)]
+
+    def _judged(self, features, questions, answers) -> list[list[tuple[float, float, bool]]]:
+        """Log2 of an answer's probability, the entropy of its first word, and whether all its words are likeliest."""
         pictures = [
             [(self._numbers(question), self._numbers(answer)) for question, answer in zip(*each, strict=True)]
             for each in zip(questions, answers, strict=True)
@@ -352,8 +372,10 @@ class MllmBackbone(TowerBackbone):
             for number, (_, answer) in enumerate(each):
                 places = ((asked.which[b] == number) & (asked.place[b] >= 0)).nonzero().flatten()
                 first = known[b, places[0]]
-                likely = float(known[b, places].gather(1, torch.tensor(answer)[:, None]).sum())
-                own.append((likely, float(-(first.exp2() * first).sum())))
+                wanted = torch.tensor(answer)
+                likely = float(known[b, places].gather(1, wanted[:, None]).sum())
+                likeliest = bool((known[b, places].argmax(1) == wanted).all())
+                own.append((likely, float(-(first.exp2() * first).sum()), likeliest))
             found.append(own)
         return found
 

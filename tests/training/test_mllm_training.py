@@ -17,7 +17,9 @@ from safetensors.torch import load_file
 
 TOWER = VitSize(stem=8, grid=16, channels=24, heads=2, tower=1, reader=0, hidden=2)
 LANGUAGE = LanguageSize(len(VOCABULARY), LONGEST, ANSWER, visual=24, channels=20, heads=2, layers=2, hidden=2)
-RECIPE = MllmRecipe(steps=24, batch=3, questions=6, warmup=2, alone=4, looking=1, report=12, learning_rate=3e-3)
+RECIPE = MllmRecipe(
+    steps=24, batch=3, questions=6, warmup=2, alone=4, looking=1, choosing=2, report=12, learning_rate=3e-3
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +51,9 @@ def test_learns_and_resumes_exactly(pool, tmp_path):
 
 def test_a_batch_asks_what_the_scenes_answer(pool):
     task = MllmTask(pool, RECIPE, TOWER, LANGUAGE)
-    assert task.batch(np.random.default_rng(0), 3)[1:4] == (None, None, None)  # the tower learns alone
-    maps, asked, targets, where, cells, shown = task.batch(np.random.default_rng(0), 4)
+    assert task.batch(np.random.default_rng(0), 3)[1] is None  # the tower learns alone
+    maps, (asked, targets, where, _), cells, shown, looks = task.batch(np.random.default_rng(0), 4)
+    assert looks.shape == (3, 256) and torch.allclose(looks.sum(1), torch.ones(3))
     assert maps.shape == (3, 8, 16, 16) and cells.shape == (3, 3, 256) and shown.shape == (3, 46)
     assert asked.which.amax().item() == RECIPE.questions - 1
     words = (targets >= 0) & (asked.which >= 0)
@@ -61,19 +64,23 @@ def test_a_batch_asks_what_the_scenes_answer(pool):
 
 def test_a_lesson_says_where_to_look():
     """The letter that an answer names, and all of the objects otherwise."""
+    choices = ("A", "red", "B", "green", "C", "blue", "D", "white")
     word, circle = Thing("word", "ABC", "", (16, 16, 96, 32)), Thing("shape", "circle", "red", (160, 160, 32, 32))
-    _, targets, where = lesson(
+    asked, targets, where, options = lesson(
         [
             [
                 Question("reading", ("what", "is", "written", "only", "?"), ("A", "B", "C"), about=(word,)),
                 Question("reading", ("which", "is", "the", "second", "letter", "only", "?"), ("B",), -1, (word,), 1),
                 Question("existence", ("is", "there", "a", "circle", "?"), ("yes",), about=(circle,)),
                 Question("existence", ("is", "there", "a", "square", "?"), ("no",)),
+                Question("choice", ("which", "color", "is", "the", "cross", ":", *choices, "?"), ("C",)),
             ]
         ]
     )
     due = targets[0] >= 0
-    assert spelled(targets[0][due].tolist()) == ("A", "B", "C", "B", "yes", "no")
+    assert spelled(targets[0][due].tolist()) == ("A", "B", "C", "B", "yes", "no", "C")
+    assert (options[0] >= 0).sum() == 1 and options[0][due][-1] >= 0
+    assert spelled(asked.words[0][options[0][options[0] >= 0]].tolist()) == ("blue",)
     found = [sorted({(n // 16, n % 16) for n in row.nonzero().flatten().tolist()}) for row in where[0][due]]
     assert found[0] == [(1, 1), (1, 2), (2, 1), (2, 2)] and found[1] == found[3] == [(1, 3), (1, 4), (2, 3), (2, 4)]
     assert found[2][0] == (1, 5) and found[4] == [(10, 10), (10, 11), (11, 10), (11, 11)] and not found[5]

@@ -86,18 +86,14 @@ def right(backbone, features: np.ndarray, questions: list[list[Question]], rule=
     """Which questions are answered right: bool, one array a picture.
 
     Args:
-        backbone: an `MllmBackbone`.
+        backbone: an `MllmBackbone`, or what has its `correct`.
         features: tokens [B,K,C].
         questions: of each picture.
         rule: drops tokens inside of the language model; one question a picture then, all of one length.
     """
     asked = [[question.words for question in each] for each in questions]
-    lengths = [[len(question.answer) for question in each] for each in questions]
-    answers = backbone.answers(features, asked, lengths, rule)
-    return [
-        np.array([answer == question.answer for answer, question in zip(given, each, strict=True)])
-        for given, each in zip(answers, questions, strict=True)
-    ]
+    answers = [[question.answer for question in each] for each in questions]
+    return backbone.correct(features, asked, answers, rule) if rule else backbone.correct(features, asked, answers)
 
 
 def scores(questions: list[Question], correct: np.ndarray) -> dict[str, float]:
