@@ -392,6 +392,21 @@ def codec(
 
 @overload
 def codec(
+    name: Literal["tokens-scenes"],
+    *,
+    quality: float = 4,
+    budget: int = 64,
+    reducer: Literal["random", "grid", "qpid", "qpid+", "tome", "divprune", "coverage", "max-entropy"] = "max-entropy",
+    background: Any = None,
+    depth: int | None = None,
+    frame: int | None = None,
+    metadata: Literal["color", "keep", "drop"] = "color",
+    **stages: Stage | str,
+) -> TokenCodec:
+    """visual tokens of a small multimodal model that answers questions about scenes."""
+
+@overload
+def codec(
     name: Literal["tokens-vit"],
     *,
     quality: float = 4,

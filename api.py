@@ -98,30 +98,41 @@ def encode(
         return registry.codec(name, quality=level if steps == 1 else level / steps, **options).encode(photo)
 
     if bpp is not None:
-        stream = _last(stream_at, lambda stream: 8 * len(stream) / pixels <= bpp, low, high)
-        if stream is None:
-            least, lowest = 8 * len(stream_at(low)) / pixels, entry.quality[0]
-            raise ValueError(f"{name} needs {least:.4g} bpp for this image at its lowest quality, {lowest}; not {bpp}")
-        return stream
-    if accuracy is not None:
-        wanted, reaches = _agrees(reference, task, accuracy, pixels)
+        wanted, most = f"{bpp} bpp", math.log(bpp * pixels / 8 + 1e-6) if bpp > 0 else -math.inf
+
+        def value(stream: bytes) -> float:
+            return math.log(len(stream))
+    elif accuracy is not None:
+        wanted, value = _agreement(reference, task, accuracy, pixels)
+        most = np.nextafter(accuracy, 0)  # what is exceeded
     elif entry.media == "tokens":
         raise ValueError(
             f"{name} decodes to tokens, not to pictures that have a PSNR; give quality=, bpp= or accuracy="
         )
     else:
-        wanted, reaches = _is_like(reference, cast(float, psnr), pixels)
-    # From the top down, qualities reach the target up to the lowest one that does.
-    stream = _last(lambda level: stream_at(high + low - level), reaches, low, high)
-    if stream is None:
+        wanted, value = _likeness(reference, cast(float, psnr), pixels)
+        most = np.nextafter(cast(float, psnr), 0)
+    streams: dict[int, bytes] = {}
+
+    def value_at(level: int) -> float:
+        streams[level] = stream_at(level)
+        return value(streams[level])
+
+    level = rate_control.crossing(value_at, most, low, high)
+    if bpp is not None:
+        if level == low:
+            least, lowest = 8 * len(streams[low]) / pixels, entry.quality[0]
+            raise ValueError(f"{name} needs {least:.4g} bpp for this image at its lowest quality, {lowest}; not {bpp}")
+        return streams[level - 1]
+    if level > high:
         raise ValueError(
             f"{name} does not reach {wanted} on this image, even at its highest quality, {entry.quality[1]}"
         )
-    return stream
+    return streams[level]
 
 
-def _agrees(reference: np.ndarray, task: Any, accuracy: float, pixels: int) -> tuple[str, Callable[[bytes], bool]]:
-    """What is wanted in words, and whether a task reads a stream as it reads the reference."""
+def _agreement(reference: np.ndarray, task: Any, accuracy: float, pixels: int) -> tuple[str, Callable[[bytes], float]]:
+    """What is wanted in words, and how far a task reads a stream as it reads the reference."""
     from .metrics.tasks import agreement, describe, resolve
 
     (reader,) = resolve(task)
@@ -130,28 +141,15 @@ def _agrees(reference: np.ndarray, task: Any, accuracy: float, pixels: int) -> t
     answer = reader.predict(reference)
     return (
         f"an agreement of {accuracy} in the task {reader.name}",
-        lambda stream: agreement(answer, reader.predict(decode(stream, max_pixels=pixels))) >= accuracy,
+        lambda stream: agreement(answer, reader.predict(decode(stream, max_pixels=pixels))),
     )
 
 
-def _is_like(reference: np.ndarray, psnr: float, pixels: int) -> tuple[str, Callable[[bytes], bool]]:
-    """What is wanted in words, and whether a stream decodes to the reference with so many dB."""
+def _likeness(reference: np.ndarray, psnr: float, pixels: int) -> tuple[str, Callable[[bytes], float]]:
+    """What is wanted in words, and with how many dB a stream decodes to the reference."""
     from .metrics import psnr as measured
 
-    return f"{psnr} dB", lambda stream: measured(reference, _like(decode(stream, max_pixels=pixels), reference)) >= psnr
-
-
-def _last(stream_at: Callable[[int], bytes], fits: Callable[[bytes], bool], low: int, high: int) -> bytes | None:
-    """The stream at the last level that fits, by bisection: levels fit from `low` up to some one."""
-    best = None
-    while low <= high:
-        middle = (low + high) // 2
-        stream = stream_at(middle)
-        if fits(stream):
-            best, low = stream, middle + 1
-        else:
-            high = middle - 1
-    return best
+    return f"{psnr} dB", lambda stream: measured(reference, _like(decode(stream, max_pixels=pixels), reference))
 
 
 def _like(decoded: np.ndarray, image: np.ndarray) -> np.ndarray:

@@ -1,12 +1,14 @@
-"""Rate control of videos: which quality meets a target, found in few passes over the whole video.
+"""Rate control: which quality meets a target, found by coding few times.
 
 Rate and PSNR grow with quality. So there is one place on the quality scale where a target is crossed, and bisection
-finds it; but each step of it codes the video once, and a scale of 100 levels takes seven.
+finds it; but each step of it codes the picture or the video once, and a scale of 800 levels takes ten. Logarithms of
+rates, and dB, are nearly straight over quality. So the next level to try lies where a line through the nearest levels
+on both sides crosses the target; bisection comes in where that does not halve what is left.
 
-A short excerpt is cheap to code, and its curve of rate over quality has the shape of the whole video's: on a
-logarithmic scale of rates, and in dB, the two are about a constant apart. So the excerpt's curve is bisected for the
-first guess; the video is coded there; and what comes of it says how far the curves are apart for the next guess. Two
-passes are the least, since the level next to the answer must be seen to miss. Every answer was really coded.
+**Videos.** A short excerpt is cheap to code, and its curve of rate over quality has the shape of the whole video's: the
+two are about a constant apart in logarithms of rates, and in dB. So the excerpt's curve gives the first guess; the
+video is coded there; and what comes of it says how far the curves are apart for the next guess. Two passes are the
+least, since the level next to the answer must be seen to miss. Every answer was really coded.
 """
 
 import math
@@ -48,8 +50,13 @@ def crossing(
         return known[level] + shift
 
     below, above, shift, passes = low - 1, high + 1, 0.0, 0
+    under_value = over_value = math.nan
+    slow = False
     while above - below > 1:
-        level = (below + above) // 2
+        level, left = (below + above) // 2, above - below
+        rise = over_value - under_value
+        if not slow and math.isfinite(rise) and rise > 0:
+            level = min(max(below + math.ceil((target - under_value) / rise * left), below + 1), above - 1)
         if like and passes < _TRUSTED:
             under, over = below, above
             while over - under > 1:
@@ -57,7 +64,11 @@ def crossing(
                 under, over = (under, middle) if guess(middle) > target else (middle, over)
             level = min(max(over, below + 1), above - 1)
         value, passes = value_at(level), passes + 1
-        below, above = (below, level) if value > target else (level, above)
+        if value > target:
+            above, over_value = level, value
+        else:
+            below, under_value = level, value
+        slow = not slow and 2 * (above - below) > left
         if like and math.isfinite(value - guess(level)):
             shift += value - guess(level)
     return above

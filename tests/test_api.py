@@ -25,8 +25,8 @@ def test_rate_control(name, picture):
     image = np.asarray(Image.open(picture))
     stream = codeckit.encode(picture, name, bpp=1.5)
     assert 1.0 < bpp(len(stream), image.shape) <= 1.5
-    stream = codeckit.encode(picture, name, psnr=33)
-    assert 33 <= psnr(image, codeckit.decode(stream)) < 34.5
+    stream = codeckit.encode(picture, name, psnr=32)  # WebP's PSNR does not rise from 98 on, where it is 33
+    assert 32 <= psnr(image, codeckit.decode(stream)) < 33.5
     assert codeckit.encode(picture, name, quality=40) == codeckit.codec(name, quality=40).encode(image)
 
 

@@ -156,6 +156,7 @@ def token_streams() -> list[bytes]:
     rng = np.random.default_rng(3)
     features = rng.normal(0, 1, (49, 192)).astype(np.float32)
     streams = [codec("tokens", quality=4, refine=0).encode_tokens(features, (7, 7), size=(29, 37))]
+    streams.append(codec("tokens-scenes", quality=2, budget=9).encode_tokens(features[:9], (9, 1), size=(29, 37)))
     streams.append(codec("token-arrays", step=0.5).encode_tokens(features[:30, :8], (5, 6)))
     indices = np.minimum(rng.geometric(0.3, (30, 3)) - 1, 15)
     for stage in (FixedIndices, StaticIndices, AdaptiveIndices, MixedIndices):

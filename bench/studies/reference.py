@@ -134,7 +134,7 @@ def _network(rng):
 
 
 def _tokens(rng):
-    source = rng.choice(["efficientnet-lite0/6", "vit-imagenette/4"])
+    source = rng.choice(["efficientnet-lite0/6", "vit-imagenette/4", "mllm-scenes/4"])
     model = load_model(str(source))
     shape = (int(rng.integers(1, 20)), 1, model.shape[2]) if model.single else model.shape
     symbols = random_values(rng, shape, (1 << 31) - 1)

@@ -18,6 +18,7 @@ def _entry(
     quality: tuple[float, float] = (1, 100),
     whole: bool = True,
     module: str = "stills",
+    quality_steps: int = 1,
     requires: tuple[str, ...] = (),
 ) -> Entry:
     """What the entries share."""
@@ -27,6 +28,7 @@ def _entry(
         media="image",
         quality=quality,
         whole=whole,
+        quality_steps=quality_steps,
         summary=summary,
         factory=f"codeckit.codecs.peers.{module}:{name}",
         extension=extension,
@@ -50,6 +52,7 @@ JPEG2000 = _entry(
     ".jp2",
     (((0, b"\0\0\0\x0cjP  \r\n\x87\n"),), ((0, b"\xff\x4f\xff\x51"),)),
     whole=False,
+    quality_steps=8,
 )
 JPEGXL = _entry(
     "jpegxl",

@@ -8,6 +8,8 @@ import pytest
 from codeckit.bench.studies.pictures import photo
 from codeckit.codecs.rate_control import crossing
 from codeckit.metrics import psnr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 def clip(count, height=48, width=64):
@@ -39,6 +41,31 @@ def test_the_crossing_is_found(slope):
             found = crossing(seen, slope * target, 0, 99, like)
             assert found == next((level for level in range(100) if value(level) > slope * target), 100)
             assert len(asked) == len(set(asked)) <= 13
+
+
+@settings(max_examples=200)
+@given(st.lists(st.floats(-50, 50), min_size=1, max_size=300), st.floats(-60, 60))
+def test_the_crossing_of_any_rising_curve(values, target):
+    values, asked = sorted(values), []
+    found = crossing(lambda level: asked.append(level) or values[level], target, 0, len(values) - 1)
+    assert found == next((n for n, value in enumerate(values) if value > target), len(values))
+    assert len(asked) == len(set(asked)) <= 2 * math.log2(len(values) + 1) + 1
+
+
+def test_curves_that_are_nearly_straight_take_few_steps():
+    """Log rates of a codec with 800 levels; bisection takes ten."""
+    taken = []
+    for target in np.linspace(-3.9, 1.4, 60):
+        asked = []
+        crossing(lambda n, asked=asked: asked.append(n) or -4 + n / 150 + 0.2 * math.sin(n / 90), target, 0, 799)
+        taken.append(len(asked))
+    assert np.mean(taken) <= 7.5
+
+
+def test_jpeg2000_lands_on_its_target():
+    image = photo(256, 256, 3, seed=8)
+    for target in (0.5, 1.2, 2.397):
+        assert 0.975 * target <= 8 * len(codeckit.encode(image, "jpeg2000", bpp=target)) / 65536 <= target
 
 
 @pytest.mark.parametrize(

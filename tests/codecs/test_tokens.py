@@ -18,6 +18,7 @@ from codeckit.codecs.tokens import FeatureTransform, Reduce, TokenCoded, TokenEn
 from codeckit.codecs.tokens.codec import Reducer
 from codeckit.codecs.tokens.model import CLASSES, LEVELS, activity, step_of
 from codeckit.metrics import tasks
+from codeckit.metrics.measure import UndefinedError
 from codeckit.primitives import ContextCoded, FixedIndices, HuffmanCoded, StreamError, container
 from codeckit.primitives.tokens import REDUCERS, Tokens
 from codeckit.primitives.tokens.reducers import ATTENDING
@@ -344,6 +345,32 @@ def test_the_transformer_reads_what_was_sent():
     decoded = codeckit.decode(codec("tokens-vit", quality=8, budget=100).encode(picture))
     assert tasks.agreement(task.predict(decoded), task.predict(picture)) > 0.95
     assert task.predict(codeckit.decode(codec("tokens-vit", quality=2, budget=6).encode(picture))).shape == (10,)
+
+
+@needs_network
+def test_questions_are_answered_from_what_was_sent():
+    """Scenes of shapes and words, which need no photographs."""
+    from codeckit.metrics.tasks.scenes.scene import draw_scene, render
+
+    (task,) = tasks.resolve("scenes")
+    scenes = [draw_scene(np.random.default_rng((5, n))) for n in range(12)]
+    pictures = [render(scene) for scene in scenes]
+
+    def mean(seen):
+        return np.mean(
+            [task.score(task.predict(x), scene.label)["accuracy"] for x, scene in zip(seen, scenes, strict=True)]
+        )
+
+    streams = {
+        options: [codec("tokens-scenes", quality=options[0], budget=options[1]).encode(x) for x in pictures]
+        for options in ((4, 256), (4, 64), (1, 8))
+    }
+    full, *others = mean(pictures), *(mean(map(codeckit.decode, own)) for own in streams.values())
+    assert full > 0.8 and others[0] > full - 0.05 and others[1] > full - 0.15 and others[2] < full - 0.1
+    sizes = [sum(map(len, own)) for own in streams.values()]
+    assert sizes == sorted(sizes, reverse=True) and sizes[0] < 12 * 2500
+    with pytest.raises(UndefinedError, match="cannot read tokens of efficientnet-lite0/6"):
+        task.predict(codeckit.decode(codec("tokens", quality=1, refine=0).encode(pictures[0])))
 
 
 def test_a_reducing_stage_shows_on_the_grid_which_tokens_stand_for_which():
