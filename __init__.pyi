@@ -396,7 +396,9 @@ def codec(
     *,
     quality: float = 4,
     budget: int = 64,
-    reducer: Literal["random", "grid", "qpid", "qpid+", "tome", "divprune", "coverage", "max-entropy"] = "max-entropy",
+    reducer: Literal[
+        "random", "grid", "qpid", "qpid+", "tome", "divprune", "coverage", "max-entropy", "pivoted", "pivoted+"
+    ] = "pivoted+",
     background: Any = None,
     depth: int | None = None,
     frame: int | None = None,
@@ -411,7 +413,9 @@ def codec(
     *,
     quality: float = 4,
     budget: int = 25,
-    reducer: Literal["random", "grid", "qpid", "qpid+", "tome", "divprune", "coverage", "max-entropy"] = "qpid+",
+    reducer: Literal[
+        "random", "grid", "qpid", "qpid+", "tome", "divprune", "coverage", "max-entropy", "pivoted", "pivoted+"
+    ] = "qpid+",
     background: Any = None,
     depth: int | None = None,
     frame: int | None = None,

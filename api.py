@@ -98,10 +98,8 @@ def encode(
         return registry.codec(name, quality=level if steps == 1 else level / steps, **options).encode(photo)
 
     if bpp is not None:
-        wanted, most = f"{bpp} bpp", math.log(bpp * pixels / 8 + 1e-6) if bpp > 0 else -math.inf
-
-        def value(stream: bytes) -> float:
-            return math.log(len(stream))
+        wanted, value = f"{bpp} bpp", _log_size
+        most = math.log(bpp * pixels / 8 + 1e-6) if bpp > 0 else -math.inf
     elif accuracy is not None:
         wanted, value = _agreement(reference, task, accuracy, pixels)
         most = np.nextafter(accuracy, 0)  # what is exceeded
@@ -129,6 +127,10 @@ def encode(
             f"{name} does not reach {wanted} on this image, even at its highest quality, {entry.quality[1]}"
         )
     return streams[level]
+
+
+def _log_size(stream: bytes) -> float:
+    return math.log(len(stream))
 
 
 def _agreement(reference: np.ndarray, task: Any, accuracy: float, pixels: int) -> tuple[str, Callable[[bytes], float]]:

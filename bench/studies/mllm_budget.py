@@ -94,6 +94,9 @@ BEFORE: dict[str, Callable[..., Reduced]] = {
     "qpid, entropy, merged": lambda *a: merge_similar(qpid(*a, choose="entropy"), a[0]),
     "qpid, without ID: any of a leaf": partial(qpid, choose="random"),
     "qpid, without QP: max-entropy": REDUCERS["max-entropy"],
+    "max-entropy, merged": lambda *a: merge_similar(REDUCERS["max-entropy"](*a), a[0]),
+    "pivoted": REDUCERS["pivoted"],
+    "pivoted+": REDUCERS["pivoted+"],
     "most attended": most_attended,
     **{name: REDUCERS[name] for name in (
         "prumerge", "prumerge+", "evit", "visionzip", "tome", "divprune", "coverage", "scope", "holov",

@@ -24,7 +24,9 @@ from .model import TokenWeights
 from .stages import Features, FeatureTransform, Reduce, TokenCoded, TokenSteps
 
 #: Reducers that need no attention, which does not travel with tokens.
-Reducer = Literal["random", "grid", "qpid", "qpid+", "tome", "divprune", "coverage", "max-entropy"]
+Reducer = Literal[
+    "random", "grid", "qpid", "qpid+", "tome", "divprune", "coverage", "max-entropy", "pivoted", "pivoted+"
+]
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def tokens_vit(quality: float = 4, budget: int = 25, reducer: Reducer = "qpid+")
     return _of_a_tower("tokens-vit", "vit-imagenette/4", quality, budget, reducer)
 
 
-def tokens_scenes(quality: float = 4, budget: int = 64, reducer: Reducer = "max-entropy") -> TokenCodec:
+def tokens_scenes(quality: float = 4, budget: int = 64, reducer: Reducer = "pivoted+") -> TokenCodec:
     """Visual tokens of the multimodal model ``mllm-scenes``, which answers questions about scenes from them.
 
     Args:

@@ -6,6 +6,7 @@ reducer        adds the token v
 `coverage`     by which all tokens come nearest to one that is kept: max Σ_u max(C_u, s_uv) − C_u
 `scope`        the same times v's attention (SCOPE)
 `max_entropy`  whose variance is largest given those kept, under the kernel exp((cos − 1) / τ): a subset of high entropy
+`pivoted`      whose variance is largest given those kept, if tokens covary by their product, and the less the farther
 `cdpruner`     the same under the kernel r_u s_uv r_v, r the relevance to a question (CDPruner)
 `holov`        best of its crop; crops have quotas by attention and variety (HoloV-style)
 =============  =====================================================================================================
@@ -13,7 +14,9 @@ reducer        adds the token v
 s is the cosine, C_u the best similarity of u to what is kept. Coverage is submodular, so the greedy choice has at least
 1 − 1/e of the best coverage. A normal vector with covariance L has the entropy ½ log det L + const, and the variance of
 v given the kept ones is what v adds to the determinant: the greedy choice for `max_entropy` and `cdpruner` is that of a
-determinantal point process (L. Chen et al., "Fast Greedy MAP Inference for Determinantal Point Process", NeurIPS 2018).
+determinantal point process (L. Chen et al., "Fast Greedy MAP Inference for Determinantal Point Process", NeurIPS 2018),
+and the pivots of a Cholesky factorization. `pivoted` is ours: under the cosine alone two objects of one kind are one,
+and so are a faint token and a strong one.
 
 Sources: SCOPE: NeurIPS 2025 (arXiv 2510.24214). CDPruner: NeurIPS 2025 (arXiv 2506.10967). HoloV: NeurIPS 2025 (arXiv
 2510.02912); of this the quotas are rebuilt from the description.
@@ -25,6 +28,9 @@ from .reduced import Reduced, by_attention, checked, select, similarities
 
 #: Temperature of the kernel of `max_entropy`.
 TEMPERATURE = 0.1
+
+#: Variance of the noise of `pivoted`, of that of a token.
+_NOISE = 0.03
 
 #: Crops of `holov` a side.
 _CROPS = 4
@@ -71,6 +77,23 @@ def max_entropy(features, grid, budget, cls_attention=None, keys=None) -> Reduce
     """
     features = checked(features, grid, budget)
     return select(features, grid, conditional_entropy(features, [(np.arange(len(features)), budget)]))
+
+
+def pivoted(features, grid, budget, cls_attention=None, keys=None) -> Reduced:
+    """Pivots of the Cholesky factorization of the tokens' covariance, which falls with their distance on the grid.
+
+    The covariance of two tokens is their product over the mean square, times exp(−2 d²), d their distance in sides of
+    the grid; and there is a little noise. What is far away or unlike those kept, and large, comes first.
+
+    >>> pivoted(np.array([[1.0, 0], [2, 0.01], [0, 1], [0.1, 0]]), (2, 2), 2).kept.tolist()
+    [1, 2]
+    """
+    features = checked(features, grid, budget)
+    x = np.asarray(features, np.float64)
+    at = np.stack(np.divmod(np.arange(len(x)), grid[1]), 1) / np.array(grid)
+    near = np.exp(-2 * ((at[:, None] - at[None]) ** 2).sum(2))
+    kernel = x @ x.T / max((x * x).sum(1).mean(), 1e-12) * near + _NOISE * np.eye(len(x))
+    return select(features, grid, _determinant(kernel, [(np.arange(len(x)), budget)]))
 
 
 def conditional_entropy(features, parts) -> np.ndarray:

@@ -23,7 +23,8 @@ reducer            rule
 `visionzip`        most by attention, and a few *contextual* ones that average the rest by similarity of keys
 `tome`             merges the most similar pairs, again and again, weighted by how many tokens they are
 `divprune`         greedily the K that are farthest from one another (cosine)
-`coverage`, `scope`, `max_entropy`, `holov`   built token by token: `greedy`
+`coverage`, `scope`, `max_entropy`, `pivoted`, `holov`   built token by token: `greedy`
+`pivoted+`         `pivoted`, merged as in `qpid+`
 =================  =====================================================================================================
 
 Where nothing is merged, `merge_map` sends a dropped position to the nearest kept one on the grid, which a receiver
@@ -50,7 +51,7 @@ import heapq
 
 import numpy as np
 
-from .greedy import conditional_entropy, coverage, holov, max_entropy, scope
+from .greedy import conditional_entropy, coverage, holov, max_entropy, pivoted, scope
 from .reduced import (
     Reduced,
     averaged,
@@ -142,6 +143,11 @@ def qpid_plus(features, grid, budget, cls_attention=None, keys=None) -> Reduced:
     [2, 2]
     """
     return merge_similar(qpid(features, grid, budget), features)
+
+
+def pivoted_plus(features, grid, budget, cls_attention=None, keys=None) -> Reduced:
+    """`greedy.pivoted` with merging: `merge_similar`."""
+    return merge_similar(pivoted(features, grid, budget), features)
 
 
 def _by_mass(masses) -> np.ndarray:
@@ -405,6 +411,8 @@ REDUCERS = {
     "coverage": coverage,
     "scope": scope,
     "max-entropy": max_entropy,
+    "pivoted": pivoted,
+    "pivoted+": pivoted_plus,
     "holov": holov,
 }
 
