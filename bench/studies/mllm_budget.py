@@ -216,7 +216,7 @@ def token_rows(exam: Exam, coded: int, informed: int, progress) -> tuple[np.ndar
         found = dict(zip(CATEGORIES, accuracy(counts, exam.asked).tolist(), strict=True))
         own = {"method": name, "tokens": kept, "retained": share, "half": half, "bits": bits}
         own["gflops"] = flops(language, layers, _WORDS) / 1e9
-        if features is not None:
+        if features is not None and informed:
             own["known"], own["unsure"] = exam.informed(features[:informed])
         return own | {"mean": float(np.mean(list(found.values())))} | found
 
