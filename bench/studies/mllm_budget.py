@@ -74,7 +74,7 @@ _PIXELS = {
     "balle2017": (1, 2, 3, 4, 5, 6),
     "cheng2020": (1, 2, 3, 4, 5, 6),
     "tokens-fsq": (1, 2, 3, 4),
-    "tokens-scenes:budget=256": (1, 1.5, 2, 2.5, 3, 4),
+    "tokens-scenes:budget=256": (2, 3, 4, 4.5, 5, 6),
     "tokens-scenes:budget=64": (1, 2, 3, 4),
 }
 
