@@ -241,13 +241,13 @@ class Teaching(nn.Module):
 
         def watch(inside: Inside):
             if inside.layer in (self.recipe.looking, self.recipe.choosing):
-                watched[inside.layer] = inside.looks(head=0).clamp_min(1e-6).log()
+                watched[inside.layer] = inside.looks(head=0)
 
         logits = self.network.language(seen.tokens, lesson.asked, watch)
         answers = F.cross_entropy(logits.float().flatten(0, 1), lesson.targets.flatten(), ignore_index=-1)
-        visual = watched[self.recipe.looking][:, :, : seen.tokens.shape[1]].exp()
+        visual = watched[self.recipe.looking][:, :, : seen.tokens.shape[1]]
         there = (visual * lesson.where).sum(2)[lesson.where.any(2)].clamp_min(1e-6).log().mean().neg()
-        words = watched[self.recipe.choosing][:, :, seen.tokens.shape[1] :]
+        words = watched[self.recipe.choosing][:, :, seen.tokens.shape[1] :].clamp_min(1e-6).log()
         choices = (lesson.options >= 0).sum().clamp_min(1)  # a small batch may have none
         missed = F.nll_loss(words.flatten(0, 1), lesson.options.flatten(), ignore_index=-1, reduction="sum")
         there = there + missed / choices

@@ -22,7 +22,6 @@ class Together(torch.optim.Optimizer):
 
     def __init__(self, *optimizers: torch.optim.Optimizer):
         self.optimizers = optimizers
-        self._optimizer_step_pre_hooks, self._optimizer_step_post_hooks = {}, {}
 
     @property
     def param_groups(self) -> list[dict]:

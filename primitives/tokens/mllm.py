@@ -117,16 +117,17 @@ class Inside:
     @property
     def attention(self) -> Tensor:
         """What the last word's attention in the last layer gave to each visual token, mean over the heads: [B,K]."""
-        q, k, _ = self.block.attention.split(self.block.norm1(self.before))
-        scores = q[:, :, -1:] @ k.transpose(2, 3) * q.shape[3] ** -0.5 + self.bias[:, :, -1:]
-        return scores.softmax(3)[:, :, 0, : self.kept.shape[1]].mean(1)
+        return self._looks(slice(None), slice(-1, None))[:, :, 0, : self.kept.shape[1]].mean(1)
 
     def looks(self, head: int) -> Tensor:
         """What each word's attention in one head of the last layer gave to visual tokens and words: [B,L,K+L]."""
-        count = self.kept.shape[1]
+        return self._looks(slice(head, head + 1), slice(self.kept.shape[1], None))[:, 0]
+
+    def _looks(self, heads: slice, words: slice) -> Tensor:
+        """Attention [B,heads,words,K+L] in the last layer; `words` counts visual tokens, too, or from the end."""
         q, k, _ = self.block.attention.split(self.block.norm1(self.before))
-        scores = q[:, head, count:] @ k[:, head].transpose(1, 2) * q.shape[3] ** -0.5 + self.bias[:, 0]
-        return scores.float().softmax(2)
+        scores = q[:, heads, words] @ k[:, heads].transpose(2, 3) * q.shape[3] ** -0.5
+        return (scores + self.bias[:, :, -scores.shape[2] :]).float().softmax(3)
 
     @property
     def keys(self) -> Tensor:
